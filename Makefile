@@ -1,0 +1,60 @@
+# `make` lists the targets. Python 3.11 or later and make are all they need.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo run test serve web worker lint format types migrations-check clean
+MAKEFLAGS += --no-print-directory
+
+help:  ## List the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
+
+install: $(INSTALLED)  ## Create .venv from the pinned requirements (every target does so when need be)
+	@:
+
+# Made anew each time, so that it holds what requirements/ names and nothing else.
+$(INSTALLED): $(wildcard requirements/*.txt)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "This needs Python 3.11 or later as $(PYTHON), or named: make PYTHON=python3.12" >&2; exit 1; }
+	@echo "Installing the pinned requirements into .venv ..."
+	@$(PYTHON) -m venv --clear .venv
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-virtualenv -r requirements/dev.txt
+	@touch $@
+
+demo: $(INSTALLED)  ## Show the whole thing at work on embedded services: about a minute, then it exits
+	@exec $(BIN)/python -m devstack demo
+
+run: $(INSTALLED)  ## The same stack, staying up, with pages to open; Ctrl-C ends it
+	@exec $(BIN)/python -m devstack run
+
+test: $(INSTALLED)  ## Run all tests (some: make test ARGS=tests/devstack)
+	@exec $(BIN)/python -m pytest $(ARGS)
+
+serve: $(INSTALLED)  ## Web and worker on the DATABASE_URL, BROKER_URL and PORT given
+	@exec $(BIN)/python -m devstack serve
+
+web: $(INSTALLED)  ## The web server alone, in the foreground
+	@exec $(BIN)/python -m devstack web
+
+worker: $(INSTALLED)  ## A worker alone, in the foreground
+	@exec $(BIN)/python -m devstack worker
+
+lint: $(INSTALLED)  ## Check style and likely mistakes (ruff)
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --diff .
+
+format: $(INSTALLED)  ## Put the code into shape (ruff)
+	@$(BIN)/ruff check --quiet --fix .
+	@$(BIN)/ruff format .
+
+types: $(INSTALLED)  ## Check types (mypy, strict)
+	@$(BIN)/python -m devstack exec $(BIN)/mypy .
+
+migrations-check: $(INSTALLED)  ## Check that no model change lacks its migration
+	@$(BIN)/python -m devstack exec $(BIN)/python manage.py makemigrations --check --dry-run
+
+clean:  ## Remove .venv, .data and what the tools have cached
+	@if [ -x $(BIN)/python ]; then $(BIN)/python -m devstack clean; fi
+	@rm -rf .venv .data staticfiles .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
