@@ -1,0 +1,74 @@
+"""Sends the third party's webhooks: each once, at its time, whatever the answer."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+import aiohttp
+from aiohttp import web
+from standardwebhooks import Webhook
+
+from sandbox.records import Delivery, Transaction
+
+TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=15)  # real seconds, at any speed
+
+
+class Courier:
+    """Signs by Standard Webhooks when it has a secret; the third party it plays has none."""
+
+    def __init__(self, secret: str | None) -> None:
+        self._signer = Webhook(secret) if secret else None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._session: aiohttp.ClientSession
+
+    async def run(self, _app: web.Application) -> AsyncIterator[None]:
+        """A cleanup context: open while the application runs."""
+        # A webhook is sent once, so it must not be lost to a kept connection that the other side has just closed.
+        connector = aiohttp.TCPConnector(force_close=True)
+        async with aiohttp.ClientSession(timeout=TIMEOUT, connector=connector) as self._session:
+            yield
+            tasks = list(self._tasks)
+            self.forget()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def forget(self) -> None:
+        """Drops what has not been sent yet."""
+        for task in self._tasks:
+            task.cancel()
+
+    def send_later(
+        self, after: float, url: str, message_id: str, body: dict[str, str], transaction: Transaction
+    ) -> asyncio.Task[None]:
+        """Posts `body` in `after` seconds; the delivery is noted in the transaction."""
+        task = asyncio.create_task(self._send(after, url, message_id, body, transaction))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _send(
+        self, after: float, url: str, message_id: str, body: dict[str, str], transaction: Transaction
+    ) -> None:
+        await asyncio.sleep(after)
+        at = time.time()
+        http = await self._post(url, message_id, json.dumps(body))
+        transaction.webhooks.append(Delivery(at, body["status"], http))
+
+    async def _post(self, url: str, message_id: str, body: str) -> int | None:
+        headers = {"Content-Type": "application/json"} | self._signature(message_id, body)
+        try:
+            async with self._session.post(url, data=body, headers=headers, allow_redirects=False) as answer:
+                return answer.status
+        except (aiohttp.ClientError, TimeoutError, ValueError):  # ValueError: a URL that only looked like one
+            return None
+
+    def _signature(self, message_id: str, body: str) -> dict[str, str]:
+        if self._signer is None:
+            return {}
+        now = datetime.now(UTC)
+        return {
+            "webhook-id": message_id,
+            "webhook-timestamp": str(int(now.timestamp())),
+            "webhook-signature": self._signer.sign(message_id, now, body),
+        }

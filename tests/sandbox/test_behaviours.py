@@ -1,0 +1,41 @@
+from collections import Counter
+
+import pytest
+
+from sandbox.behaviours import choose, named_by
+from sandbox.fate import draw
+from sandbox.orders import Order
+from sandbox.settings import Settings
+
+
+@pytest.mark.parametrize("reference", ["ghost504", "ghost504-17", "ghost504#again", "ghost504:a-b", "ghost504-3:x"])
+def test_it_takes_a_behaviour_from_the_reference(reference):
+    assert named_by(reference).name == "ghost504"
+
+
+@pytest.mark.parametrize("reference", [None, "", "ghost", "ghost504-b", "invoice-17"])
+def test_it_leaves_other_references_to_chance(reference):
+    assert named_by(reference) is None
+
+
+def test_it_draws_by_the_stated_shares():
+    drawn = Counter(choose(Settings(), None, f"key-{n}").name for n in range(4000))
+    promised = drawn["webhook"] + drawn["duplicate-webhook"] + drawn["silent"]
+    assert 0.08 < (drawn["ghost504"] + drawn["lost504"]) / 4000 < 0.12
+    assert 0.15 < drawn["silent"] / promised < 0.25
+
+
+def test_it_draws_the_same_fate_in_every_run():
+    order = Order("id", 1, "EUR", "invoice-17", None)
+    first, second = Settings(seed=7), Settings(seed=7)
+    behaviour = choose(first, "invoice-17", "invoice-17")
+    assert choose(second, "invoice-17", "invoice-17") == behaviour
+    assert draw(first, behaviour, order, 1, 1000.0) == draw(second, behaviour, order, 1, 1000.0)
+
+
+def test_it_makes_a_ghost_appear_30_to_120_seconds_after_the_create_began_at_any_speed():
+    for n in range(200):
+        order = Order("id", 1, "EUR", f"ghost504-{n}", None)
+        fate = draw(Settings(speed=10), named_by("ghost504"), order, 1, 1000.0)
+        assert 1003 <= fate.copy.appears_at <= 1012
+        assert (fate.http, fate.answer_after) == (504, 3)

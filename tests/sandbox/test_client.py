@@ -1,0 +1,89 @@
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from standardwebhooks import Webhook
+
+from sandbox.settings import Settings
+
+OLD, NEW, OTHER = "whsec_b2xkb2xkb2xkb2xk", "whsec_bmV3bmV3bmV3bmV3", "whsec_b3RoZXJvdGhlcm90"
+signed = pytest.mark.parametrize("settings", [Settings(callback_secrets=(OLD, NEW))])
+
+
+def send(sandbox, secret, at=None):
+    """A notification signed with `secret` at the time `at`; the status it is answered with."""
+    at = at or datetime.now(UTC)
+    body = json.dumps({"type": "transaction.completed", "data": {"id": "order-1", "status": "completed"}})
+    headers = {
+        "webhook-id": "msg_1",
+        "webhook-timestamp": str(int(at.timestamp())),
+        "webhook-signature": Webhook(secret).sign("msg_1", at, body),
+    }
+    return sandbox.http.post(sandbox.url + "/client/callback", data=body, headers=headers).status_code
+
+
+@signed
+@pytest.mark.parametrize("secret", [OLD, NEW])
+def test_it_takes_a_notification_signed_with_any_of_its_secrets(sandbox, secret):
+    assert send(sandbox, secret) == 204
+    assert sandbox.told("order-1") == ["completed"]
+
+
+@signed
+def test_it_rejects_and_counts_a_foreign_signature(sandbox):
+    assert send(sandbox, OTHER) == 401
+    assert sandbox.tell("completed", 1) == 401
+    assert sandbox.tell("completed", 1, headers={"webhook-signature": "v1"}) == 401
+    assert sandbox.state("client")["bad_signatures"] == 3
+
+
+@signed
+@pytest.mark.parametrize("seconds", [-310, 310])
+def test_it_rejects_a_signature_from_another_time(sandbox, seconds):
+    assert send(sandbox, OLD, datetime.now(UTC) + timedelta(seconds=seconds)) == 401
+
+
+def verdicts(sandbox):
+    known = sandbox.state("client")["transactions"]["order-1"]
+    return [notification["verdict"] for notification in known["notifications"]]
+
+
+def test_it_tells_a_repeated_notification_by_its_sequence(sandbox):
+    assert [sandbox.tell("pending", 1), sandbox.tell("pending", 1), sandbox.tell("completed", 2)] == [204] * 3
+    assert verdicts(sandbox) == ["new", "repeated", "new"]
+
+
+def test_it_notices_a_pending_after_a_final_status(sandbox):
+    sandbox.tell("completed", 2)
+    sandbox.tell("pending", 1)
+    assert verdicts(sandbox) == ["new", "stale"]
+
+
+def test_it_notices_two_different_final_statuses_and_keeps_the_first(sandbox):
+    sandbox.tell("completed", 1)
+    sandbox.tell("declined", 2)
+    assert verdicts(sandbox) == ["new", "conflicting"]
+    assert sandbox.state("client")["transactions"]["order-1"]["final"] == "completed"
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+def test_it_takes_a_flat_body_by_other_methods(sandbox, method):
+    body = {"id": "order-1", "status": "completed", "sequence": 1}
+    assert sandbox.http.request(method, sandbox.url + "/client/callback", json=body).status_code == 204
+    assert sandbox.told("order-1") == ["completed"]
+
+
+def test_it_answers_400_to_what_is_no_notification(sandbox):
+    assert sandbox.http.post(sandbox.url + "/client/callback", data="[]").status_code == 400
+
+
+def test_it_plays_an_endpoint_that_is_gone(sandbox):
+    sandbox.control(client="410")
+    assert sandbox.tell("completed", 1) == 410
+    assert sandbox.state("client")["faulted"] == 1
+
+
+@pytest.mark.parametrize("settings", [Settings(speed=200, callback_secrets=(OLD,), webhook_secret=OLD)])
+def test_it_signs_webhooks_when_given_a_secret(sandbox):
+    sandbox.create("contradict")
+    sandbox.until(lambda: sandbox.told(sandbox.last_id) == ["declined"])
