@@ -1,0 +1,229 @@
+"""The engine: claims due jobs, runs their handlers concurrently on one event loop, settles them in batches.
+
+Three threads: the loop (network), claiming and settling (database, each its own connection). It learns of work from
+messages (`wake`), from its own settles, and from the dispatcher; whichever comes first, the claim decides.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError, connection
+
+from workers import jobs, registry
+from workers.coalesce import Coalescer
+from workers.jobs import LaneClaim, Lost, Result
+from workers.outbound import Http
+from workers.registry import Claim, Lane, Outcome, Wake
+
+log = structlog.get_logger(__name__)
+
+BATCH = 250
+"""Jobs that one claim takes from one lane: large enough to amortise, small enough to leave some to other workers."""
+SOON = 2.0
+"""Seconds. A wait up to this is a timer here, exact to some 10 ms; a longer one is left to the dispatcher's look."""
+
+
+class Engine:
+    """One a worker process. `start`, then `wake` from any thread; `stop` hands back what is unfinished."""
+
+    def __init__(self, kinds: Sequence[registry.Kind], *, capacity: int | None = None) -> None:
+        self._kinds = {kind.name: kind for kind in kinds}
+        self._capacity = capacity or settings.WORKER_CAPACITY
+        self._loop = asyncio.new_event_loop()
+        self._claims: Coalescer[Lane, int] = Coalescer(self._claim, name="claim")
+        self._settles: Coalescer[tuple[Claim, Result], None] = Coalescer(self._settle, name="settle")
+        self._lock = threading.Lock()
+        self._asked: dict[Lane, Future[int]] = {}
+        self._timers: dict[Lane, float] = {}
+        self._held: set[Lane] = set()  # lanes that had more than they or we had room for
+        self._in_flight = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._stopping = False
+        self._started = threading.Event()
+        self._thread = threading.Thread(target=self._run_loop, name="engine", daemon=True)
+
+    @property
+    def in_flight(self) -> int:
+        return self._in_flight
+
+    def start(self) -> None:
+        self._thread.start()
+        self._started.wait()
+
+    def wake(self, lane: Lane, after: float = 0.0) -> Future[int] | None:
+        """Claim from `lane` in `after` seconds. At once: the future of that claim, which counts what it took."""
+        if after <= 0:
+            return self._ask(lane)
+        if after <= SOON:
+            due = time.monotonic() + after
+            with self._lock:
+                if self._timers.get(lane, due + 1) <= due:
+                    return None  # an earlier timer's claim will tell of this one
+                self._timers[lane] = due
+            self._loop.call_soon_threadsafe(self._loop.call_later, after, self._ring, lane, due)
+        return None
+
+    def wake_all(self, wakes: Sequence[Wake]) -> None:
+        for wake in wakes:
+            if wake.kind in self._kinds:
+                self.wake(wake.lane, wake.after)
+
+    def stop(self, grace: float) -> None:
+        """Claim nothing more, let runs end for `grace` seconds, hand back the rest, settle everything."""
+        self._stopping = True
+        self._claims.close(timeout=5)
+        until = time.monotonic() + grace
+        while self._tasks and time.monotonic() < until:
+            time.sleep(0.02)
+        asyncio.run_coroutine_threadsafe(self._cancel_all(), self._loop).result(timeout=5)
+        self._settles.close(timeout=5)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(timeout=5)
+
+    # --- claiming
+
+    def _ask(self, lane: Lane) -> Future[int] | None:
+        with self._lock:
+            if self._stopping:
+                return None
+            if lane not in self._asked:
+                self._asked[lane] = self._claims.submit(lane)
+            return self._asked[lane]
+
+    def _ring(self, lane: Lane, due: float) -> None:
+        with self._lock:
+            if self._timers.get(lane) == due:
+                del self._timers[lane]
+        self._ask(lane)
+
+    def _claim(self, lanes: list[Lane]) -> list[int]:
+        """The claim coalescer's flush: returns how many each lane gave."""
+        with self._lock:
+            for lane in lanes:
+                self._asked.pop(lane, None)  # what becomes due from now on asks anew
+            room = self._capacity - self._in_flight
+            if room <= 0 or self._stopping:
+                self._held.update(lanes)
+                return [0] * len(lanes)
+        want = dict.fromkeys(lanes, min(BATCH, max(1, room // len(lanes))))
+        try:
+            found = jobs.claim_lanes(want, list(self._kinds.values()))
+            claims = [claim for lane in found for claim in lane.claims]
+            works = self._load(claims)
+        except (DatabaseError, InterfaceError):
+            connection.close()  # the next claim opens a fresh one; what was claimed comes back by its lease
+            raise
+        with self._lock:
+            self._in_flight += len(claims)
+        if claims:
+            self._loop.call_soon_threadsafe(self._launch, claims, works)
+        for lane_claim in found:
+            self._look_ahead(lane_claim, want[lane_claim.lane])
+        counts = {lane.lane: len(lane.claims) for lane in found}
+        return [counts[lane] for lane in lanes]
+
+    def _load(self, claims: list[Claim]) -> dict[int, Any]:
+        """Snapshots of all; where one cannot be made (a secret that no key opens, say), that job alone crashes."""
+        try:
+            return jobs.load(claims)
+        except (DatabaseError, InterfaceError):
+            raise
+        except Exception as error:
+            if len(claims) == 1:
+                log.exception("A job could not be loaded", action="load_failed", job={"id": claims[0].id})
+                return {claims[0].id: error}
+            return {job: work for claim in claims for job, work in self._load([claim]).items()}
+
+    def _look_ahead(self, found: LaneClaim, wanted: int) -> None:
+        """Ask again for a lane that may have more due, remember one at its limit, set a timer for what comes soon."""
+        if found.room < wanted:
+            with self._lock:
+                self._held.add(found.lane)
+        elif len(found.claims) == wanted:
+            self._ask(found.lane)
+        if found.next_in is not None and found.next_in <= SOON:
+            self.wake(found.lane, max(found.next_in, 0.001))
+
+    # --- running
+
+    def _run_loop(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.call_soon(self._started.set)
+        self._http = Http(settings.OUTBOUND_ALLOWED_HOSTS)
+        self._loop.run_until_complete(self._http.__aenter__())
+        self._loop.run_forever()
+        self._loop.run_until_complete(self._http.__aexit__())
+        self._loop.close()
+
+    def _launch(self, claims: list[Claim], works: Mapping[int, Any]) -> None:
+        for claim in claims:
+            task = self._loop.create_task(self._run(claim, works.get(claim.id)))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _run(self, claim: Claim, work: Any) -> None:
+        """Run one job to its settle's submission; whatever happens, it is settled."""
+        result: Result = Lost("handed back by a stopping worker")
+        try:
+            if isinstance(work, Exception):
+                result = crash(claim, work)
+            elif work is None:
+                result = Outcome(registry.Done())
+            elif not self._stopping:
+                async with asyncio.timeout(self._kinds[claim.kind].lease - registry.LEASE_MARGIN):
+                    result = await self._kinds[claim.kind].handle(work, self._http)
+        except asyncio.CancelledError:
+            if not self._stopping:
+                raise
+        except Exception as error:
+            log.exception("A handler raised", action="handler_raised", job={"id": claim.id, "kind": claim.kind})
+            result = crash(claim, error)
+        self._settles.submit((claim, result))
+
+    async def _cancel_all(self) -> None:
+        await asyncio.sleep(0)  # a task that has not begun would be cancelled without settling its job
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    # --- settling
+
+    def _settle(self, results: list[tuple[Claim, Result]]) -> list[None]:
+        """The settle coalescer's flush. While the database is away it waits: what we learnt must not be forgotten."""
+        wakes = self._settle_patiently(results)
+        with self._lock:
+            self._in_flight -= len(results)
+            held, self._held = self._held, set()
+        for lane in held:
+            self._ask(lane)
+        self.wake_all(wakes)
+        return [None] * len(results)
+
+    def _settle_patiently(self, results: list[tuple[Claim, Result]]) -> list[Wake]:
+        pause, until = 0.1, time.monotonic() + max(kind.lease for kind in self._kinds.values())
+        while time.monotonic() < until:
+            try:
+                return jobs.settle(results)
+            except (DatabaseError, InterfaceError):
+                log.exception("Settling failed; trying again", action="settle_failed", jobs=len(results))
+                connection.close()
+                time.sleep(pause)
+                pause = min(pause * 2, 2.0)
+        return []  # the leases are over: others have the jobs
+
+
+def crash(claim: Claim, error: BaseException) -> Result:
+    """What becomes of a run that raised: again, later each time, and given up after MAX_CRASHES."""
+    why = f"its run raised {type(error).__name__}"
+    if claim.crashes + 1 >= settings.MAX_CRASHES:
+        return Outcome(registry.Failed(f"{why}, {claim.crashes + 1} times in a row"))
+    return Lost(why, after=registry.backoff(claim.crashes + 1, base=1.0, cap=60.0), crashed=True)

@@ -1,0 +1,193 @@
+"""Claiming, settling and recovering jobs: the engine's and the standalone runner's one door to the tables."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.db import DataError, IntegrityError, connection, transaction
+
+from workers import registry, sql
+from workers.models import Job, JobState
+from workers.registry import Again, Claim, Done, Failed, Lane, Outcome, Settled, Wake
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Not a handler's word: the run ended without a result, so what it had begun may still take effect.
+
+    Handed back by a stopping worker (nobody's fault), or crashed: its handler raised. The job runs again `after`
+    seconds; one that crashes MAX_CRASHES times in a row is given up.
+    """
+
+    why: str
+    after: float = 0.0
+    crashed: bool = False
+
+
+Result = Outcome | Lost
+
+
+@dataclass(frozen=True, slots=True)
+class LaneClaim:
+    """What a claim found in one lane."""
+
+    lane: Lane
+    claims: tuple[Claim, ...]
+    room: int
+    """How many it could have taken: fewer than asked means that the lane is at its limit."""
+    next_in: float | None
+    """Seconds until the lane's next job that is not due yet."""
+
+
+def claim_lanes(want: Mapping[Lane, int], kinds: Collection[registry.Kind]) -> list[LaneClaim]:
+    """Claim up to `want[lane]` due jobs of each lane, of these kinds, within the lane's limit over all workers."""
+    limits = registry.lane_limits(want)
+    asked = [{"lane": lane, "n": n, "cap": limits.get(lane, 0)} for lane, n in want.items()]
+    leases = [{"kind": kind.name, "lease": kind.lease} for kind in kinds]
+    with connection.cursor() as cursor:
+        # One string, one round trip, one implicit transaction; each statement has a snapshot of its own, so that the
+        # claim sees what the holder of the lock before us has committed.
+        cursor.execute(
+            sql.LOCK_LANES + ";" + sql.CLAIM,
+            {"lanes": list(want), "want": json.dumps(asked), "kinds": json.dumps(leases)},
+        )
+        rows = cursor.fetchall()
+    claims: dict[Lane, list[Claim]] = defaultdict(list)
+    lanes: dict[Lane, tuple[int, float | None]] = {}
+    for room, next_in, *job in rows:
+        claim = Claim(*job)
+        lanes[claim.lane] = (room, next_in)
+        if claim.id is not None:
+            claims[claim.lane].append(claim)
+    return [LaneClaim(lane, tuple(claims[lane]), room, next_in) for lane, (room, next_in) in lanes.items()]
+
+
+def claim_one(job: Job) -> Claim | None:
+    """Claim this job whatever its time; None when it is not waiting or a sibling of it is running."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql.CLAIM_ONE, {"id": job.pk, "lease": registry.kind(job.kind).lease})
+        row = cursor.fetchone()
+    return Claim(*row) if row else None
+
+
+def load(claims: Sequence[Claim]) -> dict[int, Any]:
+    """The handlers' snapshots by job id. A job that has none any more is not in it."""
+    found: dict[int, Any] = {}
+    for kind, mine in _by_kind(claims).items():
+        found.update(registry.kind(kind).load(mine))
+    return found
+
+
+def settle(results: Sequence[tuple[Claim, Result]]) -> list[Wake]:
+    """Write what runs learnt and what comes next, in one transaction; returns the lanes that have work now.
+
+    A job that lost its lease leaves only its calls. When the database refuses the batch for what one outcome holds,
+    each is settled alone and the refused one fails with the reason. Raises django.db.OperationalError when the
+    database is away: nothing is settled then, try again.
+    """
+    try:
+        return _settle(results)
+    except (DataError, IntegrityError) as error:
+        if len(results) > 1:
+            return [wake for result in results for wake in settle([result])]
+        claim = results[0][0]
+        log.exception("A job's outcome could not be stored", action="settle_refused", job={"id": claim.id})
+        return _settle([(claim, Outcome(Failed(f"its outcome could not be stored: {type(error).__name__}")))])
+
+
+def _settle(results: Sequence[tuple[Claim, Result]]) -> list[Wake]:
+    wakes: list[Wake] = []
+    mine = [{"id": claim.id, "attempt": claim.attempt} for claim, _ in results]
+    with transaction.atomic(durable=True), connection.cursor() as cursor:
+        cursor.execute(sql.OWNED, {"jobs": json.dumps(mine)})
+        owned = {row[0] for row in cursor.fetchall()}
+        news: list[Settled] = []
+        outcomes: list[dict[str, Any]] = []
+        attempts: list[dict[str, Any]] = []
+        for claim, outcome in results:
+            if isinstance(outcome, Outcome):
+                attempts += _attempts(claim, outcome)
+            if claim.id not in owned:
+                log.warning("A run ended after its lease", action="lease_lost", job={"id": claim.id})
+                continue
+            outcomes.append(_next_state(claim, outcome))
+            if isinstance(outcome, Outcome):
+                news.append((claim, outcome))
+        for kind, settled in _settled_by_kind(news).items():
+            wakes += registry.kind(kind).record(settled)
+        if outcomes:
+            cursor.execute(sql.SETTLE, {"outcomes": json.dumps(outcomes)})
+            wakes += [Wake(kind, lane) for kind, lane in cursor.fetchall()]
+        if attempts:
+            cursor.execute(sql.ADD_ATTEMPTS, {"attempts": json.dumps(attempts, default=str)})
+    for claim, outcome in results:
+        if isinstance(outcome, Outcome) and isinstance(outcome.next, Again) and claim.id in owned:
+            wakes.append(Wake(claim.kind, claim.lane, outcome.next.after))
+    return wakes
+
+
+def recover() -> list[Lane]:
+    """Return expired leases to waiting; give up jobs that lost their worker too often. Returns the lanes to wake."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql.RECOVER, {"max_crashes": settings.MAX_CRASHES})
+        lost = cursor.fetchall()
+    for job, kind, _, crashes in lost:
+        log.warning("A job's worker was lost", action="lease_expired", job={"id": job, "kind": kind})
+        if crashes >= settings.MAX_CRASHES:
+            give_up(job, f"its worker was lost {crashes} times in a row while it ran")
+    return [lane for _, _, lane, _ in lost]
+
+
+def give_up(job_id: int, reason: str) -> None:
+    """End a waiting job in `failed`, telling its app so; a job that another has claimed meanwhile is left alone."""
+    claim = claim_one(Job.objects.get(pk=job_id))
+    if claim is not None:
+        settle([(claim, Outcome(Failed(reason)))])
+
+
+def due_lanes(ahead: float) -> list[tuple[Lane, float]]:
+    """Lanes with a job due within `ahead` seconds, and in how many seconds (0: it is overdue)."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql.DUE_LANES, {"ahead": ahead})
+        return list(cursor.fetchall())
+
+
+def _next_state(claim: Claim, outcome: Result) -> dict[str, Any]:
+    row: dict[str, Any] = {"id": claim.id, "state": JobState.DONE, "error": "", "lost": False, "crashed": False}
+    if isinstance(outcome, Lost):
+        again = {"state": JobState.WAITING, "after": outcome.after, "error": outcome.why}
+        return row | again | {"lost": True, "crashed": outcome.crashed}
+    match outcome.next:
+        case Done():
+            return row
+        case Again(after, step, why):
+            return row | {"state": JobState.WAITING, "after": max(0.0, after), "step": step, "error": why}
+        case Failed(reason):
+            return row | {"state": JobState.FAILED, "error": reason}
+
+
+def _attempts(claim: Claim, outcome: Outcome) -> list[dict[str, Any]]:
+    of = {"job_id": claim.id, "transaction_id": str(claim.transaction_id), "number": claim.attempt}
+    return [of | asdict(call) for call in outcome.calls]
+
+
+def _by_kind(claims: Sequence[Claim]) -> dict[str, list[Claim]]:
+    found: dict[str, list[Claim]] = defaultdict(list)
+    for claim in claims:
+        found[claim.kind].append(claim)
+    return found
+
+
+def _settled_by_kind(settled: Sequence[Settled]) -> dict[str, list[Settled]]:
+    found: dict[str, list[Settled]] = defaultdict(list)
+    for claim, outcome in settled:
+        found[claim.kind].append((claim, outcome))
+    return found

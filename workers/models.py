@@ -1,0 +1,105 @@
+"""Jobs: the work that PostgreSQL remembers, and every outbound call that was made for it."""
+
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Now
+
+
+class JobState(models.TextChoices):
+    WAITING = "waiting", "waiting"
+    """Due at `run_at`. A claim moves it on; a crash leaves it as it is."""
+    RUNNING = "running", "running"
+    """Claimed until `lease_until`. Its settle moves it on; after a crash the dispatcher returns it to waiting."""
+    DONE = "done", "done"
+    """Final: nothing was left to do."""
+    FAILED = "failed", "failed"
+    """Final until a person retries it: given up, `last_error` says why."""
+    CANCELLED = "cancelled", "cancelled"
+    """Final: another job or a webhook made it needless."""
+
+
+class Job(models.Model):
+    """One piece of work, written in the commit of the fact that caused it.
+
+    `transaction_id` names the transaction without a foreign key: this app knows no domain, and the row that needs
+    the job is written by the same statement, so there is no window in which the one exists without the other.
+    """
+
+    transaction_id = models.UUIDField()
+    kind = models.CharField(max_length=16)
+    key = models.CharField(max_length=64, blank=True, default="", help_text="Tells jobs of one kind apart")
+    lane = models.CharField(max_length=24, help_text="What shares limits: a provider (p…) or a client (c…)")
+    state = models.CharField(max_length=10, choices=JobState.choices, default=JobState.WAITING, db_default="waiting")
+    run_at = models.DateTimeField(db_default=Now())
+    attempt = models.IntegerField(default=0, db_default=0, help_text="How often it was claimed; the fencing token")
+    step = models.IntegerField(default=0, db_default=0, help_text="The handler's own count of its tries")
+    crashes = models.IntegerField(default=0, db_default=0, help_text="Leases in a row that ended without a result")
+    lease_until = models.DateTimeField(null=True, blank=True)
+    lost_at = models.DateTimeField(null=True, blank=True, help_text="The last run never settled; its lease ended here")
+    last_error = models.TextField(blank=True, default="", db_default="")
+    created_at = models.DateTimeField(db_default=Now())
+    updated_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(fields=["transaction_id", "kind", "key"], name="job_once"),
+            models.CheckConstraint(condition=Q(state__in=JobState.values), name="job_state"),
+            models.CheckConstraint(
+                condition=Q(state=JobState.RUNNING, lease_until__isnull=False)
+                | (~Q(state=JobState.RUNNING) & Q(lease_until__isnull=True)),
+                name="job_lease_iff_running",
+            ),
+        ]
+        indexes = [
+            # The claim's and the dispatcher's: due jobs of a lane in their order. Its size is the waiting jobs'.
+            models.Index(F("lane"), F("run_at"), name="job_due", condition=Q(state=JobState.WAITING)),
+            # The claim's count of what a lane has in flight, and the search for expired leases.
+            models.Index(F("lane"), F("lease_until"), name="job_running", condition=Q(state=JobState.RUNNING)),
+            # The admin's list of what needs a person.
+            models.Index(F("id").desc(), name="job_failed", condition=Q(state=JobState.FAILED)),
+        ]
+        permissions = [("retry_job", "Can retry a failed job")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.transaction_id}"
+
+
+class Attempt(models.Model):
+    """One outbound call, or one run that was lost: operators see every try."""
+
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="attempts")
+    transaction_id = models.UUIDField(db_index=True)
+    number = models.IntegerField(help_text="The job's attempt it belongs to")
+    started_at = models.DateTimeField()
+    duration_ms = models.IntegerField(null=True)
+    method = models.CharField(max_length=8, blank=True)
+    url = models.TextField(blank=True)
+    http_status = models.IntegerField(null=True)
+    error = models.TextField(blank=True)
+    excerpt = models.TextField(blank=True, help_text="The start of the answer, redacted")
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.url} → {self.http_status or self.error}"
+
+
+class WorkerProcess(models.Model):
+    """A worker process and the last sign of its life; `/readyz` and operators read it."""
+
+    id = models.UUIDField(primary_key=True)
+    host = models.CharField(max_length=255)
+    pid = models.IntegerField()
+    queues = models.CharField(max_length=255)
+    in_flight = models.IntegerField(default=0)
+    started_at = models.DateTimeField(db_default=Now())
+    beat_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ["-beat_at"]
+        verbose_name_plural = "worker processes"
+
+    def __str__(self) -> str:
+        return f"{self.host}/{self.pid}"

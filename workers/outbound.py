@@ -1,0 +1,187 @@
+"""Outbound HTTP: one bounded, guarded call, and what is known of it afterwards.
+
+The three ways a call can end without an answer differ in what the caller may do next, so each is a class:
+`NotSent` (safe to send again) and `OutcomeUnknown` (it may have taken effect: look before sending again); with
+whatever status, an answer is a `Response`.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
+
+from workers.registry import Call
+
+MAX_ANSWER = 16 * 1024
+"""Bytes of an answer that are read; an endpoint that streams for ever costs no more."""
+CONNECT_TIMEOUT = 10.0
+"""Seconds to reach the other side; until then nothing was sent."""
+EXCERPT = 500
+"""Characters of an answer that are kept for operators."""
+KEEPALIVE = 4.0
+"""Seconds an idle connection is kept: less than the 5 s after which common servers (Node.js) close theirs, because a
+POST that meets a closing connection is one whose outcome is unknown."""
+
+_SECRETS = re.compile(
+    r"(?i)(whsec_|bearer\s+|sk_|\"(?:api_?key|secret|token|password|authorization)\"\s*:\s*\")[^\s\",}]+"
+)
+
+
+class CallFailed(Exception):
+    """The call ended without an answer."""
+
+    def __init__(self, message: str, call: Call) -> None:
+        super().__init__(message)
+        self.call = call
+
+
+class NotSent(CallFailed):
+    """Nothing reached the other side: safe to send again."""
+
+
+class OutcomeUnknown(CallFailed):
+    """It may have taken effect, now or later: look before sending again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An answer: `body` is its first 16 KiB, `call` the record for operators."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    call: Call
+
+    def retry_after(self) -> float | None:
+        """The seconds that Retry-After asks for (RFC 9110, 10.2.3: a number or a date); None when it does not."""
+        value = self.headers.get("Retry-After", "")
+        if value.isascii() and value.isdigit():
+            return float(value)
+        try:
+            return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
+        except (ValueError, TypeError):
+            return None
+
+
+class Forbidden(OSError):
+    """The address is not one that this service calls: OUTBOUND_ALLOWED_HOSTS opens named hosts."""
+
+
+class Http:
+    """What handlers call with. Open it inside the event loop (`async with Http(allowed)`); it pools connections."""
+
+    def __init__(self, allowed_hosts: list[str]) -> None:
+        self._allowed = frozenset(allowed_hosts)
+
+    async def __aenter__(self) -> Http:
+        connector = aiohttp.TCPConnector(
+            limit=0,  # the lanes' limits decide what is in flight
+            keepalive_timeout=KEEPALIVE,
+            resolver=GuardedResolver(self._allowed),
+            ttl_dns_cache=30,
+        )
+        self._session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._session.close()
+
+    async def call(
+        self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None = None, within: float
+    ) -> Response:
+        """One call, redirects not followed, `within` so many seconds. Raises NotSent or OutcomeUnknown."""
+        started_at, clock = datetime.now(UTC), time.perf_counter()
+
+        def record(**what: Any) -> Call:
+            took = round((time.perf_counter() - clock) * 1000)
+            return Call(method, url.partition("?")[0], started_at, took, **what)  # a query may hold a secret
+
+        try:
+            self._check(url)
+            async with self._session.request(
+                method,
+                URL(url, encoded=True),
+                headers=headers,
+                data=body,
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(total=within, sock_connect=min(CONNECT_TIMEOUT, within)),
+            ) as answer:
+                content = await _bounded(answer)
+                call = record(http_status=answer.status, excerpt=redact(content))
+                return Response(answer.status, answer.headers, content, call)
+        except (Forbidden, aiohttp.InvalidURL, aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            raise NotSent(_say(error), record(error=_say(error))) from error
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise OutcomeUnknown(_say(error), record(error=_say(error))) from error
+
+    def _check(self, url: str) -> None:
+        """Plain http and literal addresses never reach the resolver: refuse them here."""
+        parts = URL(url, encoded=True)
+        host = parts.host or ""
+        if host in self._allowed:
+            return
+        if parts.scheme != "https":
+            raise Forbidden(f"{parts.scheme or 'an address without a scheme'} is not allowed: https only")
+        refuse_private(host)
+
+
+class GuardedResolver(AbstractResolver):
+    """Resolves names, refusing those that lead to addresses of private networks: checked on what is connected to."""
+
+    def __init__(self, allowed: frozenset[str]) -> None:
+        self._allowed = allowed
+        self._resolver = aiohttp.ThreadedResolver()
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        found = await self._resolver.resolve(host, port, family)
+        if host not in self._allowed:
+            for address in found:
+                refuse_private(address["host"])
+        return found
+
+    async def close(self) -> None:
+        await self._resolver.close()
+
+
+def refuse_private(host: str) -> None:
+    """Raise Forbidden for an IP address that is not a public one, however it is written; a name passes."""
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        try:  # what the C library takes for an address too: decimal, octal, short forms
+            address = ipaddress.ip_address(socket.inet_aton(host))
+        except (OSError, UnicodeEncodeError):
+            return
+    address = getattr(address, "ipv4_mapped", None) or address
+    if not address.is_global or address.is_multicast:
+        raise Forbidden("a private address is not allowed")
+
+
+def redact(content: bytes) -> str:
+    """The start of an answer for operators: readable, without what looks like a secret, and storable as text."""
+    text = content[: EXCERPT * 4].decode("utf-8", "replace").replace("\x00", "�")
+    return _SECRETS.sub(r"\1***", text)[:EXCERPT]
+
+
+async def _bounded(answer: aiohttp.ClientResponse) -> bytes:
+    content = await answer.content.read(MAX_ANSWER)
+    while len(content) < MAX_ANSWER and (more := await answer.content.read(MAX_ANSWER - len(content))):
+        content += more
+    return content
+
+
+def _say(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}".rstrip(": ").replace("\x00", "")[:EXCERPT]

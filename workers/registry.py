@@ -1,0 +1,164 @@
+"""The job vocabulary: what an app says of its kinds of jobs, and what a handler says of its work.
+
+`workers` runs jobs without knowing what they do. An app registers each kind in its `AppConfig.ready()`; a handler
+gets a frozen snapshot, makes network calls, and returns an `Outcome`. It never touches the database, so it is
+tested without one and runs the same in a Dramatiq worker, in AWS Lambda or from `manage.py runjob`.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+if TYPE_CHECKING:
+    from workers.outbound import Http
+
+LEASE_MARGIN = 3.0
+"""Seconds before the lease's end at which a run is cut off, so that its settle still counts."""
+
+Lane = str
+"""What shares a limit and a fate: a provider (`p7`) or a client's endpoint (`c12`). Jobs of one lane wait for each
+other's limits; jobs of different lanes never do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A job that is ours until its lease ends."""
+
+    id: int
+    transaction_id: UUID
+    kind: str
+    key: str
+    lane: Lane
+    attempt: int
+    """Counts claims; also the fencing token: a settle with another number than the row's changes nothing."""
+    step: int
+    """The handler's own counter over the runs of a job (unknown creates, polls, deliveries tried)."""
+    crashes: int
+    """How many runs in a row have ended without a result."""
+    lost_at: datetime | None
+    """UTC. The run before this one never settled: until then its calls may have begun. None: it settled."""
+    claimed_at: datetime
+    lease_until: datetime
+    received: float = field(default_factory=time.monotonic, compare=False)
+
+    def now(self) -> datetime:
+        """UTC by the database's clock, from the claim on: the one clock that times of all hosts are compared by."""
+        return self.claimed_at + timedelta(seconds=time.monotonic() - self.received)
+
+    def time_left(self) -> float:
+        """Seconds until the lease ends."""
+        return (self.lease_until - self.now()).total_seconds()
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One outbound call, as operators see it. Never a secret, never a whole body."""
+
+    method: str
+    url: str
+    started_at: datetime
+    duration_ms: int
+    http_status: int | None = None
+    error: str = ""
+    excerpt: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Nothing is left to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Run again `after` seconds; `step` replaces the job's step where it is given."""
+
+    after: float
+    step: int | None = None
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Given up, for a person to look at; `reason` is a sentence for operators."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run learnt (`news`, in the words of the kind's app) and what comes next."""
+
+    next: Done | Again | Failed
+    news: Any = None
+    calls: tuple[Call, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """A lane has a job that is due `after` seconds; `kind` says which queue's workers take it."""
+
+    kind: str
+    lane: Lane
+    after: float = 0.0
+
+
+Handler = Callable[[Any, "Http"], Awaitable[Outcome]]
+Settled = tuple[Claim, Outcome]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of job.
+
+    `load` reads the snapshots of claimed jobs in few queries (a job without one is settled as done);
+    `record` writes what was learnt, inside the settling transaction, and returns the lanes it gave work to;
+    `lease` is the seconds a claim holds, longer than the handler's longest run.
+    """
+
+    name: str
+    queue: str
+    lease: float
+    load: Callable[[Sequence[Claim]], Mapping[int, Any]]
+    handle: Handler
+    record: Callable[[Sequence[Settled]], Sequence[Wake]]
+
+
+_kinds: dict[str, Kind] = {}
+_limits: dict[str, Callable[[Collection[Lane]], Mapping[Lane, int]]] = {}
+
+
+def register(kind: Kind) -> None:
+    _kinds[kind.name] = kind
+
+
+def register_limits(prefix: str, limits: Callable[[Collection[Lane]], Mapping[Lane, int]]) -> None:
+    """`limits` gives, for lanes that start with `prefix`, how many of their jobs may run at once; 0 stops a lane."""
+    _limits[prefix] = limits
+
+
+def kind(name: str) -> Kind:
+    return _kinds[name]
+
+
+def kinds() -> list[Kind]:
+    return list(_kinds.values())
+
+
+def lane_limits(lanes: Collection[Lane]) -> dict[Lane, int]:
+    found: dict[Lane, int] = {}
+    for prefix, limits in _limits.items():
+        if mine := [lane for lane in lanes if lane.startswith(prefix)]:
+            found.update(limits(mine))
+    return found
+
+
+def backoff(attempt: int, *, base: float, cap: float) -> float:
+    """Seconds before try `attempt` + 1 (from 1): doubling from `base` up to `cap`, with ±20 % jitter so that what
+    failed together does not come back together."""
+    return min(cap, base * 2.0 ** min(attempt - 1, 30)) * random.uniform(0.8, 1.2)  # noqa: S311  no secret

@@ -1,0 +1,172 @@
+"""The hot path's SQL over jobs: claim, settle, recover, and what is due. Each statement has a name, a reason, a test.
+
+Times are the database's: intervals go in as seconds and waits come out as seconds, so that no two hosts' clocks
+are ever compared. Batches travel as one JSON parameter.
+"""
+
+LOCK_LANES = """
+-- Claims of one lane come one after another: the count of what it has in flight, and the order of a transaction's
+-- notifications, would be wrong if two were half done. Sorted, so that two batches never wait for each other.
+SELECT pg_advisory_xact_lock(731, hashtext(lane))
+FROM (SELECT lane FROM unnest(%(lanes)s::text[]) AS lane ORDER BY hashtext(lane)) AS sorted
+"""
+
+CLAIM = """
+-- waiting -> running for the oldest due jobs of each lane, up to what the lane may have in flight over all workers.
+-- Committed before the work starts: a job that kills its worker has been counted.
+-- A row per claimed job; a lane without one still has its row (job columns null), with the seconds until its next.
+WITH want AS (
+    SELECT * FROM jsonb_to_recordset(%(want)s) AS w(lane text, n int, cap int)
+), kinds AS (
+    SELECT * FROM jsonb_to_recordset(%(kinds)s) AS k(kind text, lease double precision)
+), room AS (
+    SELECT want.lane, least(want.n, want.cap - (
+        SELECT count(*) FROM workers_job r WHERE r.lane = want.lane AND r.state = 'running'
+    ))::int AS n
+    FROM want
+), due AS (
+    SELECT picked.id, kinds.lease
+    FROM room
+    CROSS JOIN LATERAL (
+        SELECT j.id, j.kind
+        FROM workers_job j
+        WHERE j.lane = room.lane AND j.state = 'waiting' AND j.run_at <= clock_timestamp()
+          AND j.kind = ANY (SELECT kind FROM kinds)
+          -- One job of a kind and transaction at a time: a `pending` still under way must not arrive after the news
+          -- of the final status.
+          AND NOT EXISTS (
+              SELECT 1 FROM workers_job s
+              WHERE s.transaction_id = j.transaction_id AND s.kind = j.kind AND s.state = 'running'
+          )
+        ORDER BY j.run_at
+        LIMIT greatest(room.n, 0)
+        FOR UPDATE OF j SKIP LOCKED
+    ) AS picked
+    JOIN kinds ON kinds.kind = picked.kind
+), claimed AS (
+    UPDATE workers_job j
+    SET state = 'running', attempt = j.attempt + 1, updated_at = clock_timestamp(),
+        lease_until = clock_timestamp() + due.lease * interval '1 second'
+    FROM due
+    WHERE j.id = due.id
+    RETURNING j.*
+)
+SELECT room.n,
+       (SELECT extract(epoch FROM min(w.run_at) - clock_timestamp())::double precision
+        FROM workers_job w
+        WHERE w.lane = room.lane AND w.state = 'waiting' AND w.run_at > clock_timestamp()) AS next_in,
+       claimed.id, claimed.transaction_id, claimed.kind, claimed.key, room.lane, claimed.attempt, claimed.step,
+       claimed.crashes, claimed.lost_at, claimed.updated_at, claimed.lease_until
+FROM room LEFT JOIN claimed ON claimed.lane = room.lane
+"""
+
+CLAIM_ONE = """
+-- One named job, whatever its time and its lane's limits: for `manage.py runjob` and AWS Lambda.
+UPDATE workers_job j
+SET state = 'running', attempt = attempt + 1, updated_at = clock_timestamp(),
+    lease_until = clock_timestamp() + %(lease)s * interval '1 second'
+WHERE j.id = %(id)s AND j.state = 'waiting'
+  AND NOT EXISTS (
+      SELECT 1 FROM workers_job s
+      WHERE s.transaction_id = j.transaction_id AND s.kind = j.kind AND s.state = 'running'
+  )
+RETURNING id, transaction_id, kind, key, lane, attempt, step, crashes, lost_at, updated_at, lease_until
+"""
+
+OWNED = """
+-- The jobs of a batch that are still ours: running, with the claim's own number. Locked until the settle commits.
+SELECT j.id
+FROM workers_job j
+JOIN jsonb_to_recordset(%(jobs)s) AS mine(id bigint, attempt int) ON mine.id = j.id AND mine.attempt = j.attempt
+WHERE j.state = 'running'
+ORDER BY j.id
+FOR UPDATE OF j
+"""
+
+SETTLE = """
+-- running -> what the outcome says, for jobs that OWNED has locked. A sibling that was kept waiting by this job
+-- (see CLAIM) comes back as a lane to wake.
+WITH settled AS (
+    UPDATE workers_job j
+    SET state = o.state, run_at = coalesce(clock_timestamp() + o.after * interval '1 second', j.run_at),
+        step = coalesce(o.step, j.step), last_error = o.error, lease_until = NULL,
+        lost_at = CASE WHEN o.lost THEN clock_timestamp() END,
+        crashes = CASE WHEN o.crashed THEN j.crashes + 1 ELSE 0 END, updated_at = clock_timestamp()
+    FROM jsonb_to_recordset(%(outcomes)s)
+         AS o(id bigint, state text, after double precision, step int, error text, lost boolean, crashed boolean)
+    WHERE j.id = o.id
+    RETURNING j.id, j.transaction_id, j.kind, j.lane
+)
+SELECT DISTINCT settled.kind, settled.lane
+FROM settled
+JOIN workers_job w ON w.transaction_id = settled.transaction_id AND w.kind = settled.kind AND w.state = 'waiting'
+                  AND w.id <> settled.id AND w.run_at <= clock_timestamp()
+"""
+
+ADD_ATTEMPTS = """
+-- Every outbound call, also of a run that lost its lease: it did happen.
+INSERT INTO workers_attempt
+    (job_id, transaction_id, number, started_at, duration_ms, method, url, http_status, error, excerpt)
+SELECT a.job_id, a.transaction_id, a.number, a.started_at, a.duration_ms, a.method, a.url, a.http_status, a.error,
+       a.excerpt
+FROM jsonb_to_recordset(%(attempts)s)
+     AS a(job_id bigint, transaction_id uuid, number int, started_at timestamptz, duration_ms int, method text,
+          url text, http_status int, error text, excerpt text)
+"""
+
+RECOVER = """
+-- Expired leases -> waiting, due at once, with the end of the lease as the time until which the lost run's calls may
+-- have begun. After `max_crashes` in a row it is due in an hour only: the caller gives it up by name before that.
+WITH expired AS (
+    SELECT id, lease_until FROM workers_job
+    WHERE state = 'running' AND lease_until < clock_timestamp()
+    ORDER BY lease_until
+    LIMIT 500
+    FOR UPDATE SKIP LOCKED
+), lost AS (
+    UPDATE workers_job j
+    SET state = 'waiting', lost_at = expired.lease_until, lease_until = NULL, crashes = j.crashes + 1,
+        run_at = clock_timestamp()
+                 + CASE WHEN j.crashes + 1 >= %(max_crashes)s THEN interval '1 hour' ELSE interval '0' END,
+        updated_at = clock_timestamp(), last_error = 'the worker was lost before it settled this run'
+    FROM expired
+    WHERE j.id = expired.id
+    RETURNING j.*, expired.lease_until AS ended_at
+), noted AS (
+    INSERT INTO workers_attempt
+        (job_id, transaction_id, number, started_at, duration_ms, method, url, http_status, error, excerpt)
+    SELECT id, transaction_id, attempt, ended_at, NULL, '', '', NULL, last_error, '' FROM lost
+)
+SELECT id, kind, lane, crashes FROM lost
+"""
+
+DUE_LANES = """
+-- For each lane that has waiting jobs of these kinds: the seconds until its first (0: overdue), when within `ahead`.
+-- A loose scan of `job_due`: one probe a lane, however many jobs wait in it or lie in the future.
+WITH RECURSIVE lanes AS (
+    (SELECT lane FROM workers_job WHERE state = 'waiting' ORDER BY lane LIMIT 1)
+    UNION ALL
+    SELECT (SELECT j.lane FROM workers_job j WHERE j.state = 'waiting' AND j.lane > lanes.lane ORDER BY j.lane LIMIT 1)
+    FROM lanes
+    WHERE lanes.lane IS NOT NULL
+)
+SELECT first.lane, greatest(0, extract(epoch FROM first.run_at - clock_timestamp()))::double precision
+FROM lanes
+CROSS JOIN LATERAL (
+    SELECT j.lane, j.run_at FROM workers_job j
+    WHERE j.lane = lanes.lane AND j.state = 'waiting'
+    ORDER BY j.run_at
+    LIMIT 1
+) AS first
+WHERE first.run_at <= clock_timestamp() + %(ahead)s * interval '1 second'
+"""
+
+BEAT = """
+-- A worker process says that it lives, and forgets those that have not for an hour.
+WITH gone AS (
+    DELETE FROM workers_workerprocess WHERE beat_at < now() - interval '1 hour'
+)
+INSERT INTO workers_workerprocess (id, host, pid, queues, in_flight, started_at, beat_at)
+VALUES (%(id)s, %(host)s, %(pid)s, %(queues)s, %(in_flight)s, now(), now())
+ON CONFLICT (id) DO UPDATE SET beat_at = now(), in_flight = excluded.in_flight
+"""
