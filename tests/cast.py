@@ -1,0 +1,98 @@
+"""The cast of the tests: alice owns, mallory does not; `third` is the provider. Made by the services' own code."""
+
+import itertools
+from dataclasses import dataclass
+from typing import Any
+
+from transactions.config import ClientSettings, ProviderSettings, client_settings, provider_by_slug
+from transactions.models import ApiKey, CallbackSecret, Client, Provider, Transaction, WebhookSecret
+from transactions.records import Record
+from transactions.services import Order, accept
+from transactions.signing import new_secret
+from workers.models import Job
+
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class Caller:
+    """A client with its key and secret, as `createclient` gives them."""
+
+    client: Client
+    key: str
+    secret: str
+
+    @property
+    def settings(self) -> ClientSettings:
+        found = client_settings(self.client.pk)
+        assert found is not None
+        return found
+
+    @property
+    def bearer(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.key}"}
+
+
+@dataclass(frozen=True)
+class Third:
+    """A provider with its webhook secret, as `createprovider` gives them."""
+
+    provider: Provider
+    secret: str
+
+    @property
+    def settings(self) -> ProviderSettings:
+        found = provider_by_slug(self.provider.slug)
+        assert found is not None
+        return found
+
+
+def make_provider(slug: str = "third", **fields: Any) -> Third:
+    fields.setdefault("base_url", "http://127.0.0.1:1/third-party")
+    provider, secret = Provider.objects.create(slug=slug, **fields), new_secret()
+    WebhookSecret.objects.create(provider=provider, secret=secret)
+    return Third(provider, secret)
+
+
+def make_client(name: str, provider: Provider | None, **fields: Any) -> Caller:
+    fields.setdefault("callback_url", "http://127.0.0.1:1/callback")
+    client, secret = Client.objects.create(name=name, default_provider=provider, **fields), new_secret()
+    CallbackSecret.objects.create(client=client, secret=secret)
+    return Caller(client, ApiKey.create_for(client), secret)
+
+
+def order(provider: ProviderSettings, **fields: Any) -> Order:
+    """What a client asks for, with an id of its own."""
+    given: dict[str, Any] = {
+        "client_ref": f"order-{next(_numbers)}",
+        "amount": 1250,
+        "currency": "EUR",
+        "reference": "",
+        "metadata": {},
+        "provider_named": False,
+        **fields,
+    }
+    return Order(provider=provider, **given)
+
+
+def accepted(caller: Caller, third: Third, **fields: Any) -> Record:
+    """A transaction that was just accepted, with its three jobs."""
+    record, new = accept(client=caller.settings, order=order(third.settings, **fields))
+    assert new
+    return record
+
+
+def now(record: Record) -> Transaction:
+    """The transaction as the database has it now."""
+    return Transaction.objects.get(pk=record.id)
+
+
+def job(record: Record, kind: str, key: str = "") -> Job:
+    return Job.objects.get(transaction_id=record.id, kind=kind, key=key or ("seq:1" if kind == "notify" else ""))
+
+
+def due_now(**which: Any) -> None:
+    """Make waiting jobs due: the tests' way to let time pass."""
+    from django.db.models.functions import Now
+
+    Job.objects.filter(state="waiting", **which).update(run_at=Now())

@@ -1,0 +1,144 @@
+"""Errors as problem+json (RFC 9457): every one says what is wrong and, where it can, what to do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.core.exceptions import RequestDataTooBig
+from django.db import InterfaceError, OperationalError
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotFound, HttpResponseServerError
+from rest_framework import exceptions
+from rest_framework.response import Response
+
+log = structlog.get_logger(__name__)
+
+RETRY_AFTER = "5"
+"""Seconds after which a client shall try again while the database is away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    status: int
+    title: str
+    advice: str
+
+
+PROBLEMS = {
+    "invalid": Problem(400, "The request is not valid", "Mend what `errors` names, and send it again."),
+    "not-authenticated": Problem(
+        401, "No or unknown API key", "Send the header `Authorization: Bearer <api key>` with a key of yours."
+    ),
+    "webhook-not-authentic": Problem(
+        401, "The webhook is not authentic", "Sign it as agreed, with a live secret and the current time."
+    ),
+    "key-disabled": Problem(403, "This API key is disabled", "Use another key, or ask the operators for one."),
+    "not-found": Problem(404, "Not found", "Check the address; a client sees only its own transactions."),
+    "method-not-allowed": Problem(405, "Method not allowed", "Use a method that the `Allow` header names."),
+    "not-acceptable": Problem(406, "Not acceptable", "Accept application/json."),
+    "body-too-large": Problem(413, "The body is too large", "Send at most 64 KiB."),
+    "unsupported-media-type": Problem(415, "Unsupported media type", "Send `Content-Type: application/json`."),
+    "idempotency-mismatch": Problem(
+        422, "This id was used for other content", "Use a new id for a new transaction; nothing was changed."
+    ),
+    "too-many-requests": Problem(429, "Too many requests", "Wait for the seconds in `Retry-After`."),
+    "internal-error": Problem(500, "Internal error", "It has been recorded. Repeating the same request is safe."),
+    "unavailable": Problem(
+        503, "Temporarily unavailable", "Repeat the same request after the seconds in `Retry-After`; it is safe."
+    ),
+}
+_BY_STATUS = {problem.status: slug for slug, problem in reversed(PROBLEMS.items())}
+
+
+def problem(
+    request: HttpRequest,
+    slug: str,
+    detail: str = "",
+    *,
+    errors: Sequence[Mapping[str, str]] = (),
+    headers: Mapping[str, str] | None = None,
+) -> HttpResponse:
+    """The answer for one of `PROBLEMS`."""
+    found = PROBLEMS[slug]
+    body: dict[str, Any] = {
+        "type": f"{settings.PUBLIC_URL}/problems/{slug}",
+        "title": found.title,
+        "status": found.status,
+        "detail": detail or found.advice,
+        "instance": request.path,
+    }
+    if errors:
+        body["errors"] = list(errors)
+    return HttpResponse(
+        json.dumps(body), status=found.status, content_type="application/problem+json", headers=dict(headers or {})
+    )
+
+
+def problem_response(error: Exception, context: Mapping[str, Any]) -> Response | HttpResponse:
+    """DRF's exception handler."""
+    return for_exception(error, context["request"]._request)
+
+
+def for_exception(error: Exception, request: HttpRequest) -> HttpResponse:
+    """The problem that an exception is to a caller. What is nobody's request's fault is logged."""
+    if isinstance(error, exceptions.ValidationError):
+        return problem(request, "invalid", errors=list(_field_errors(error.detail)))
+    if isinstance(error, OperationalError | InterfaceError):
+        log.error("The database cannot be reached", action="database_away", error=str(error).split("\n")[0])
+        return problem(request, "unavailable", headers={"Retry-After": RETRY_AFTER})
+    if isinstance(error, RequestDataTooBig):
+        return problem(request, "body-too-large")
+    if isinstance(error, Http404):
+        return problem(request, "not-found")
+    if isinstance(error, exceptions.APIException):
+        return _api_problem(error, request)
+    log.error("A request failed", action="request_failed", path=request.path, exc_info=error)
+    return problem(request, "internal-error")
+
+
+def _api_problem(error: exceptions.APIException, request: HttpRequest) -> HttpResponse:
+    headers: dict[str, str] = {}
+    if isinstance(error, exceptions.NotAuthenticated | exceptions.AuthenticationFailed):
+        return problem(request, "not-authenticated", headers={"WWW-Authenticate": 'Bearer realm="api"'})
+    if isinstance(error, exceptions.Throttled):
+        headers["Retry-After"] = str(int(getattr(error, "wait", None) or 0) + 1)
+    if isinstance(error, exceptions.ParseError):
+        return problem(request, "invalid", str(error.detail))
+    slug = getattr(error, "problem", None) or _BY_STATUS.get(error.status_code, "internal-error")
+    return problem(request, slug, headers=headers)
+
+
+def _field_errors(detail: Any, path: str = "") -> Any:
+    """DRF's nested errors as `{"field", "code", "detail"}`; the field of a nested value is a dotted path."""
+    if isinstance(detail, dict):
+        for name, inner in detail.items():
+            place = path if name == "non_field_errors" else f"{path}.{name}".lstrip(".")
+            yield from _field_errors(inner, place)
+    elif isinstance(detail, list):
+        for inner in detail:
+            yield from _field_errors(inner, path)
+    else:
+        yield {"field": path, "code": getattr(detail, "code", None) or "invalid", "detail": str(detail)}
+
+
+def _is_api(request: HttpRequest) -> bool:
+    return request.path.startswith(("/v1/", "/webhooks/")) or request.path in ("/v1", "/webhooks")
+
+
+def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Django's handler404."""
+    return problem(request, "not-found") if _is_api(request) else HttpResponseNotFound(b"Not found\n", "text/plain")
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Django's handler500: for exceptions outside of DRF, whose type is still on the stack."""
+    import sys
+
+    error = sys.exc_info()[1]
+    if not _is_api(request):
+        return HttpResponseServerError(b"Internal error\n", "text/plain")
+    return for_exception(error, request) if isinstance(error, Exception) else problem(request, "internal-error")

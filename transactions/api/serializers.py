@@ -1,0 +1,178 @@
+"""What a client may send, checked field by field, and what it gets."""
+
+import json
+import re
+from typing import Any
+
+from rest_framework import serializers
+
+from transactions.config import ClientSettings, ProviderSettings, provider_by_id, provider_by_slug
+from transactions.currencies import CURRENCIES
+from transactions.services import Order
+from transactions.status import Source, Status
+
+MAX_AMOUNT = 10**15
+MAX_METADATA_KEYS = 50
+MAX_METADATA_BYTES = 4096
+_CLIENT_REF = re.compile(r"[A-Za-z0-9._:-]{1,64}\Z")
+
+
+class StrictInteger(serializers.Field[int, Any, int, Any]):
+    """A JSON integer: 1.5, "1" and true are none. (1.0 is none either: amounts are never floats.)"""
+
+    default_error_messages = {
+        "type": "An integer number of minor units, written without quotes, point or exponent.",
+        "range": "From 1 to 10^15.",
+    }
+
+    def to_internal_value(self, data: Any) -> int:
+        if not isinstance(data, int) or isinstance(data, bool):
+            self.fail("type")
+        if not 1 <= data <= MAX_AMOUNT:
+            self.fail("range")
+        return data
+
+
+class Text(serializers.Field[str, Any, str, Any]):
+    """A JSON string that the database can hold, of at most `longest` characters, matching `pattern` where given."""
+
+    default_error_messages = {
+        "type": "A string.",
+        "length": "At most {longest} characters.",
+        "unstorable": "It must not contain NUL or half of a surrogate pair.",
+    }
+
+    def __init__(self, *, longest: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.longest = longest
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("type")
+        if len(data) > self.longest:
+            self.fail("length", longest=self.longest)
+        if not storable(data):
+            self.fail("unstorable")
+        return data
+
+
+class NewTransaction(serializers.Serializer[Order]):
+    """The body of `POST /v1/transactions`; the context holds the client and the Idempotency-Key header."""
+
+    id = Text(longest=64, required=False)
+    amount = StrictInteger()
+    currency = Text(longest=3)
+    provider = Text(longest=50, required=False, allow_null=True)
+    reference = Text(longest=255, required=False, allow_null=True)
+    metadata = serializers.JSONField(required=False, allow_null=True)
+
+    def to_internal_value(self, data: dict[str, Any]) -> dict[str, Any]:
+        if data.get("id") is None:
+            data = {**data, "id": self.context["idempotency_key"]}
+        if data["id"] is None:
+            message = "Give the transaction an id of yours, here or as the header Idempotency-Key."
+            raise serializers.ValidationError({"id": [serializers.ErrorDetail(message, "required")]})
+        known: dict[str, Any] = super().to_internal_value(data)
+        if unknown := sorted(set(data) - set(self.fields)):
+            detail = serializers.ErrorDetail("There is no such field.", "unknown")
+            raise serializers.ValidationError({name[:64]: [detail] for name in unknown})
+        return known
+
+    def validate_id(self, value: str) -> str:
+        if not _CLIENT_REF.match(value):
+            raise serializers.ValidationError("1 to 64 characters of A-Z a-z 0-9 . _ : -")
+        return value
+
+    def validate_currency(self, value: str) -> str:
+        if value not in CURRENCIES:
+            raise serializers.ValidationError("An ISO 4217 code in upper case, such as EUR.")
+        return value
+
+    def validate_metadata(self, value: Any) -> dict[str, str]:
+        if value is None:
+            return {}
+        if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
+            raise serializers.ValidationError("A flat object of strings.")
+        if len(value) > MAX_METADATA_KEYS:
+            raise serializers.ValidationError(f"At most {MAX_METADATA_KEYS} keys.")
+        if not all(storable(text) for pair in value.items() for text in pair):
+            raise serializers.ValidationError("It must not contain NUL or half of a surrogate pair.")
+        if len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()) > MAX_METADATA_BYTES:
+            raise serializers.ValidationError(f"At most {MAX_METADATA_BYTES} bytes of JSON in all.")
+        return value
+
+    def order(self) -> Order:
+        """The validated content. Raises ValidationError where no provider is named or known."""
+        data = self.validated_data
+        return Order(
+            client_ref=data["id"],
+            amount=data["amount"],
+            currency=data["currency"],
+            reference=data.get("reference") or "",
+            metadata=data.get("metadata") or {},
+            provider=self._provider(data.get("provider")),
+            provider_named=bool(data.get("provider")),
+        )
+
+    def _provider(self, slug: str | None) -> ProviderSettings:
+        client: ClientSettings = self.context["client"]
+        if slug is None and client.default_provider is None:
+            message, code = "You have no default provider: name one.", "required"
+        else:
+            found = provider_by_id(client.default_provider or 0) if slug is None else provider_by_slug(slug)
+            if found is not None:
+                return found
+            message, code = "There is no such provider.", "unknown"
+        raise serializers.ValidationError({"provider": [serializers.ErrorDetail(message, code)]})
+
+
+class ListQuery(serializers.Serializer[Any]):
+    """The filters of `GET /v1/transactions`."""
+
+    status = serializers.ChoiceField(choices=Status.choices, required=False)
+    provider = serializers.CharField(max_length=50, required=False)
+    created_after = serializers.DateTimeField(required=False)
+    created_before = serializers.DateTimeField(required=False)
+    limit = serializers.IntegerField(min_value=1, max_value=100, required=False)
+    cursor = serializers.CharField(max_length=255, required=False)
+
+
+class Failure(serializers.Serializer[Any]):
+    code = serializers.CharField()
+    detail = serializers.CharField()
+
+
+class TransactionBody(serializers.Serializer[Any]):
+    """A transaction, as `Record.as_json` writes it; for the API's description."""
+
+    id = serializers.CharField()
+    status = serializers.ChoiceField(choices=Status.choices)
+    amount = serializers.IntegerField(min_value=1, max_value=MAX_AMOUNT)
+    currency = serializers.CharField()
+    provider = serializers.CharField()
+    provider_transaction_id = serializers.UUIDField()
+    reference = serializers.CharField(allow_null=True)
+    metadata = serializers.DictField(child=serializers.CharField())
+    sequence = serializers.IntegerField(min_value=1)
+    failure = Failure(allow_null=True)
+    created_at = serializers.DateTimeField()
+    updated_at = serializers.DateTimeField()
+    finalised_at = serializers.DateTimeField(allow_null=True)
+
+
+class EventBody(serializers.Serializer[Any]):
+    """One change of status, as the client may see it; for the API's description."""
+
+    sequence = serializers.IntegerField(min_value=1)
+    status = serializers.ChoiceField(choices=Status.choices)
+    source = serializers.ChoiceField(choices=Source.choices)  # type: ignore[assignment]  # DRF's own argument's name
+    at = serializers.DateTimeField()
+
+
+def storable(text: str) -> bool:
+    """Whether PostgreSQL can hold this text: JSON lets pass what UTF-8 and the database do not."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\x00" not in text

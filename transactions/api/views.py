@@ -1,0 +1,110 @@
+"""The client API: each view parses, calls one service, and shapes the answer."""
+
+from typing import Any, cast
+
+from drf_spectacular.utils import extend_schema
+from rest_framework.exceptions import APIException, NotFound
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from transactions.api.pages import NewestFirst
+from transactions.api.serializers import EventBody, ListQuery, NewTransaction, TransactionBody
+from transactions.config import ClientSettings, KeyOwner, provider_by_id
+from transactions.models import Event, Transaction
+from transactions.records import Record, rfc3339
+from transactions.services import IdempotencyMismatch, accept, find, tell_again
+
+
+class Mismatch(APIException):
+    status_code = 422
+    problem = "idempotency-mismatch"
+
+
+class ClientView(APIView):
+    """Knows whose request it is."""
+
+    @property
+    def client(self) -> ClientSettings:
+        return cast(KeyOwner, self.request.user).client  # ApiKeyAuthentication is the only one here
+
+    def own(self, client_ref: str) -> Record:
+        """This client's transaction. Raises NotFound, for another client's as for none."""
+        record = find(client_id=self.client.id, client_ref=client_ref) if len(client_ref) <= 64 else None
+        if record is None:
+            raise NotFound
+        return record
+
+
+class Transactions(ClientView):
+    @extend_schema(request=NewTransaction, responses={202: TransactionBody, 200: TransactionBody})
+    def post(self, request: Request) -> Response:
+        """Accept a transaction. 202: it is stored, and will be done. The same again: 200, as it is now."""
+        context = {"client": self.client, "idempotency_key": request.headers.get("Idempotency-Key")}
+        body = NewTransaction(data=request.data, context=context)
+        body.is_valid(raise_exception=True)
+        try:
+            record, new = accept(client=self.client, order=body.order())
+        except IdempotencyMismatch as error:
+            raise Mismatch from error
+        if new:
+            return Response(as_json(record), status=202, headers={"Location": f"/v1/transactions/{record.client_ref}"})
+        return Response(as_json(record), headers={"Idempotent-Replayed": "true"})
+
+    @extend_schema(parameters=[ListQuery], responses=TransactionBody(many=True))
+    def get(self, request: Request) -> Response:
+        """This client's transactions, newest first."""
+        query = ListQuery(data=request.query_params)
+        query.is_valid(raise_exception=True)
+        found = Transaction.objects.filter(client_id=self.client.id, **_filters(query.validated_data))
+        page = NewestFirst()
+        rows = page.paginate_queryset(found, request, view=self) or []
+        return page.get_paginated_response([as_json(from_model(row)) for row in rows])
+
+
+class OneTransaction(ClientView):
+    @extend_schema(responses=TransactionBody)
+    def get(self, request: Request, id: str) -> Response:
+        """The transaction as it is now."""
+        return Response(as_json(self.own(id)))
+
+
+class Events(ClientView):
+    @extend_schema(responses=EventBody(many=True))
+    def get(self, request: Request, id: str) -> Response:
+        """The changes of its status, in their order."""
+        record = self.own(id)
+        events = Event.objects.filter(transaction_id=record.id, kind=Event.Kind.STATUS).order_by("sequence")
+        shown = [
+            {"sequence": one.sequence, "status": one.status, "source": one.source, "at": rfc3339(one.at)}
+            for one in events
+        ]
+        return Response({"results": shown})
+
+
+class Notifications(ClientView):
+    @extend_schema(request=None, responses={202: TransactionBody})
+    def post(self, request: Request, id: str) -> Response:
+        """Send the current status to your endpoint again."""
+        record = self.own(id)
+        tell_again(record)
+        return Response(as_json(record), status=202)
+
+
+def as_json(record: Record) -> dict[str, Any]:
+    provider = provider_by_id(record.provider_id)
+    return record.as_json(provider.slug if provider else "")
+
+
+def from_model(row: Transaction) -> Record:
+    return Record(**{name: getattr(row, name) for name in Record.__dataclass_fields__})
+
+
+def _filters(query: dict[str, Any]) -> dict[str, Any]:
+    names = {
+        "status": "status",
+        "provider": "provider__slug",
+        "created_after": "created_at__gt",
+        "created_before": "created_at__lt",
+    }
+    return {lookup: query[name] for name, lookup in names.items() if name in query}

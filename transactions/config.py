@@ -1,0 +1,175 @@
+"""Clients' and providers' settings as the hot path reads them: frozen, and fresh to two seconds in every process."""
+
+import threading
+import time
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Generic, TypeVar
+
+from django.conf import settings
+from django.db.models import Q
+
+from transactions.models import ApiKey, Client, Provider
+
+FRESH = 2.0
+"""Seconds for which a value is used before it is read again: revoking a key takes effect within it."""
+
+Key = TypeVar("Key", bound=Hashable)
+Value = TypeVar("Value")
+
+
+class Cache(Generic[Key, Value]):
+    """Values by key for `FRESH` seconds, at most `most` of them. Not found (None) is remembered as well."""
+
+    def __init__(self, read: Callable[[Key], Value], *, most: int = 10_000) -> None:
+        self._read = read
+        self._most = most
+        self._known: dict[Key, tuple[float, Value]] = {}
+        self._lock = threading.Lock()
+
+    def __call__(self, key: Key) -> Value:
+        now = time.monotonic()
+        known = self._known.get(key)
+        if known is not None and known[0] > now:
+            return known[1]
+        value = self._read(key)
+        with self._lock:
+            if len(self._known) >= self._most:
+                self._known.clear()
+            self._known[key] = (now + FRESH, value)
+        return value
+
+    def clear(self) -> None:
+        self._known.clear()
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderSettings:
+    """A provider's row and its live webhook secrets; durations in seconds. See `transactions.models.Provider`."""
+
+    id: int
+    slug: str
+    adapter: str
+    base_url: str
+    create_path: str
+    status_path: str
+    create_body: dict[str, Any]
+    headers: dict[str, str]
+    status_field: str
+    status_map: dict[str, str]
+    create_timeout: float
+    settle_window: float
+    create_retries: int
+    create_retry_delay: float
+    first_poll: float
+    second_poll: float
+    poll_growth: float
+    poll_cap: float
+    track_for: float
+    track_grace: float
+    max_in_flight: int
+    check_before_create: bool
+    paused: bool
+    webhook_auth: str
+    webhook_id_field: str
+    webhook_status_field: str
+    webhook_secrets: tuple[str, ...] = ()
+
+    @property
+    def lane(self) -> str:
+        return f"p{self.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSettings:
+    """A client's row and its live callback secrets."""
+
+    id: int
+    name: str
+    enabled: bool
+    default_provider: int | None
+    callback_url: str
+    callback_method: str
+    callback_body: dict[str, Any] | None
+    endpoint_disabled: bool
+    callback_secrets: tuple[str, ...]
+
+    @property
+    def lane(self) -> str:
+        return f"c{self.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyOwner:
+    """Who an API key belongs to, and whether it may be used. DRF asks its users whether they are authenticated."""
+
+    client: ClientSettings
+    usable: bool
+    is_authenticated: bool = True
+
+
+def _provider(found: Provider | None) -> ProviderSettings | None:
+    if found is None:
+        return None
+    fields = {name: getattr(found, name) for name in ProviderSettings.__dataclass_fields__ if name != "webhook_secrets"}
+    secrets = found.webhook_secrets.filter(_live()).values_list("secret", flat=True)
+    return ProviderSettings(**fields, webhook_secrets=tuple(secrets))
+
+
+def _client(key: int) -> ClientSettings | None:
+    found = Client.objects.filter(pk=key).first()
+    if found is None:
+        return None
+    return ClientSettings(
+        id=found.pk,
+        name=found.name,
+        enabled=found.enabled,
+        default_provider=found.default_provider_id,
+        callback_url=found.callback_url,
+        callback_method=found.callback_method,
+        callback_body=found.callback_body,
+        endpoint_disabled=found.endpoint_disabled_at is not None,
+        callback_secrets=tuple(found.callback_secrets.filter(_live()).values_list("secret", flat=True)),
+    )
+
+
+def _live() -> Q:
+    return Q(expires_at__isnull=True) | Q(expires_at__gt=datetime.now(UTC))
+
+
+def _owner(digest: str) -> KeyOwner | None:
+    key = ApiKey.objects.filter(digest=digest).first()
+    if key is None or (client := client_settings(key.client_id)) is None:
+        return None
+    expired = key.expires_at is not None and key.expires_at <= datetime.now(UTC)
+    return KeyOwner(client, usable=client.enabled and key.revoked_at is None and not expired)
+
+
+client_settings: Cache[int, ClientSettings | None] = Cache(_client)
+provider_by_id: Cache[int, ProviderSettings | None] = Cache(
+    lambda key: _provider(Provider.objects.filter(pk=key).first())
+)
+provider_by_slug: Cache[str, ProviderSettings | None] = Cache(
+    lambda slug: _provider(Provider.objects.filter(slug=slug).first())
+)
+key_owner: Cache[str, KeyOwner | None] = Cache(_owner)
+
+
+def clear_caches() -> None:
+    """Read everything anew; a command that has changed settings, and tests, call it."""
+    for cache in (client_settings, provider_by_id, provider_by_slug, key_owner):
+        cache.clear()
+
+
+def provider_limits(lanes: Any) -> dict[str, int]:
+    """How many calls each provider's lane may have in flight; none while it is paused."""
+    found = {lane: provider_by_id(int(lane[1:])) for lane in lanes}
+    return {lane: 0 if it is None or it.paused else it.max_in_flight for lane, it in found.items()}
+
+
+def client_limits(lanes: Any) -> dict[str, int]:
+    """How many notifications each client's lane may have in flight; none while its endpoint is disabled."""
+    found = {lane: client_settings(int(lane[1:])) for lane in lanes}
+    most = settings.NOTIFICATIONS_IN_FLIGHT
+    return {lane: 0 if it is None or it.endpoint_disabled else most for lane, it in found.items()}

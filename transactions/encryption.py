@@ -1,0 +1,49 @@
+"""Secrets at rest: Fernet (AES-128-CBC and HMAC-SHA256) with ENCRYPTION_KEYS; the first key encrypts, all decrypt."""
+
+import json
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from django.conf import settings
+from django.db import models
+
+
+class SecretUnreadable(Exception):
+    """A stored secret cannot be decrypted: is one of ENCRYPTION_KEYS missing?"""
+
+    def __init__(self) -> None:
+        super().__init__(self.__doc__)
+
+
+@lru_cache(maxsize=4)
+def _cipher(keys: tuple[str, ...]) -> MultiFernet:
+    return MultiFernet([Fernet(key) for key in keys])
+
+
+def encrypt(text: str) -> str:
+    return _cipher(tuple(settings.ENCRYPTION_KEYS)).encrypt(text.encode()).decode()
+
+
+def decrypt(token: str) -> str:
+    """The text that `encrypt` was given. Raises SecretUnreadable."""
+    try:
+        return _cipher(tuple(settings.ENCRYPTION_KEYS)).decrypt(token.encode()).decode()
+    except InvalidToken as error:
+        raise SecretUnreadable from error
+
+
+if TYPE_CHECKING:  # generic for the type checker only
+    _TextField = models.TextField[Any, Any]
+else:
+    _TextField = models.TextField
+
+
+class EncryptedJSON(_TextField):
+    """A JSON value that the database holds encrypted; it cannot be searched."""
+
+    def from_db_value(self, value: str | None, *_: Any) -> Any:
+        return None if value is None else json.loads(decrypt(value))
+
+    def get_prep_value(self, value: Any) -> str | None:
+        return None if value is None else encrypt(json.dumps(value))

@@ -1,0 +1,56 @@
+"""The handler `track`: find the outcome by polling, with growing delays. `step` counts the polls."""
+
+from dataclasses import replace
+
+from transactions.handlers.answers import retry, sighting, trouble
+from transactions.handlers.work import Work
+from transactions.news import News
+from transactions.providers import ADAPTERS
+from transactions.providers.base import Absent, ProviderError
+from transactions.status import FINAL, Review, Source, Submission
+from workers.outbound import Http
+from workers.registry import Again, Done, Outcome
+
+LONGEST_PARK = 60.0
+"""Seconds between two looks at whether the create's call has ended; its settle normally ends the wait."""
+
+
+async def track(work: Work, http: Http) -> Outcome:
+    """One run: a poll, where one can tell something. A webhook or the create's answer cancels the job."""
+    if work.creating or work.record.submission == Submission.UNSENT:
+        # Nothing to poll while the create is under way or waits to be sent.
+        park = min(LONGEST_PARK, 2.0 ** min(work.claim.attempt - 1, 10))
+        return Outcome(Again(park, why="waits for the create"), _overdue(work))
+    polls = work.claim.step + 1
+    try:
+        seen = await ADAPTERS[work.provider.adapter].read(work.provider, http, work.record.id)
+    except Absent as error:
+        return Outcome(_next(work, polls, why=str(error)), _overdue(work), (error.call,))
+    except ProviderError as error:
+        again, regular = retry(error, polls), _next(work, polls)
+        after = max(again.after, regular.after if isinstance(regular, Again) else 0.0)
+        news = trouble(error, Source.POLL, None) or _overdue(work)
+        return Outcome(Again(after, polls, again.why), news, (error.call,))
+    news = sighting(seen, Source.POLL, work.provider)
+    if seen.status in FINAL:
+        return Outcome(Done(), news, (seen.call,))
+    if not seen.unmapped and (overdue := _overdue(work)) is not None:
+        news = replace(news, review=overdue.review, detail=overdue.detail)
+    return Outcome(_next(work, polls), news, (seen.call,))
+
+
+def _next(work: Work, polls: int, why: str = "") -> Again | Done:
+    """The next poll: `second_poll`, growing by `poll_growth` up to `poll_cap`; none once the grace is over."""
+    provider = work.provider
+    if work.age > provider.track_for + provider.track_grace:
+        return Done()
+    delay = provider.second_poll * provider.poll_growth ** min(polls - 1, 64)
+    return Again(min(delay, provider.poll_cap), polls, why)
+
+
+def _overdue(work: Work) -> News | None:
+    """After `track_for` an operator must look. The status stays: time alone is no proof of failure."""
+    if work.age <= work.provider.track_for:
+        return None
+    why = f"no final status after {work.provider.track_for:g} seconds"
+    return News(Source.CLOCK, review=Review.OVERDUE, detail={"why": why})

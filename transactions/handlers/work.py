@@ -1,0 +1,80 @@
+"""The snapshot that the handlers `create` and `track` get, and how it is read."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import connection
+
+from transactions import sql, webhook_urls
+from transactions.config import ProviderSettings, provider_by_id
+from transactions.news import News, apply, pause
+from transactions.providers.base import Order
+from transactions.records import Record
+from transactions.status import Review, Source
+from workers.registry import Claim, Failed, Settled, Wake
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A claimed job, its transaction and provider, as they were at the claim."""
+
+    claim: Claim
+    record: Record
+    provider: ProviderSettings
+    webhook_url: str
+    create_began_at: datetime | None
+    """When the last create began, or may have begun at the latest (UTC): its run may have been lost."""
+    age: float
+    """Seconds since the transaction was accepted."""
+    creating: bool
+    """A create is under way."""
+
+    @property
+    def order(self) -> Order:
+        record = self.record
+        reference = record.reference or None
+        return Order(record.id, record.amount, record.currency, reference, self.webhook_url)
+
+
+def snapshots(claims: Sequence[Claim]) -> dict[int, tuple[Record, datetime | None, float, bool]]:
+    """For each claimed job whose transaction exists: record, when its last create began, age in seconds, creating."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql.SNAPSHOTS, {"ids": [str(claim.transaction_id) for claim in claims]})
+        found = {row[0]: row for row in cursor.fetchall()}
+    rows = {claim.id: found[claim.transaction_id] for claim in claims if claim.transaction_id in found}
+    return {job: (Record.from_row(row[:16]), row[16], row[17], row[18]) for job, row in rows.items()}
+
+
+def load(claims: Sequence[Claim]) -> Mapping[int, Work]:
+    """The snapshots of claimed jobs whose transaction is still pending; the others have nothing left to do."""
+    works: dict[int, Work] = {}
+    found = snapshots(claims)
+    for claim in claims:
+        if claim.id not in found:
+            continue
+        record, began_at, age, creating = found[claim.id]
+        provider = provider_by_id(record.provider_id)
+        if record.final or provider is None:
+            continue
+        if claim.kind == "create" and claim.lost_at is not None:
+            began_at = max(claim.lost_at, began_at or claim.lost_at)
+        url = webhook_urls.webhook_url(provider, record.id)
+        works[claim.id] = Work(claim, record, provider, url, began_at, age, creating)
+    return works
+
+
+def record(settled: Sequence[Settled]) -> Sequence[Wake]:
+    """Apply what runs learnt; pause providers that refuse our credentials; ask for a person where a job gave up."""
+    news: list[tuple[News, Claim]] = []
+    for claim, outcome in settled:
+        item = outcome.news
+        if isinstance(outcome.next, Failed) and item is None:
+            item = News(Source.CLOCK, review=Review.GIVEN_UP, detail={"job": claim.kind, "why": outcome.next.reason})
+        if item is not None:
+            news.append((item, claim))
+    for item, claim in news:
+        if item.pause_provider:
+            pause(int(claim.lane[1:]), item.pause_provider)
+    _, wakes = apply([(claim.transaction_id, item) for item, claim in news])
+    return wakes

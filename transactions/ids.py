@@ -1,0 +1,11 @@
+"""UUIDs of version 7 (RFC 9562, 5.7): a millisecond clock, then random bits; new rows go to an index's end."""
+
+import os
+import time
+from uuid import UUID
+
+
+def uuid7() -> UUID:
+    value = int.from_bytes((time.time_ns() // 1_000_000).to_bytes(6, "big") + os.urandom(10), "big")
+    value &= ~(0xF << 76 | 0x3 << 62)
+    return UUID(int=value | 0x7 << 76 | 0x2 << 62)

@@ -1,0 +1,36 @@
+"""`--set KEY=VALUE` of the commands: fields of a model by name, with clear words for what is wrong."""
+
+import json
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.management.base import CommandError
+from django.db import models
+
+
+def apply_settings(instance: models.Model, pairs: list[str], *, allowed: tuple[str, ...]) -> None:
+    """Set each KEY=VALUE on `instance`: JSON for objects, else as the field reads text. Raises CommandError."""
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals or name not in allowed:
+            raise CommandError(f"--set {pair}: give KEY=VALUE with one of: {', '.join(sorted(allowed))}")
+        try:
+            setattr(instance, name, _value(instance._meta.get_field(name), text))
+        except (ValidationError, ValueError) as error:
+            raise CommandError(f"--set {pair}: {'; '.join(getattr(error, 'messages', [str(error)]))}") from error
+
+
+def save_checked(instance: models.Model) -> None:
+    """Save a new row after all of its fields' checks. Raises CommandError with every field that is wrong."""
+    try:
+        instance.full_clean()
+    except ValidationError as error:
+        wrong = [f"{name}: {' '.join(messages)}" for name, messages in error.message_dict.items()]
+        raise CommandError("\n".join(wrong)) from error
+    instance.save(force_insert=True)
+
+
+def _value(field: Any, text: str) -> Any:
+    if isinstance(field.default, dict) or callable(field.default) or isinstance(field, models.JSONField):
+        return json.loads(text)
+    return field.to_python(text)

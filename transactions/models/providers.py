@@ -1,0 +1,114 @@
+"""Providers: the third parties at which transactions are created, and how each one is spoken to."""
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.db.models.functions import Now
+
+from transactions.encryption import EncryptedJSON
+from transactions.fields import (
+    HttpUrlField,
+    TemplateValidator,
+    validate_path,
+    validate_secret,
+    validate_slug,
+    validate_words,
+)
+
+LOOK_BEFORE = 18.0
+"""Seconds of a lease that are not the create's: a look of up to 15 s, and 3 s to settle."""
+ORDER_FIELDS = ("id", "amount", "currency", "reference", "webhook_url")
+
+
+def default_create_body() -> dict[str, str]:
+    return {name: f"{{{name}}}" for name in ORDER_FIELDS}
+
+
+def _seconds(default: float, help_text: str, *, least: float = 0.0) -> "models.FloatField[float, float]":
+    limits = [MinValueValidator(least), MaxValueValidator(31_536_000.0)]
+    return models.FloatField(default=default, help_text=f"Seconds. {help_text}", validators=limits)
+
+
+class Provider(models.Model):
+    """A third party. Every setting takes effect within two seconds in all processes."""
+
+    class Auth(models.TextChoices):
+        STANDARD = "standard", "Standard Webhooks signature"
+        URL_TOKEN = "url-token", "token in the webhook's address"
+
+    slug = models.CharField(max_length=50, unique=True, validators=[validate_slug])
+    adapter = models.CharField(max_length=20, choices=[("http", "http")], default="http")
+
+    # How it is called
+    base_url = HttpUrlField()
+    create_path = models.CharField(max_length=255, default="/transactions", validators=[validate_path])
+    status_path = models.CharField(max_length=255, default="/transactions/{id}", validators=[validate_path])
+    create_body = models.JSONField(default=default_create_body, validators=[TemplateValidator(*ORDER_FIELDS)])
+    headers = EncryptedJSON(
+        default=dict, blank=True, validators=[validate_words],
+        help_text="Fixed request headers, such as the provider's API key; stored encrypted",
+    )  # fmt: skip
+    status_field = models.CharField(max_length=100, default="status", help_text="Dotted path in its answers")
+    status_map = models.JSONField(
+        default=dict, blank=True, validators=[validate_words],
+        help_text="Its words for pending, completed, declined, failed. Empty: these words themselves",
+    )  # fmt: skip
+
+    # When it is called
+    create_timeout = _seconds(35, "How long a create may take to answer", least=0.1)
+    settle_window = _seconds(120, "How long after its start an unanswered create may still take effect")
+    create_retries = models.PositiveSmallIntegerField(default=3, help_text="Creates after the first unknown one")
+    create_retry_delay = _seconds(120, "From an unknown create to the next look and try")
+    first_poll = _seconds(0.2, "From acceptance to the first poll")
+    second_poll = _seconds(0.01, "From the first poll to the second", least=0.001)
+    poll_growth = models.FloatField(
+        default=2, validators=[MinValueValidator(1.0), MaxValueValidator(100.0)], help_text="Factor between polls"
+    )
+    poll_cap = _seconds(3600, "The longest wait between polls", least=0.01)
+    track_for = _seconds(86400, "Without a final status for so long, an operator must look")
+    track_grace = _seconds(604800, "After that, polling goes on for so long")
+    max_in_flight = models.PositiveIntegerField(
+        default=200, validators=[MinValueValidator(1)], help_text="Calls at a time, over all workers"
+    )
+    check_before_create = models.BooleanField(default=True, help_text="Look for the transaction before creating it")
+    paused = models.BooleanField(default=False, help_text="No calls; what is due waits, nothing is lost")
+    paused_why = models.CharField(max_length=255, blank=True, default="")
+
+    # How it calls us
+    webhook_auth = models.CharField(max_length=20, choices=Auth.choices, default=Auth.STANDARD)
+    webhook_id_field = models.CharField(max_length=100, default="id", help_text="Dotted path in its webhooks")
+    webhook_status_field = models.CharField(max_length=100, default="status", help_text="Dotted path in its webhooks")
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ["slug"]
+
+    def __str__(self) -> str:
+        return self.slug
+
+    def clean(self) -> None:
+        longest = longest_create_timeout()
+        if self.create_timeout is not None and self.create_timeout > longest:
+            message = f"At most {longest:g} seconds fit into a job's lease; raise CREATE_LEASE for more."
+            raise ValidationError({"create_timeout": message})
+
+
+def longest_create_timeout() -> float:
+    """Seconds that a create may take so that a look before it and the create end within the job's lease."""
+    return float(settings.CREATE_LEASE) - LOOK_BEFORE
+
+
+class WebhookSecret(models.Model):
+    """A secret with which a provider signs its webhooks (`whsec_…`). Several live ones are accepted: rotation."""
+
+    provider = models.ForeignKey(Provider, on_delete=models.CASCADE, related_name="webhook_secrets")
+    secret = EncryptedJSON(validators=[validate_secret])
+    created_at = models.DateTimeField(db_default=Now())
+    expires_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return f"webhook secret {self.pk}"

@@ -1,0 +1,92 @@
+"""Transactions and their timeline."""
+
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Now
+
+from transactions.models.clients import Client
+from transactions.models.providers import Provider
+from transactions.status import FINAL, Review, Source, Status, Submission
+
+
+class Transaction(models.Model):
+    """What a client asked for, and what is known of it. Written by the statements in `transactions.sql` only."""
+
+    id = models.UUIDField(primary_key=True, help_text="Ours (version 7), and what the provider knows it by")
+    client = models.ForeignKey(Client, on_delete=models.PROTECT, db_index=False)
+    client_ref = models.CharField("client's id", max_length=64, help_text="The client's own id and idempotency key")
+    provider = models.ForeignKey(Provider, on_delete=models.PROTECT, db_index=False)
+    amount = models.BigIntegerField(help_text="Minor units")
+    currency = models.CharField(max_length=3)
+    reference = models.CharField(max_length=255, blank=True, default="")
+    metadata = models.JSONField(default=dict)
+
+    status = models.CharField(max_length=9, choices=Status.choices, default=Status.PENDING)
+    submission = models.CharField(max_length=7, choices=Submission.choices, default=Submission.UNSENT)
+    review = models.CharField(max_length=13, choices=Review.choices, blank=True, default="")
+    sequence = models.IntegerField(default=1, help_text="Grows by one with each change of status")
+    failure_code = models.CharField(max_length=64, blank=True, default="")
+    failure_detail = models.TextField(blank=True, default="")
+    create_began_at = models.DateTimeField(null=True, help_text="When the last create began")
+    created_at = models.DateTimeField(db_default=Now())
+    updated_at = models.DateTimeField(db_default=Now())
+    finalised_at = models.DateTimeField(null=True)
+    informed_sequence = models.IntegerField(default=0, db_default=0, help_text="The client has confirmed this one")
+    informed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(fields=["client", "client_ref"], name="transaction_once"),
+            models.CheckConstraint(condition=Q(status__in=Status.values), name="transaction_status"),
+            models.CheckConstraint(condition=Q(submission__in=Submission.values), name="transaction_submission"),
+            models.CheckConstraint(condition=Q(review__in=["", *Review.values]), name="transaction_review"),
+            models.CheckConstraint(condition=Q(amount__gte=1, amount__lte=10**15), name="transaction_amount"),
+            models.CheckConstraint(
+                condition=Q(status__in=FINAL, finalised_at__isnull=False)
+                | Q(status=Status.PENDING, finalised_at__isnull=True),
+                name="transaction_final_iff_finalised",
+            ),
+        ]
+        indexes = [
+            # A client's list, newest first: version 7 ids are in the order of their time.
+            models.Index(F("client"), F("id").desc(), name="transaction_newest"),
+            # The operators' list of what needs them.
+            models.Index(F("review"), F("id").desc(), name="transaction_review", condition=~Q(review="")),
+        ]
+
+    def __str__(self) -> str:
+        return self.client_ref
+
+
+class Event(models.Model):
+    """One entry of a transaction's timeline."""
+
+    class Kind(models.TextChoices):
+        STATUS = "status", "status"
+        """The status changed (or began) here; it has the next sequence."""
+        CONTRADICTION = "contradiction", "contradiction"
+        """Another final status was reported after the first; it was not taken."""
+        REVIEW = "review", "review"
+        """An operator must look, or has."""
+        STAFF = "staff", "staff"
+        """Somebody did something in the admin; `detail` says who and why."""
+
+    transaction = models.ForeignKey(Transaction, on_delete=models.CASCADE, related_name="events")
+    at = models.DateTimeField(db_default=Now())
+    kind = models.CharField(max_length=13, choices=Kind.choices)
+    status = models.CharField(max_length=9, choices=Status.choices, blank=True, default="")
+    sequence = models.IntegerField(null=True)
+    source = models.CharField(max_length=7, choices=Source.choices)
+    detail = models.JSONField(default=dict)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(fields=["transaction", "sequence"], name="event_sequence_once"),
+            models.CheckConstraint(condition=Q(kind="status") | Q(sequence__isnull=True), name="event_sequence"),
+            models.CheckConstraint(condition=Q(source__in=Source.values), name="event_source"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.status}".strip()

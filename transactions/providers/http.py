@@ -1,0 +1,126 @@
+"""The `http` adapter: JSON over HTTP, with configurable paths, body, headers and words for the status."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from uuid import UUID
+
+from transactions.config import ProviderSettings
+from transactions.providers.base import (
+    Absent,
+    CredentialsRefused,
+    Exists,
+    Order,
+    Refused,
+    Seen,
+    Throttled,
+    Unclear,
+    Unsent,
+)
+from transactions.status import Status
+from transactions.template import fill
+from workers.outbound import Http, NotSent, OutcomeUnknown, Response
+
+READ_TIMEOUT = 15.0
+"""Seconds for a look; the slowest known answers take 10."""
+REASON_LENGTH = 500
+"""Characters of a provider's reason that are kept."""
+
+
+class HttpAdapter:
+    """See `transactions.providers.base.Adapter`; the rules are the answers table of docs/providers.md."""
+
+    async def create(self, provider: ProviderSettings, http: Http, order: Order) -> Seen:
+        body = json.dumps(fill(provider.create_body, order.values())).encode()
+        headers = {"Idempotency-Key": str(order.id), "Content-Type": "application/json"}
+        url = _address(provider, provider.create_path, order.id)
+        answer = await _call(http, "POST", url, _headers(provider, headers), body, provider.create_timeout)
+        match answer.status:
+            case status if 200 <= status < 300:
+                return _seen(provider, answer)
+            case 409:
+                raise Exists("it exists already", answer.call)
+            case 400 | 404 | 422:
+                raise Refused(_reason(answer), answer.call)
+        # 5xx, and what no table knows: it may exist, and a later look will tell.
+        raise Unclear(f"the create was answered {answer.status}", answer.call)
+
+    async def read(self, provider: ProviderSettings, http: Http, id: UUID) -> Seen:
+        url = _address(provider, provider.status_path, id)
+        answer = await _call(http, "GET", url, _headers(provider, {}), None, READ_TIMEOUT)
+        if 200 <= answer.status < 300:
+            return _seen(provider, answer)
+        if answer.status == 404:
+            raise Absent("it is not there now", answer.call)
+        raise Unclear(f"the look was answered {answer.status}", answer.call)
+
+
+async def _call(
+    http: Http, method: str, url: str, headers: dict[str, str], body: bytes | None, within: float
+) -> Response:
+    """One call, with what means the same for all: no answer, 401, 403, 429."""
+    try:
+        answer = await http.call(method, url, headers=headers, body=body, within=within)
+    except NotSent as error:
+        raise Unsent(str(error), error.call) from error
+    except OutcomeUnknown as error:
+        raise Unclear(str(error), error.call) from error
+    if answer.status in (401, 403):
+        raise CredentialsRefused(f"it answered {answer.status}", answer.call)
+    if answer.status == 429:
+        raise Throttled("it answered 429", answer.call, answer.retry_after())
+    return answer
+
+
+def _address(provider: ProviderSettings, path: str, id: UUID) -> str:
+    return provider.base_url.rstrip("/") + path.replace("{id}", str(id))
+
+
+def _headers(provider: ProviderSettings, ours: dict[str, str]) -> dict[str, str]:
+    return {"Accept": "application/json", **ours, **provider.headers}
+
+
+def _seen(provider: ProviderSettings, answer: Response) -> Seen:
+    status, unmapped = read_status(provider, _json(answer), provider.status_field)
+    return Seen(status, answer.call, unmapped)
+
+
+def read_status(provider: ProviderSettings, body: Any, path: str) -> tuple[Status, str]:
+    """The status at the dotted `path` of a provider's body, and its word where the map does not have it.
+
+    No word at all is pending and nothing strange: many a create answers with an empty body.
+    """
+    word = at_path(body, path)
+    if word is None or word == "":
+        return Status.PENDING, ""
+    meaning = (provider.status_map or {status: status for status in Status.values}).get(str(word))
+    if meaning in Status.values:
+        return Status(meaning), ""
+    return Status.PENDING, str(word)[:100].replace("\x00", "")
+
+
+def at_path(body: Any, path: str) -> Any:
+    """The value at a dotted path in nested objects; None where there is none."""
+    for name in path.split("."):
+        body = body.get(name) if isinstance(body, dict) else None
+    return body
+
+
+def _json(answer: Response) -> Any:
+    try:
+        return json.loads(answer.body)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _reason(answer: Response) -> str:
+    """The provider's reason for a refusal, as text for the client: a usual field of its answer, else the status."""
+    body = _json(answer)
+    for field in ("detail", "message", "reason", "error", "title"):
+        reason = at_path(body, field)
+        if isinstance(reason, dict):
+            reason = reason.get("message")
+        if isinstance(reason, str) and reason.strip():
+            return reason.strip()[:REASON_LENGTH].replace("\x00", "")
+    return f"the provider answered {answer.status}"

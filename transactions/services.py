@@ -1,0 +1,112 @@
+"""What callers may ask of transactions: accept one, tell its client again."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from django.db import connection
+
+from transactions import sql
+from transactions.config import ClientSettings, ProviderSettings
+from transactions.database import retry_once
+from transactions.ids import uuid7
+from transactions.records import Record
+from workers.announce import announce
+from workers.models import Job, JobState
+from workers.registry import Wake
+
+FIRST_NEWS = 0.2
+"""Seconds after acceptance at which the client is told `pending`, when nothing final is known by then."""
+
+
+class IdempotencyMismatch(Exception):
+    """This id was used for a transaction with other content. Use a new id for a new transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a client asks for; already validated. `provider_named`: the request itself named the provider."""
+
+    client_ref: str
+    amount: int
+    currency: str
+    reference: str
+    metadata: dict[str, str]
+    provider: ProviderSettings
+    provider_named: bool
+
+
+def accept(*, client: ClientSettings, order: Order) -> tuple[Record, bool]:
+    """Store a transaction with its jobs in one statement; returns it and whether it is new.
+
+    Once this returns, nothing short of losing the database loses the transaction. The same id with the same content
+    gives the transaction as it is now. Raises IdempotencyMismatch for other content, and django.db.OperationalError
+    when the database is away: whether it was stored is unknown then, and the same request tells.
+    """
+    row = retry_once(lambda: _insert(client, order))
+    if row is not None:
+        announce(
+            (
+                Wake("create", order.provider.lane),
+                Wake("notify", client.lane, FIRST_NEWS),
+                Wake("track", order.provider.lane, order.provider.first_poll),
+            )
+        )
+        return Record.from_row(row), True
+    record = retry_once(lambda: find(client_id=client.id, client_ref=order.client_ref))
+    if record is None:
+        raise RuntimeError("the id is taken, but its transaction cannot be found")
+    if not _same(record, order):
+        raise IdempotencyMismatch(IdempotencyMismatch.__doc__)
+    return record, False
+
+
+def find(*, client_id: int, client_ref: str) -> Record | None:
+    """A client's transaction by the client's own id."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql.BY_CLIENT_REF, {"client": client_id, "client_ref": client_ref})
+        row = cursor.fetchone()
+    return Record.from_row(row) if row else None
+
+
+def tell_again(record: Record) -> None:
+    """Have the current status sent to the client's endpoint again; while one is waiting to be sent, that one does."""
+    lane = f"c{record.client_id}"
+    waiting = Job.objects.filter(transaction_id=record.id, kind="notify", state=JobState.WAITING)
+    if not waiting.exists():
+        Job.objects.create(transaction_id=record.id, kind="notify", key=f"again:{uuid4()}", lane=lane)
+    announce([Wake("notify", lane)])
+
+
+def _insert(client: ClientSettings, order: Order) -> tuple[Any, ...] | None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            sql.ACCEPT,
+            {
+                "id": uuid7(),
+                "client": client.id,
+                "client_ref": order.client_ref,
+                "provider": order.provider.id,
+                "amount": order.amount,
+                "currency": order.currency,
+                "reference": order.reference,
+                "metadata": json.dumps(order.metadata),
+                "provider_lane": order.provider.lane,
+                "client_lane": client.lane,
+                "first_poll": order.provider.first_poll,
+                "first_news": FIRST_NEWS,
+            },
+        )
+        row: tuple[Any, ...] | None = cursor.fetchone()
+    return row
+
+
+def _same(record: Record, order: Order) -> bool:
+    same = (record.amount, record.currency, record.reference, record.metadata) == (
+        order.amount,
+        order.currency,
+        order.reference,
+        order.metadata,
+    )
+    return same and (not order.provider_named or record.provider_id == order.provider.id)

@@ -1,0 +1,125 @@
+"""The hot path's SQL over transactions: accept, read again, apply news, snapshots.
+
+Each statement has a name, a reason and a test. Batches travel as one JSON parameter.
+"""
+
+# ruff: noqa: S608  only this constant is put into the statements
+_COLUMNS = """id, client_id, client_ref, provider_id, amount, currency, reference, metadata, status, submission,
+       sequence, failure_code, failure_detail, created_at, updated_at, finalised_at"""
+
+ACCEPT = f"""
+-- The transaction, the first entry of its timeline and its three jobs, or nothing when the client's id is taken.
+-- The client hears of `pending` by a job of its own in the client's lane, so a slow or paused provider cannot keep
+-- that news back; a final status before then cancels it.
+WITH accepted AS (
+    INSERT INTO transactions_transaction
+        (id, client_id, client_ref, provider_id, amount, currency, reference, metadata, status, submission, review,
+         sequence, failure_code, failure_detail, created_at, updated_at)
+    VALUES (%(id)s, %(client)s, %(client_ref)s, %(provider)s, %(amount)s, %(currency)s, %(reference)s, %(metadata)s,
+            'pending', 'unsent', '', 1, '', '', now(), now())
+    ON CONFLICT (client_id, client_ref) DO NOTHING
+    RETURNING {_COLUMNS}
+), began AS (
+    INSERT INTO transactions_event (transaction_id, at, kind, status, sequence, source, detail)
+    SELECT id, created_at, 'status', 'pending', 1, 'api', '{{}}' FROM accepted
+), jobs AS (
+    INSERT INTO workers_job (transaction_id, kind, key, lane, run_at)
+    SELECT accepted.id, job.kind, job.key, job.lane, accepted.created_at + job.after * interval '1 second'
+    FROM accepted, (VALUES
+        ('create', '', %(provider_lane)s, 0.0),
+        ('track', '', %(provider_lane)s, %(first_poll)s),
+        ('notify', 'seq:1', %(client_lane)s, %(first_news)s)
+    ) AS job(kind, key, lane, after)
+)
+SELECT {_COLUMNS} FROM accepted
+"""
+
+BY_CLIENT_REF = f"""
+-- One transaction of one client, by the client's own id.
+SELECT {_COLUMNS} FROM transactions_transaction WHERE client_id = %(client)s AND client_ref = %(client_ref)s
+"""
+
+APPLY = """
+-- News of transactions, in one statement: compare-and-set on the status, the timeline, the jobs that follow.
+-- At most one news a transaction. Rows are locked in the order of their ids, so that no two batches deadlock.
+--  * status: the first final one wins; a different one after it is a contradiction, recorded and never taken.
+--  * submission: only ever learns (unsent -> unknown -> created or refused).
+--  * a final status cancels what waits to create, poll or tell of `pending`, and starts the notification.
+--  * `hasten`: polling was kept waiting for the create's answer, and goes on after so many seconds.
+WITH news AS (
+    SELECT * FROM jsonb_to_recordset(%(news)s) AS n(
+        id uuid, status text, submission text, source text, detail jsonb, review text, began_at timestamptz,
+        failure_code text, failure_detail text, hasten double precision)
+), was AS (
+    SELECT t.id, t.status, t.submission, t.review FROM transactions_transaction t
+    JOIN news ON news.id = t.id
+    ORDER BY t.id
+    FOR UPDATE OF t
+), judged AS (
+    SELECT news.*, was.status AS before, was.review AS review_before,
+           was.status = 'pending' AND news.status <> 'pending' AS wins,
+           was.status <> 'pending' AND news.status <> 'pending' AND news.status <> was.status AS contradicts
+    FROM was JOIN news USING (id)
+), changed AS (
+    UPDATE transactions_transaction t
+    SET status = CASE WHEN j.wins THEN j.status ELSE t.status END,
+        sequence = t.sequence + j.wins::int,
+        finalised_at = CASE WHEN j.wins THEN clock_timestamp() ELSE t.finalised_at END,
+        failure_code = CASE WHEN j.wins THEN j.failure_code ELSE t.failure_code END,
+        failure_detail = CASE WHEN j.wins THEN j.failure_detail ELSE t.failure_detail END,
+        submission = CASE WHEN t.submission IN ('unsent', 'unknown') THEN coalesce(j.submission, t.submission)
+                          ELSE t.submission END,
+        -- A final status answers every question but two: was it the true one, and what does that word mean?
+        review = CASE WHEN j.contradicts THEN 'contradiction'
+                      WHEN t.review = '' OR (j.wins AND t.review NOT IN ('contradiction', 'unmapped')) THEN j.review
+                      ELSE t.review END,
+        create_began_at = greatest(t.create_began_at, j.began_at),
+        updated_at = CASE WHEN j.wins THEN clock_timestamp() ELSE t.updated_at END
+    FROM judged j
+    WHERE t.id = j.id
+    RETURNING t.id, t.client_id, t.provider_id, t.status, t.sequence, t.review, j.before, j.wins, j.contradicts,
+              j.status AS told, j.source, j.detail, j.review_before, j.hasten
+), timeline AS (
+    INSERT INTO transactions_event (transaction_id, at, kind, status, sequence, source, detail)
+    SELECT id, clock_timestamp(), 'status', status, sequence, source, detail FROM changed WHERE wins
+    UNION ALL
+    SELECT id, clock_timestamp(), 'contradiction', told, NULL, source, detail FROM changed WHERE contradicts
+    UNION ALL
+    SELECT id, clock_timestamp(), 'review', '', NULL, source, detail || jsonb_build_object('review', review)
+    FROM changed WHERE review <> review_before AND review <> '' AND NOT contradicts
+), cancelled AS (
+    UPDATE workers_job job
+    SET state = 'cancelled', updated_at = clock_timestamp(), last_error = 'final before its turn'
+    FROM changed
+    WHERE changed.wins AND job.transaction_id = changed.id AND job.state = 'waiting'
+), told AS (
+    INSERT INTO workers_job (transaction_id, kind, key, lane, run_at)
+    SELECT id, 'notify', 'seq:' || sequence, 'c' || client_id, clock_timestamp() FROM changed WHERE wins
+), hastened AS (
+    UPDATE workers_job job
+    SET run_at = least(job.run_at, clock_timestamp() + changed.hasten * interval '1 second')
+    FROM changed
+    WHERE changed.hasten IS NOT NULL AND NOT changed.wins AND changed.status = 'pending'
+      AND job.transaction_id = changed.id AND job.kind = 'track' AND job.state = 'waiting' AND job.attempt > 0
+)
+SELECT id, client_id, provider_id, wins, contradicts, before, hasten FROM changed
+"""
+
+CONFIRMED = """
+-- The client has confirmed the news of this sequence ("final" and "client informed" are two facts).
+UPDATE transactions_transaction t
+SET informed_sequence = c.sequence, informed_at = clock_timestamp()
+FROM jsonb_to_recordset(%(confirmed)s) AS c(id uuid, sequence int)
+WHERE t.id = c.id AND t.informed_sequence < c.sequence
+"""
+
+SNAPSHOTS = """
+-- What the handlers see of their transactions. `creating`: a create is under way.
+SELECT t.id, t.client_id, t.client_ref, t.provider_id, t.amount, t.currency, t.reference, t.metadata, t.status,
+       t.submission, t.sequence, t.failure_code, t.failure_detail, t.created_at, t.updated_at, t.finalised_at,
+       t.create_began_at, extract(epoch FROM clock_timestamp() - t.created_at)::double precision,
+       EXISTS (SELECT 1 FROM workers_job j
+               WHERE j.transaction_id = t.id AND j.kind = 'create' AND j.state = 'running')
+FROM transactions_transaction t
+WHERE t.id = ANY (%(ids)s::uuid[])
+"""
