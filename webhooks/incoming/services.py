@@ -1,0 +1,117 @@
+"""What an authentic webhook does: recorded once, applied by compare-and-set, in one short transaction."""
+
+import hashlib
+import json
+from typing import Any
+from uuid import UUID
+
+import structlog
+from django.db import connection, transaction
+
+from transactions.config import ProviderSettings
+from transactions.database import retry_once
+from transactions.news import Applied, News, apply
+from transactions.providers.http import at_path, read_status
+from transactions.status import FINAL, Review, Source, Status, Submission
+from webhooks import sql
+from webhooks.incoming.authentication import Sender
+from webhooks.models import Webhook
+from workers.announce import announce
+
+log = structlog.get_logger(__name__)
+
+
+class Malformed(Exception):
+    """An authentic webhook whose body is not what the provider's settings say."""
+
+
+def receive(provider: ProviderSettings, sender: Sender, body: bytes) -> str:
+    """Record and apply an authentic webhook; returns what it did: a `Webhook.Result`, or `repeated`.
+
+    Raises Malformed for a body that is no such JSON, and django.db.OperationalError when the database is away.
+    """
+    given_id, word = _read(provider, sender, body)
+    status, unmapped = read_status(provider, word, "word")
+    webhook_id = sender.webhook_id or _digest(sender.transaction_id, body)
+    row = {
+        "provider": provider.id,
+        "webhook_id": webhook_id,
+        "given_id": given_id[:100],
+        "word": str(word["word"] or "")[:100],
+        "body": body.decode("utf-8", "replace").replace("\x00", "�"),
+    }
+    news = News(
+        Source.WEBHOOK,
+        status=status,
+        submission=Submission.CREATED,
+        review=Review.UNMAPPED if unmapped else "",
+        detail={"webhook": webhook_id, **({"word": unmapped} if unmapped else {})},
+        failure_code="failed_at_provider" if status == Status.FAILED else "",
+        failure_detail="the provider reports it as failed" if status == Status.FAILED else "",
+    )
+    return retry_once(lambda: _apply_once(row, _uuid(given_id), news, status))
+
+
+def _apply_once(row: dict[str, Any], id_: UUID | None, news: News, status: Status) -> str:
+    """One transaction; a webhook that was here before is rolled back to a count."""
+    with transaction.atomic(durable=True), connection.cursor() as cursor:
+        applied, wakes = apply([(id_, news)] if id_ else [])
+        result = _judge(applied, status)
+        found = id_ if applied else None
+        cursor.execute(sql.RECORD, {**row, "transaction": found, "result": result})
+        repeated = cursor.fetchone() is None
+        if repeated:
+            transaction.set_rollback(True)
+    if repeated:
+        with connection.cursor() as cursor:
+            cursor.execute(sql.REPEATED, row)
+        return "repeated"
+    announce(wakes)
+    log.info("A webhook came", action="webhook_received", webhook={"id": row["webhook_id"], "result": result})
+    return result
+
+
+def _judge(applied: list[Applied], status: Status) -> Webhook.Result:
+    if not applied:
+        return Webhook.Result.UNMATCHED
+    if applied[0].won:
+        return Webhook.Result.APPLIED
+    if applied[0].contradicts:
+        return Webhook.Result.CONTRADICTING
+    if applied[0].status_before in FINAL:
+        return Webhook.Result.LATE
+    return Webhook.Result.NOTED
+
+
+def _read(provider: ProviderSettings, sender: Sender, body: bytes) -> tuple[str, dict[str, Any]]:
+    """The id and, as `{"word": …}`, the status in a webhook's body. Raises Malformed."""
+    try:
+        data = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise Malformed("The body is not JSON.") from error
+    given_id, word = at_path(data, provider.webhook_id_field), at_path(data, provider.webhook_status_field)
+    if not isinstance(given_id, str) or not given_id or "\x00" in given_id:
+        raise Malformed(f"The body has no id at {provider.webhook_id_field!r}.")
+    if not isinstance(word, str | int) or isinstance(word, bool):
+        raise Malformed(f"The body has no status at {provider.webhook_status_field!r}.")
+    if sender.transaction_id is not None and _uuid(given_id) != sender.transaction_id:
+        raise Malformed("The body's id is not the address's.")
+    return given_id, {"word": str(word).replace("\x00", "")}
+
+
+def _digest(id_: UUID | None, body: bytes) -> str:
+    """Tells unsigned webhooks apart: the same body for the same transaction is the same webhook."""
+    return "sha256:" + hashlib.sha256(f"{id_}.".encode() + body).hexdigest()
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
+def count_refusal(provider: ProviderSettings, reason: str) -> None:
+    """Nothing of a refused webhook is stored but this count."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql.REFUSED, {"provider": provider.id, "reason": reason})

@@ -1,0 +1,35 @@
+"""`POST /webhooks/<provider>`: no path through here waits on a network call but the database's."""
+
+from uuid import UUID
+
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.csrf import csrf_exempt
+
+from transactions.api.parsing import MAX_BODY, BodyTooLarge, read_body
+from transactions.api.problems import problem
+from transactions.config import provider_by_slug
+from webhooks.incoming.authentication import Refused, authenticate
+from webhooks.incoming.services import Malformed, count_refusal, receive
+
+
+@csrf_exempt
+def webhook(request: HttpRequest, provider: str, id: UUID | None = None, token: str = "") -> HttpResponse:
+    """204 for applied, repeated, late and contradicting alike; 401 for what is not authentic, 400 for no such JSON."""
+    if request.method != "POST":
+        return problem(request, "method-not-allowed", headers={"Allow": "POST"})
+    found = provider_by_slug(provider)
+    if found is None:
+        return problem(request, "not-found", "No provider has this name.")
+    try:
+        body = read_body(request)
+    except BodyTooLarge:
+        return problem(request, "body-too-large", f"A webhook's body has at most {MAX_BODY} bytes.")
+    try:
+        sender = authenticate(found, request.headers, body, url=(id, token) if id else None)
+        receive(found, sender, body)
+    except Refused as refused:
+        count_refusal(found, refused.reason)
+        return problem(request, "webhook-not-authentic")
+    except Malformed as malformed:
+        return problem(request, "invalid", str(malformed))
+    return HttpResponse(status=204)

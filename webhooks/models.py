@@ -1,0 +1,56 @@
+"""What providers sent: every authentic webhook with what it did, and counts of those that were refused."""
+
+from django.db import models
+from django.db.models.functions import Now
+
+from transactions.models import Provider
+
+
+class Webhook(models.Model):
+    """An authentic webhook, recorded once whatever happens."""
+
+    class Result(models.TextChoices):
+        APPLIED = "applied", "applied"
+        """It brought the final status."""
+        NOTED = "noted", "noted"
+        """It said pending, or a word that is not in the status map: nothing changed."""
+        LATE = "late", "late"
+        """The status was final already, and this agrees (or says pending)."""
+        CONTRADICTING = "contradicting", "contradicting"
+        """The status was final already, and this says another: kept, not taken, flagged for review."""
+        UNMATCHED = "unmatched", "unmatched"
+        """No transaction has this id."""
+
+    provider = models.ForeignKey(Provider, on_delete=models.PROTECT, related_name="+")
+    webhook_id = models.CharField(max_length=255, help_text="The provider's; for unsigned ones a digest of the body")
+    transaction_id = models.UUIDField(null=True, db_index=True)
+    given_id = models.CharField(max_length=100, help_text="The id in its body")
+    word = models.CharField(max_length=100, blank=True, help_text="The status in its body")
+    result = models.CharField(max_length=13, choices=Result.choices)
+    repeats = models.IntegerField(default=0, db_default=0, help_text="How often it came again")
+    body = models.TextField()
+    received_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [models.UniqueConstraint(fields=["provider", "webhook_id"], name="webhook_once")]
+
+    def __str__(self) -> str:
+        return self.webhook_id
+
+
+class RefusalCount(models.Model):
+    """How many webhooks of a provider were refused on a day (UTC), by reason. Of a refused one nothing else is kept."""
+
+    provider = models.ForeignKey(Provider, on_delete=models.CASCADE, related_name="+")
+    day = models.DateField()
+    reason = models.CharField(max_length=32)
+    count = models.BigIntegerField(default=0)
+    last_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ["-day", "provider_id", "reason"]
+        constraints = [models.UniqueConstraint(fields=["provider", "day", "reason"], name="refusal_once")]
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.count}"

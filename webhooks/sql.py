@@ -1,0 +1,23 @@
+"""The webhook path's SQL. Each statement has a name, a reason, a test."""
+
+RECORD = """
+-- An authentic webhook and what it did; a repeated one only counts, and the caller takes back what it applied.
+-- Returns whether it is new.
+INSERT INTO webhooks_webhook AS w
+    (provider_id, webhook_id, transaction_id, given_id, word, result, body, received_at)
+VALUES (%(provider)s, %(webhook_id)s, %(transaction)s, %(given_id)s, %(word)s, %(result)s, %(body)s, clock_timestamp())
+ON CONFLICT (provider_id, webhook_id) DO NOTHING
+RETURNING id
+"""
+
+REPEATED = """
+-- A webhook that was recorded before has come again.
+UPDATE webhooks_webhook SET repeats = repeats + 1 WHERE provider_id = %(provider)s AND webhook_id = %(webhook_id)s
+"""
+
+REFUSED = """
+-- One more refused webhook of this provider, day and reason.
+INSERT INTO webhooks_refusalcount AS r (provider_id, day, reason, count, last_at)
+VALUES (%(provider)s, (now() AT TIME ZONE 'utc')::date, %(reason)s, 1, now())
+ON CONFLICT (provider_id, day, reason) DO UPDATE SET count = r.count + 1, last_at = now()
+"""
