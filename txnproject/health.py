@@ -1,0 +1,71 @@
+"""`/healthz`: this process lives. `/readyz`: database, broker and dispatcher do their part."""
+
+from functools import lru_cache
+from typing import Any
+
+import dramatiq
+import redis
+from django.db import Error, connection
+from django.http import HttpRequest, JsonResponse
+
+STALE = 15.0
+"""Seconds without a sign of life from any worker's dispatcher after which the service is not ready."""
+
+_LAST_BEAT = "SELECT extract(epoch FROM clock_timestamp() - max(beat_at))::double precision FROM workers_workerprocess"
+
+
+def healthz(request: HttpRequest) -> JsonResponse:
+    return JsonResponse({"status": "ok"})
+
+
+def readyz(request: HttpRequest) -> JsonResponse:
+    """200 when all parts work, else 503; the body names each. `?only=database` asks for one part alone: transactions
+    are accepted without a broker and without workers, so a load balancer in front of the web processes asks so."""
+    parts = {"database": _database, "broker": _broker, "dispatcher": _dispatcher}
+    if (only := request.GET.get("only")) is not None:
+        parts = {name: part for name, part in parts.items() if name == only}
+    found = {name: part() for name, part in parts.items()}
+    ready = bool(found) and all(part["ok"] for part in found.values())
+    return JsonResponse({"ready": ready, **found}, status=200 if ready else 503)
+
+
+def _database() -> dict[str, Any]:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except Error as error:
+        connection.close()
+        return {"ok": False, "error": type(error).__name__}
+    return {"ok": True}
+
+
+def _broker() -> dict[str, Any]:
+    broker = dramatiq.get_broker()
+    if not hasattr(broker, "client"):
+        return {"ok": True, "note": "only Redis is asked"}
+    try:
+        _probe().ping()
+    except redis.RedisError as error:
+        return {"ok": False, "error": type(error).__name__}
+    return {"ok": True}
+
+
+@lru_cache
+def _probe() -> "redis.Redis":
+    """A client that gives up soon: a probe has less patience than the broker's own client."""
+    from django.conf import settings
+
+    return redis.Redis.from_url(settings.BROKER_URL, socket_timeout=1, socket_connect_timeout=1)
+
+
+def _dispatcher() -> dict[str, Any]:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(_LAST_BEAT)
+            (lag,) = cursor.fetchone()
+    except Error as error:
+        connection.close()
+        return {"ok": False, "error": type(error).__name__}
+    if lag is None:
+        return {"ok": False, "error": "no worker has reported"}
+    return {"ok": lag < STALE, "lag_seconds": round(lag, 3)}

@@ -1,0 +1,60 @@
+"""`/metrics` for Prometheus: read from PostgreSQL when asked, so they are true whatever process answers."""
+
+from collections.abc import Iterator
+
+from django.db import connection
+from django.http import HttpRequest, HttpResponse
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+# All bounded by partial indexes: what waits and is due, what runs, what needs a person.
+_JOBS = """
+SELECT kind, state, count(*), coalesce(extract(epoch FROM clock_timestamp() - min(run_at)), 0)::double precision
+FROM workers_job
+WHERE (state = 'waiting' AND run_at <= clock_timestamp()) OR state = 'running' OR state = 'failed'
+GROUP BY kind, state
+"""
+_REVIEWS = "SELECT review, count(*) FROM transactions_transaction WHERE review <> '' GROUP BY review"
+_REFUSALS = """
+SELECT p.slug, r.reason, sum(r.count)::double precision
+FROM webhooks_refusalcount r JOIN transactions_provider p ON p.id = r.provider_id
+GROUP BY p.slug, r.reason
+"""
+_WORKERS = """
+SELECT count(*), coalesce(sum(in_flight), 0)::int FROM workers_workerprocess
+WHERE beat_at > now() - interval '15 seconds'
+"""
+
+
+class ServiceCollector(Collector):
+    def collect(self) -> Iterator[Metric]:
+        jobs = GaugeMetricFamily("relay_jobs", "Jobs that are due, running or failed", labels=["kind", "state"])
+        age = GaugeMetricFamily("relay_oldest_due_seconds", "Age of the oldest due job", labels=["kind"])
+        reviews = GaugeMetricFamily("relay_reviews", "Transactions that need an operator", labels=["reason"])
+        refusals = GaugeMetricFamily(
+            "relay_webhooks_refused_total", "Webhooks refused", labels=["provider", "reason"]
+        )  # fmt: skip
+        with connection.cursor() as cursor:
+            cursor.execute(_JOBS)
+            for kind, state, count, oldest in cursor.fetchall():
+                jobs.add_metric([kind, "due" if state == "waiting" else state], count)
+                if state == "waiting":
+                    age.add_metric([kind], oldest)
+            cursor.execute(_REVIEWS)
+            for reason, count in cursor.fetchall():
+                reviews.add_metric([reason], count)
+            cursor.execute(_REFUSALS)
+            for provider, reason, count in cursor.fetchall():
+                refusals.add_metric([provider, reason], count)
+            cursor.execute(_WORKERS)
+            workers, in_flight = cursor.fetchone()
+        yield from (jobs, age, reviews, refusals)
+        yield GaugeMetricFamily("relay_workers", "Worker processes that report", value=workers)
+        yield GaugeMetricFamily("relay_in_flight", "Jobs under way in them", value=in_flight)
+
+
+def metrics(request: HttpRequest) -> HttpResponse:
+    registry = CollectorRegistry()
+    registry.register(ServiceCollector())
+    return HttpResponse(generate_latest(registry), content_type="text/plain; version=0.0.4; charset=utf-8")

@@ -1,0 +1,183 @@
+"""Settings, all from the environment (docs/configuration.md lists every variable).
+
+Nothing here has an unsafe default: what is missing or wrong is refused at boot by `txnproject.checks`.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import environ
+import redis
+from redis.backoff import ExponentialBackoff
+from redis.retry import Retry
+
+from txnproject.logs import logging_config
+
+env = environ.Env()
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+# --- who we are
+DEBUG = False
+SECRET_KEY = env.str("SECRET_KEY", default="")
+ENCRYPTION_KEYS: list[str] = env.list("ENCRYPTION_KEYS", default=[])
+ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=[])
+CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+CORS_ALLOWED_ORIGINS: list[str] = env.list("CORS_ALLOWED_ORIGINS", default=[])
+CORS_URLS_REGEX = r"^/v1/.*$"
+PUBLIC_URL = env.str("PUBLIC_URL", default="").rstrip("/")
+OUTBOUND_ALLOWED_HOSTS: list[str] = env.list("OUTBOUND_ALLOWED_HOSTS", default=[])
+ROOT_URLCONF = "txnproject.urls"
+WSGI_APPLICATION = "txnproject.wsgi.application"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+USE_TZ = True
+TIME_ZONE = "UTC"
+LANGUAGE_CODE = "en"
+USE_I18N = False
+
+INSTALLED_APPS = [
+    "workers",  # before django_dramatiq: its rundramatiq gives ours its defaults
+    "transactions",
+    "webhooks",
+    "txnproject",
+    "django_dramatiq",
+    "rest_framework",
+    "drf_spectacular",
+    "corsheaders",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "corsheaders.middleware.CorsMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+# --- PostgreSQL
+# Every wait has an end: a thread that waits for ever on a dead connection is a worker lost without a trace.
+DATABASES: dict[str, Any] = {"default": env.db_url("DATABASE_URL", default="postgresql:///unset")}
+DATABASES["default"].update(
+    CONN_MAX_AGE=None,  # kept: a connection a request costs more than the request
+    DISABLE_SERVER_SIDE_CURSORS=False,
+)
+DATABASES["default"].setdefault("OPTIONS", {}).update(
+    connect_timeout=5,
+    keepalives_idle=30,
+    keepalives_interval=10,
+    keepalives_count=3,
+    tcp_user_timeout=30_000,
+    application_name="transaction-relay",
+    options="-c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_session_timeout=30s -c timezone=UTC",
+)
+
+# --- the broker
+BROKER_URL = env.str("BROKER_URL", default="")
+# Read by Dramatiq from the environment when its worker is imported. An idle consumer polls with growing pauses up to
+# this many ms (its default of 1000 means a median of 400 ms from send to start); prefetch matters with few threads.
+os.environ.setdefault("dramatiq_worker_timeout", "50")
+os.environ.setdefault("dramatiq_queue_prefetch", "64")
+
+
+def _broker() -> dict[str, Any]:
+    """django-dramatiq's settings for BROKER_URL: redis://, rediss:// or unix:// (Redis, Valkey), or amqp://."""
+    middleware = [
+        "dramatiq.middleware.AgeLimit",
+        "dramatiq.middleware.TimeLimit",
+        "dramatiq.middleware.ShutdownNotifications",
+        "dramatiq.middleware.Retries",
+        "django_dramatiq.middleware.DbConnectionsMiddleware",
+    ]
+    if BROKER_URL.startswith(("amqp://", "amqps://")):
+        options: dict[str, Any] = {"url": BROKER_URL, "confirm_delivery": True}
+        return {"BROKER": "dramatiq.brokers.rabbitmq.RabbitmqBroker", "OPTIONS": options, "MIDDLEWARE": middleware}
+    # An explicit client: with `url=` redis-py neither retries nor times out.
+    client = redis.Redis.from_url(
+        BROKER_URL or "redis://unset",
+        socket_timeout=5,
+        socket_connect_timeout=2,
+        socket_keepalive=True,
+        health_check_interval=15,
+        retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), retries=2),
+    )
+    return {
+        "BROKER": "dramatiq.brokers.redis.RedisBroker",
+        # A message is only a hint that is void after seconds, so dead ones are not kept for days.
+        "OPTIONS": {"client": client, "dead_message_ttl": 3_600_000},
+        "MIDDLEWARE": middleware,
+    }
+
+
+DRAMATIQ_BROKER = _broker()
+DRAMATIQ_AUTODISCOVER_MODULES = ["actors"]
+
+# --- jobs (seconds, counts); `workers.checks` says what goes together
+CREATE_LEASE = env.float("CREATE_LEASE", default=60.0)
+TRACK_LEASE = env.float("TRACK_LEASE", default=25.0)
+NOTIFY_LEASE = env.float("NOTIFY_LEASE", default=25.0)
+MAX_CRASHES = env.int("MAX_CRASHES", default=5)
+WORKER_CAPACITY = env.int("WORKER_CAPACITY", default=5000)
+WORKER_GRACE = env.float("WORKER_GRACE", default=8.0)
+NOTIFICATIONS_IN_FLIGHT = env.int("NOTIFICATIONS_IN_FLIGHT", default=100)
+
+# --- the API
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["transactions.api.auth.ApiKeyAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["transactions.api.parsing.BoundedJSONParser"],
+    "EXCEPTION_HANDLER": "transactions.api.problems.problem_response",
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "UNAUTHENTICATED_USER": None,
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+SPECTACULAR_SETTINGS = {"TITLE": "Transaction relay", "VERSION": "1", "OAS_VERSION": "3.1.0"}
+
+# --- pages and transport
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+WHITENOISE_USE_FINDERS = True  # the admin's few files are found in place: nothing to collect before a start
+WHITENOISE_AUTOREFRESH = False
+APPEND_SLASH = True
+TLS = env.str("TLS", default="on")
+SECURE_SSL_REDIRECT = TLS != "off"
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]  # asked by probes beside us, over plain http
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+SECURE_HSTS_SECONDS = 31_536_000 if TLS != "off" else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = TLS != "off"
+SECURE_HSTS_PRELOAD = TLS != "off"
+SESSION_COOKIE_SECURE = TLS != "off"
+CSRF_COOKIE_SECURE = TLS != "off"
+X_FRAME_OPTIONS = "DENY"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+]
+
+LOG_LEVEL = env.str("LOG_LEVEL", default="INFO").upper()
+LOGGING = logging_config(LOG_LEVEL)
