@@ -1,6 +1,7 @@
 """The hot path's SQL over transactions: accept, read again, apply news, snapshots.
 
-Each statement has a name, a reason and a test. Batches travel as one JSON parameter.
+Each statement has a name, a reason and a test. Batches travel as one JSON parameter; why rows are then found by
+`= ANY (ARRAY(SELECT …))` is said in `workers.sql`.
 """
 
 # ruff: noqa: S608  only this constant is put into the statements
@@ -52,9 +53,9 @@ WITH news AS (
         failure_code text, failure_detail text, hasten double precision)
 ), was AS (
     SELECT t.id, t.status, t.submission, t.review FROM transactions_transaction t
-    JOIN news ON news.id = t.id
+    WHERE t.id = ANY (ARRAY(SELECT id FROM news))
     ORDER BY t.id
-    FOR UPDATE OF t
+    FOR UPDATE
 ), judged AS (
     SELECT news.*, was.status AS before, was.review AS review_before,
            was.status = 'pending' AND news.status <> 'pending' AS wins,
@@ -76,7 +77,7 @@ WITH news AS (
         create_began_at = greatest(t.create_began_at, j.began_at),
         updated_at = CASE WHEN j.wins THEN clock_timestamp() ELSE t.updated_at END
     FROM judged j
-    WHERE t.id = j.id
+    WHERE t.id = j.id AND t.id = ANY (ARRAY(SELECT id FROM news))
     RETURNING t.id, t.client_id, t.provider_id, t.status, t.sequence, t.review, j.before, j.wins, j.contradicts,
               j.status AS told, j.source, j.detail, j.review_before, j.hasten
 ), timeline AS (
@@ -90,8 +91,7 @@ WITH news AS (
 ), cancelled AS (
     UPDATE workers_job job
     SET state = 'cancelled', updated_at = clock_timestamp(), last_error = 'final before its turn'
-    FROM changed
-    WHERE changed.wins AND job.transaction_id = changed.id AND job.state = 'waiting'
+    WHERE job.transaction_id = ANY (ARRAY(SELECT id FROM changed WHERE wins)) AND job.state = 'waiting'
 ), told AS (
     INSERT INTO workers_job (transaction_id, kind, key, lane, run_at)
     SELECT id, 'notify', 'seq:' || sequence, 'c' || client_id, clock_timestamp() FROM changed WHERE wins
@@ -99,18 +99,22 @@ WITH news AS (
     UPDATE workers_job job
     SET run_at = least(job.run_at, clock_timestamp() + changed.hasten * interval '1 second')
     FROM changed
-    WHERE changed.hasten IS NOT NULL AND NOT changed.wins AND changed.status = 'pending'
-      AND job.transaction_id = changed.id AND job.kind = 'track' AND job.state = 'waiting' AND job.attempt > 0
+    WHERE job.transaction_id = changed.id AND job.transaction_id = ANY (ARRAY(
+              SELECT id FROM changed WHERE hasten IS NOT NULL AND NOT wins AND status = 'pending'))
+      AND job.kind = 'track' AND job.state = 'waiting' AND job.attempt > 0
 )
 SELECT id, client_id, provider_id, wins, contradicts, before, hasten FROM changed
 """
 
 CONFIRMED = """
 -- The client has confirmed the news of this sequence ("final" and "client informed" are two facts).
+WITH confirmed AS (
+    SELECT id, max(sequence) AS sequence FROM jsonb_to_recordset(%(confirmed)s) AS c(id uuid, sequence int) GROUP BY id
+)
 UPDATE transactions_transaction t
 SET informed_sequence = c.sequence, informed_at = clock_timestamp()
-FROM jsonb_to_recordset(%(confirmed)s) AS c(id uuid, sequence int)
-WHERE t.id = c.id AND t.informed_sequence < c.sequence
+FROM confirmed c
+WHERE t.id = c.id AND t.id = ANY (ARRAY(SELECT id FROM confirmed)) AND t.informed_sequence < c.sequence
 """
 
 SNAPSHOTS = """

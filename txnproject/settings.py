@@ -93,7 +93,8 @@ DATABASES["default"].setdefault("OPTIONS", {}).update(
     keepalives_count=3,
     tcp_user_timeout=30_000,
     application_name="transaction-relay",
-    options="-c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_session_timeout=30s -c timezone=UTC",
+    options="-c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_session_timeout=30s -c timezone=UTC "
+    "-c jit=off",  # every statement here is short: compiling one costs more than running it
 )
 
 # --- the broker
@@ -160,9 +161,7 @@ SPECTACULAR_SETTINGS = {"TITLE": "Transaction relay", "VERSION": "1", "OAS_VERSI
 
 # --- pages and transport
 STATIC_URL = "static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
 WHITENOISE_USE_FINDERS = True  # the admin's few files are found in place: nothing to collect before a start
-WHITENOISE_AUTOREFRESH = False
 APPEND_SLASH = True
 TLS = env.str("TLS", default="on")
 SECURE_SSL_REDIRECT = TLS != "off"

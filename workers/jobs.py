@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 from django.conf import settings
-from django.db import DataError, IntegrityError, connection, transaction
+from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, connection, transaction
 
 from workers import registry, sql
 from workers.models import Job, JobState
@@ -48,16 +48,21 @@ class LaneClaim:
 
 
 def claim_lanes(want: Mapping[Lane, int], kinds: Collection[registry.Kind]) -> list[LaneClaim]:
-    """Claim up to `want[lane]` due jobs of each lane, of these kinds, within the lane's limit over all workers."""
+    """Claim up to `want[lane]` due jobs of each lane, of these kinds, within the lane's limit over all workers.
+
+    A lane that is stopped (its limit is 0) is not asked, and not in the answer.
+    """
     limits = registry.lane_limits(want)
-    asked = [{"lane": lane, "n": n, "cap": limits.get(lane, 0)} for lane, n in want.items()]
+    asked = [{"lane": lane, "n": n, "cap": limits[lane]} for lane, n in want.items() if limits.get(lane, 0) > 0]
+    if not asked:
+        return []
     leases = [{"kind": kind.name, "lease": kind.lease} for kind in kinds]
     with connection.cursor() as cursor:
         # One string, one round trip, one implicit transaction; each statement has a snapshot of its own, so that the
         # claim sees what the holder of the lock before us has committed.
         cursor.execute(
             sql.LOCK_LANES + ";" + sql.CLAIM,
-            {"lanes": list(want), "want": json.dumps(asked), "kinds": json.dumps(leases)},
+            {"lanes": [one["lane"] for one in asked], "want": json.dumps(asked), "kinds": json.dumps(leases)},
         )
         rows = cursor.fetchall()
     claims: dict[Lane, list[Claim]] = defaultdict(list)
@@ -72,9 +77,12 @@ def claim_lanes(want: Mapping[Lane, int], kinds: Collection[registry.Kind]) -> l
 
 def claim_one(job: Job) -> Claim | None:
     """Claim this job whatever its time; None when it is not waiting or a sibling of it is running."""
-    with connection.cursor() as cursor:
-        cursor.execute(sql.CLAIM_ONE, {"id": job.pk, "lease": registry.kind(job.kind).lease})
-        row = cursor.fetchone()
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(sql.CLAIM_ONE, {"id": job.pk, "lease": registry.kind(job.kind).lease})
+            row = cursor.fetchone()
+    except IntegrityError:  # a sibling was claimed at the same moment
+        return None
     return Claim(*row) if row else None
 
 
@@ -95,7 +103,9 @@ def settle(results: Sequence[tuple[Claim, Result]]) -> list[Wake]:
     """
     try:
         return _settle(results)
-    except (DataError, IntegrityError) as error:
+    except Exception as error:
+        if isinstance(error, DatabaseError | InterfaceError) and not isinstance(error, DataError | IntegrityError):
+            raise  # the database is away, or not as it should be: that is no outcome's fault
         if len(results) > 1:
             return [wake for result in results for wake in settle([result])]
         claim = results[0][0]

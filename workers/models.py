@@ -45,6 +45,11 @@ class Job(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["transaction_id", "kind", "key"], name="job_once"),
             models.CheckConstraint(condition=Q(state__in=JobState.values), name="job_state"),
+            # One run of a kind and transaction at a time. The claim looks it up here, counts here what a lane has in
+            # flight, and the dispatcher searches here for expired leases: it holds what runs, and nothing else.
+            models.UniqueConstraint(
+                fields=["lane", "transaction_id", "kind"], condition=Q(state=JobState.RUNNING), name="job_running"
+            ),
             models.CheckConstraint(
                 condition=Q(state=JobState.RUNNING, lease_until__isnull=False)
                 | (~Q(state=JobState.RUNNING) & Q(lease_until__isnull=True)),
@@ -54,8 +59,6 @@ class Job(models.Model):
         indexes = [
             # The claim's and the dispatcher's: due jobs of a lane in their order. Its size is the waiting jobs'.
             models.Index(F("lane"), F("run_at"), name="job_due", condition=Q(state=JobState.WAITING)),
-            # The claim's count of what a lane has in flight, and the search for expired leases.
-            models.Index(F("lane"), F("lease_until"), name="job_running", condition=Q(state=JobState.RUNNING)),
             # The admin's list of what needs a person.
             models.Index(F("id").desc(), name="job_failed", condition=Q(state=JobState.FAILED)),
         ]

@@ -1,7 +1,11 @@
 """The hot path's SQL over jobs: claim, settle, recover, and what is due. Each statement has a name, a reason, a test.
 
 Times are the database's: intervals go in as seconds and waits come out as seconds, so that no two hosts' clocks
-are ever compared. Batches travel as one JSON parameter.
+are ever compared. What an index is searched by is `statement_timestamp()`: `clock_timestamp()` is volatile, and the
+search would read every job that lies in the future.
+
+Batches travel as one JSON parameter. The planner knows nothing of its length, so rows are found by
+`= ANY (ARRAY(SELECT …))`, which is an index scan whatever the statistics say; a plain join would read whole tables.
 """
 
 LOCK_LANES = """
@@ -20,41 +24,39 @@ WITH want AS (
 ), kinds AS (
     SELECT * FROM jsonb_to_recordset(%(kinds)s) AS k(kind text, lease double precision)
 ), room AS (
-    SELECT want.lane, least(want.n, want.cap - (
-        SELECT count(*) FROM workers_job r WHERE r.lane = want.lane AND r.state = 'running'
-    ))::int AS n
+    SELECT want.lane,
+           least(want.n, want.cap - (
+               SELECT count(*) FROM workers_job r WHERE r.lane = want.lane AND r.state = 'running'
+           ))::int AS n,
+           (SELECT extract(epoch FROM min(w.run_at) - statement_timestamp())::double precision
+            FROM workers_job w
+            WHERE w.lane = want.lane AND w.state = 'waiting' AND w.run_at > statement_timestamp()) AS next_in
     FROM want
 ), due AS (
-    SELECT picked.id, kinds.lease
+    SELECT picked.id
     FROM room
     CROSS JOIN LATERAL (
-        SELECT j.id, j.kind
+        SELECT j.id
         FROM workers_job j
-        WHERE j.lane = room.lane AND j.state = 'waiting' AND j.run_at <= clock_timestamp()
-          AND j.kind = ANY (SELECT kind FROM kinds)
+        WHERE j.lane = room.lane AND j.state = 'waiting' AND j.run_at <= statement_timestamp()
+          AND j.kind = ANY (ARRAY(SELECT kind FROM kinds))
           -- One job of a kind and transaction at a time: a `pending` still under way must not arrive after the news
-          -- of the final status.
-          AND NOT EXISTS (
-              SELECT 1 FROM workers_job s
-              WHERE s.transaction_id = j.transaction_id AND s.kind = j.kind AND s.state = 'running'
-          )
+          -- of the final status. (A scalar, so that it stays one index probe a job.)
+          AND (SELECT count(*) = 0 FROM workers_job s
+               WHERE s.lane = j.lane AND s.transaction_id = j.transaction_id AND s.kind = j.kind
+                 AND s.state = 'running')
         ORDER BY j.run_at
         LIMIT greatest(room.n, 0)
         FOR UPDATE OF j SKIP LOCKED
     ) AS picked
-    JOIN kinds ON kinds.kind = picked.kind
 ), claimed AS (
     UPDATE workers_job j
     SET state = 'running', attempt = j.attempt + 1, updated_at = clock_timestamp(),
-        lease_until = clock_timestamp() + due.lease * interval '1 second'
-    FROM due
-    WHERE j.id = due.id
+        lease_until = clock_timestamp() + (SELECT lease FROM kinds WHERE kinds.kind = j.kind) * interval '1 second'
+    WHERE j.id = ANY (ARRAY(SELECT id FROM due))
     RETURNING j.*
 )
-SELECT room.n,
-       (SELECT extract(epoch FROM min(w.run_at) - clock_timestamp())::double precision
-        FROM workers_job w
-        WHERE w.lane = room.lane AND w.state = 'waiting' AND w.run_at > clock_timestamp()) AS next_in,
+SELECT room.n, room.next_in,
        claimed.id, claimed.transaction_id, claimed.kind, claimed.key, room.lane, claimed.attempt, claimed.step,
        claimed.crashes, claimed.lost_at, claimed.updated_at, claimed.lease_until
 FROM room LEFT JOIN claimed ON claimed.lane = room.lane
@@ -68,39 +70,45 @@ SET state = 'running', attempt = attempt + 1, updated_at = clock_timestamp(),
 WHERE j.id = %(id)s AND j.state = 'waiting'
   AND NOT EXISTS (
       SELECT 1 FROM workers_job s
-      WHERE s.transaction_id = j.transaction_id AND s.kind = j.kind AND s.state = 'running'
+      WHERE s.lane = j.lane AND s.transaction_id = j.transaction_id AND s.kind = j.kind AND s.state = 'running'
   )
 RETURNING id, transaction_id, kind, key, lane, attempt, step, crashes, lost_at, updated_at, lease_until
 """
 
 OWNED = """
 -- The jobs of a batch that are still ours: running, with the claim's own number. Locked until the settle commits.
-SELECT j.id
-FROM workers_job j
-JOIN jsonb_to_recordset(%(jobs)s) AS mine(id bigint, attempt int) ON mine.id = j.id AND mine.attempt = j.attempt
-WHERE j.state = 'running'
-ORDER BY j.id
-FOR UPDATE OF j
+WITH mine AS (
+    SELECT * FROM jsonb_to_recordset(%(jobs)s) AS m(id bigint, attempt int)
+), locked AS (
+    SELECT j.id, j.attempt FROM workers_job j
+    WHERE j.id = ANY (ARRAY(SELECT id FROM mine)) AND j.state = 'running'
+    ORDER BY j.id
+    FOR UPDATE
+)
+SELECT id FROM locked JOIN mine USING (id, attempt)
 """
 
 SETTLE = """
 -- running -> what the outcome says, for jobs that OWNED has locked. A sibling that was kept waiting by this job
 -- (see CLAIM) comes back as a lane to wake.
-WITH settled AS (
+WITH o AS (
+    SELECT * FROM jsonb_to_recordset(%(outcomes)s)
+        AS o(id bigint, state text, after double precision, step int, error text, lost boolean, crashed boolean)
+), settled AS (
     UPDATE workers_job j
     SET state = o.state, run_at = coalesce(clock_timestamp() + o.after * interval '1 second', j.run_at),
         step = coalesce(o.step, j.step), last_error = o.error, lease_until = NULL,
         lost_at = CASE WHEN o.lost THEN clock_timestamp() END,
         crashes = CASE WHEN o.crashed THEN j.crashes + 1 ELSE 0 END, updated_at = clock_timestamp()
-    FROM jsonb_to_recordset(%(outcomes)s)
-         AS o(id bigint, state text, after double precision, step int, error text, lost boolean, crashed boolean)
-    WHERE j.id = o.id
+    FROM o
+    WHERE j.id = o.id AND j.id = ANY (ARRAY(SELECT id FROM o))
     RETURNING j.id, j.transaction_id, j.kind, j.lane
 )
 SELECT DISTINCT settled.kind, settled.lane
 FROM settled
-JOIN workers_job w ON w.transaction_id = settled.transaction_id AND w.kind = settled.kind AND w.state = 'waiting'
-                  AND w.id <> settled.id AND w.run_at <= clock_timestamp()
+JOIN workers_job w ON w.transaction_id = settled.transaction_id AND w.kind = settled.kind AND w.id <> settled.id
+WHERE w.transaction_id = ANY (ARRAY(SELECT transaction_id FROM settled))
+  AND w.state = 'waiting' AND w.run_at <= statement_timestamp()
 """
 
 ADD_ATTEMPTS = """
@@ -119,7 +127,7 @@ RECOVER = """
 -- have begun. After `max_crashes` in a row it is due in an hour only: the caller gives it up by name before that.
 WITH expired AS (
     SELECT id, lease_until FROM workers_job
-    WHERE state = 'running' AND lease_until < clock_timestamp()
+    WHERE state = 'running' AND lease_until < statement_timestamp()
     ORDER BY lease_until
     LIMIT 500
     FOR UPDATE SKIP LOCKED
@@ -141,7 +149,7 @@ SELECT id, kind, lane, crashes FROM lost
 """
 
 DUE_LANES = """
--- For each lane that has waiting jobs of these kinds: the seconds until its first (0: overdue), when within `ahead`.
+-- For each lane that has waiting jobs: the seconds until its first one (0: it is overdue), when within `ahead`.
 -- A loose scan of `job_due`: one probe a lane, however many jobs wait in it or lie in the future.
 WITH RECURSIVE lanes AS (
     (SELECT lane FROM workers_job WHERE state = 'waiting' ORDER BY lane LIMIT 1)
@@ -158,7 +166,7 @@ CROSS JOIN LATERAL (
     ORDER BY j.run_at
     LIMIT 1
 ) AS first
-WHERE first.run_at <= clock_timestamp() + %(ahead)s * interval '1 second'
+WHERE first.run_at <= statement_timestamp() + %(ahead)s * interval '1 second'
 """
 
 BEAT = """
