@@ -10,6 +10,7 @@ from django.core.validators import RegexValidator
 from django.db import models
 
 from transactions.signing import secret_bytes
+from transactions.status import Status
 from transactions.template import placeholders
 
 validate_slug = RegexValidator(r"^[a-z0-9][a-z0-9-]*\Z", "Use a-z, 0-9 and -, starting with a letter or digit.")
@@ -44,6 +45,21 @@ def validate_words(value: Any) -> None:
     """Raise ValidationError unless `value` is a JSON object of strings."""
     if not isinstance(value, dict) or not all(isinstance(word, str) for word in value.values()):
         raise ValidationError('Give a JSON object of strings: {"name": "value"}.')
+
+
+def validate_headers(value: Any) -> None:
+    """Raise ValidationError unless `value` is a JSON object of HTTP headers (RFC 9110, 5.1 and 5.5)."""
+    validate_words(value)
+    for name, content in value.items():
+        if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name) or not re.fullmatch(r"[\t\x20-\x7e]*", content):
+            raise ValidationError(f"{name!r} is not a header that can be sent.")
+
+
+def validate_status_map(value: Any) -> None:
+    """Raise ValidationError unless `value` is a JSON object from a provider's words to statuses."""
+    validate_words(value)
+    if strange := set(value.values()) - set(Status.values):
+        raise ValidationError(f"No such status: {', '.join(sorted(strange))}. There are {', '.join(Status.values)}.")
 
 
 class TemplateValidator:

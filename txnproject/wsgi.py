@@ -11,6 +11,6 @@ application = get_wsgi_application()
 
 # A management command checks its settings before it starts; a WSGI server does not, so a bad value would show
 # only at the first request that needs it. Stop the boot instead, with the check's id and hint.
-errors = [found for found in run_checks() if isinstance(found, Error)]
+errors = [found for found in run_checks(databases=["default"]) if isinstance(found, Error)]
 if errors:
     raise SystemCheckError("\n".join(str(error) for error in errors))

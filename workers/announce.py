@@ -24,14 +24,19 @@ class Announcer:
     def __init__(self) -> None:
         self._coalescer: Coalescer[Wake, None] = Coalescer(self._send, name="announce", most=5000, pause=PAUSE)
         self._promised: dict[tuple[str, str], float] = {}
+        self._queued: set[tuple[str, str, bool]] = set()
 
     def announce(self, wakes: Iterable[Wake]) -> None:
+        """Queue wakes; one that says what a queued one says already adds nothing, however long the broker is away."""
         for wake in wakes:
-            self._coalescer.submit(wake)
+            if (key := _key(wake)) not in self._queued:
+                self._queued.add(key)
+                self._coalescer.submit(wake)
 
     def _send(self, wakes: list[Wake]) -> list[None]:
         from workers.actors import BY_KIND
 
+        self._queued.difference_update(map(_key, wakes))  # first: what comes from here on is sent anew
         now = time.monotonic()
         lanes: dict[str, dict[str, float]] = {}
         for wake in wakes:
@@ -47,6 +52,10 @@ class Announcer:
                 break
             self._promised.update({(kind, lane): now + after for lane, after in due.items() if after > 0})
         return [None] * len(wakes)
+
+
+def _key(wake: Wake) -> tuple[str, str, bool]:
+    return wake.kind, wake.lane, wake.after > 0
 
 
 _announcer: Announcer | None = None

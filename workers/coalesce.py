@@ -10,6 +10,10 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Generic, TypeVar
 
+import structlog
+
+log = structlog.get_logger(__name__)
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -56,6 +60,8 @@ class Coalescer(Generic[Item, Result]):
                 for future, result in zip(futures, results, strict=True):
                     future.set_result(result)
             except BaseException as error:
+                # Not every submitter waits for its answer, so this is the one place that surely sees the error.
+                log.warning("A batch failed", action="flush_failed", name=self._thread.name, exc_info=error)
                 for future in futures:
                     if not future.done():
                         future.set_exception(error)

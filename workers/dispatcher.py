@@ -54,8 +54,8 @@ class Dispatcher:
         while not self._stopped.is_set():
             try:
                 self.tick()
-            except (DatabaseError, InterfaceError):
-                log.exception("The dispatcher cannot reach the database; trying again", action="tick_failed")
+            except (DatabaseError, InterfaceError) as error:
+                log.warning("The dispatcher cannot look; trying again", action="tick_failed", error=str(error))
                 connection.close()
             except Exception:
                 log.exception("The dispatcher's look failed; trying again", action="tick_failed")

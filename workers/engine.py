@@ -78,7 +78,8 @@ class Engine:
 
     def stop(self, grace: float) -> None:
         """Claim nothing more, let runs end for `grace` seconds, hand back the rest, settle everything."""
-        self._stopping = True
+        with self._lock:
+            self._stopping = True  # who was before us has submitted, who comes after us will not
         self._claims.close(timeout=5)
         until = time.monotonic() + grace
         while self._tasks and time.monotonic() < until:
@@ -128,7 +129,7 @@ class Engine:
         for lane_claim in found:
             self._look_ahead(lane_claim, want[lane_claim.lane])
         counts = {lane.lane: len(lane.claims) for lane in found}
-        return [counts[lane] for lane in lanes]
+        return [counts.get(lane, 0) for lane in lanes]
 
     def _load(self, claims: list[Claim]) -> dict[int, Any]:
         """Snapshots of all; where one cannot be made (a secret that no key opens, say), that job alone crashes."""
@@ -199,10 +200,12 @@ class Engine:
 
     def _settle(self, results: list[tuple[Claim, Result]]) -> list[None]:
         """The settle coalescer's flush. While the database is away it waits: what we learnt must not be forgotten."""
-        wakes = self._settle_patiently(results)
-        with self._lock:
-            self._in_flight -= len(results)
-            held, self._held = self._held, set()
+        try:
+            wakes = self._settle_patiently(results)
+        finally:
+            with self._lock:
+                self._in_flight -= len(results)
+                held, self._held = self._held, set()
         for lane in held:
             self._ask(lane)
         self.wake_all(wakes)
@@ -213,8 +216,10 @@ class Engine:
         while time.monotonic() < until:
             try:
                 return jobs.settle(results)
-            except (DatabaseError, InterfaceError):
-                log.exception("Settling failed; trying again", action="settle_failed", jobs=len(results))
+            except (DatabaseError, InterfaceError) as error:
+                log.warning(
+                    "Settling failed; trying again", action="settle_failed", error=str(error), jobs=len(results)
+                )
                 connection.close()
                 time.sleep(pause)
                 pause = min(pause * 2, 2.0)

@@ -21,7 +21,8 @@ class BodyTooLarge(exceptions.APIException):
 
 def read_body(request: HttpRequest) -> bytes:
     """The raw body, of which no more than `MAX_BODY` + 1 bytes are ever held. Raises BodyTooLarge."""
-    if int(request.META.get("CONTENT_LENGTH") or 0) > MAX_BODY:
+    length = request.META.get("CONTENT_LENGTH") or ""
+    if length.isdigit() and int(length) > MAX_BODY:
         raise BodyTooLarge
     body = request.read(MAX_BODY + 1)
     if len(body) > MAX_BODY:

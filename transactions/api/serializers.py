@@ -10,6 +10,7 @@ from transactions.config import ClientSettings, ProviderSettings, provider_by_id
 from transactions.currencies import CURRENCIES
 from transactions.services import Order
 from transactions.status import Source, Status
+from transactions.text import storable
 
 MAX_AMOUNT = 10**15
 MAX_METADATA_KEYS = 50
@@ -167,12 +168,3 @@ class EventBody(serializers.Serializer[Any]):
     status = serializers.ChoiceField(choices=Status.choices)
     source = serializers.ChoiceField(choices=Source.choices)  # type: ignore[assignment]  # DRF's own argument's name
     at = serializers.DateTimeField()
-
-
-def storable(text: str) -> bool:
-    """Whether PostgreSQL can hold this text: JSON lets pass what UTF-8 and the database do not."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return "\x00" not in text

@@ -59,7 +59,8 @@ def _while_absent(work: Work, asked_at: datetime) -> tuple[Again | Done, News] |
     settled_at = work.create_began_at + timedelta(seconds=work.provider.settle_window)
     if asked_at < settled_at:
         wait = (settled_at - work.claim.now()).total_seconds()
-        news = News(Source.CREATE, submission=Submission.UNKNOWN, began_at=work.create_began_at)
+        hasten = work.provider.second_poll
+        news = News(Source.CREATE, submission=Submission.UNKNOWN, began_at=work.create_began_at, hasten=hasten)
         return Again(max(wait, 0.0), why="not there yet, but the last create may still take effect"), news
     if work.claim.step <= work.provider.create_retries:
         return None

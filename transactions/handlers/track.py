@@ -16,7 +16,12 @@ LONGEST_PARK = 60.0
 
 
 async def track(work: Work, http: Http) -> Outcome:
-    """One run: a poll, where one can tell something. A webhook or the create's answer cancels the job."""
+    """One run: a poll, where one can tell something. A webhook or the create's answer cancels the job.
+
+    Polling ends `track_grace` after `track_for`: an operator has been asked to look since then.
+    """
+    if work.age > work.provider.track_for + work.provider.track_grace:
+        return Outcome(Done(), _overdue(work))
     if work.creating or work.record.submission == Submission.UNSENT:
         # Nothing to poll while the create is under way or waits to be sent.
         park = min(LONGEST_PARK, 2.0 ** min(work.claim.attempt - 1, 10))
@@ -27,8 +32,8 @@ async def track(work: Work, http: Http) -> Outcome:
     except Absent as error:
         return Outcome(_next(work, polls, why=str(error)), _overdue(work), (error.call,))
     except ProviderError as error:
-        again, regular = retry(error, polls), _next(work, polls)
-        after = max(again.after, regular.after if isinstance(regular, Again) else 0.0)
+        again = retry(error, polls)
+        after = max(again.after, _next(work, polls).after)
         news = trouble(error, Source.POLL, None) or _overdue(work)
         return Outcome(Again(after, polls, again.why), news, (error.call,))
     news = sighting(seen, Source.POLL, work.provider)
@@ -39,11 +44,9 @@ async def track(work: Work, http: Http) -> Outcome:
     return Outcome(_next(work, polls), news, (seen.call,))
 
 
-def _next(work: Work, polls: int, why: str = "") -> Again | Done:
-    """The next poll: `second_poll`, growing by `poll_growth` up to `poll_cap`; none once the grace is over."""
+def _next(work: Work, polls: int, why: str = "") -> Again:
+    """The next poll: after `second_poll`, growing by `poll_growth` up to `poll_cap`."""
     provider = work.provider
-    if work.age > provider.track_for + provider.track_grace:
-        return Done()
     delay = provider.second_poll * provider.poll_growth ** min(polls - 1, 64)
     return Again(min(delay, provider.poll_cap), polls, why)
 

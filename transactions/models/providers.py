@@ -10,10 +10,11 @@ from transactions.encryption import EncryptedJSON
 from transactions.fields import (
     HttpUrlField,
     TemplateValidator,
+    validate_headers,
     validate_path,
     validate_secret,
     validate_slug,
-    validate_words,
+    validate_status_map,
 )
 
 LOOK_BEFORE = 18.0
@@ -46,12 +47,12 @@ class Provider(models.Model):
     status_path = models.CharField(max_length=255, default="/transactions/{id}", validators=[validate_path])
     create_body = models.JSONField(default=default_create_body, validators=[TemplateValidator(*ORDER_FIELDS)])
     headers = EncryptedJSON(
-        default=dict, blank=True, validators=[validate_words],
+        default=dict, blank=True, validators=[validate_headers],
         help_text="Fixed request headers, such as the provider's API key; stored encrypted",
     )  # fmt: skip
     status_field = models.CharField(max_length=100, default="status", help_text="Dotted path in its answers")
     status_map = models.JSONField(
-        default=dict, blank=True, validators=[validate_words],
+        default=dict, blank=True, validators=[validate_status_map],
         help_text="Its words for pending, completed, declined, failed. Empty: these words themselves",
     )  # fmt: skip
 

@@ -20,6 +20,7 @@ from transactions.providers.base import (
 )
 from transactions.status import Status
 from transactions.template import fill
+from transactions.text import as_storable
 from workers.outbound import Http, NotSent, OutcomeUnknown, Response
 
 READ_TIMEOUT = 15.0
@@ -97,7 +98,7 @@ def read_status(provider: ProviderSettings, body: Any, path: str) -> tuple[Statu
     meaning = (provider.status_map or {status: status for status in Status.values}).get(str(word))
     if meaning in Status.values:
         return Status(meaning), ""
-    return Status.PENDING, str(word)[:100].replace("\x00", "")
+    return Status.PENDING, as_storable(str(word), 100)
 
 
 def at_path(body: Any, path: str) -> Any:
@@ -122,5 +123,5 @@ def _reason(answer: Response) -> str:
         if isinstance(reason, dict):
             reason = reason.get("message")
         if isinstance(reason, str) and reason.strip():
-            return reason.strip()[:REASON_LENGTH].replace("\x00", "")
+            return as_storable(reason.strip(), REASON_LENGTH)
     return f"the provider answered {answer.status}"

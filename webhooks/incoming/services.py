@@ -13,6 +13,7 @@ from transactions.database import retry_once
 from transactions.news import Applied, News, apply
 from transactions.providers.http import at_path, read_status
 from transactions.status import FINAL, Review, Source, Status, Submission
+from transactions.text import as_storable
 from webhooks import sql
 from webhooks.incoming.authentication import Sender
 from webhooks.models import Webhook
@@ -36,8 +37,8 @@ def receive(provider: ProviderSettings, sender: Sender, body: bytes) -> str:
     row = {
         "provider": provider.id,
         "webhook_id": webhook_id,
-        "given_id": given_id[:100],
-        "word": str(word["word"] or "")[:100],
+        "given_id": given_id,
+        "word": word["word"],
         "body": body.decode("utf-8", "replace").replace("\x00", "�"),
     }
     news = News(
@@ -67,7 +68,7 @@ def _apply_once(row: dict[str, Any], id_: UUID | None, news: News, status: Statu
             cursor.execute(sql.REPEATED, row)
         return "repeated"
     announce(wakes)
-    log.info("A webhook came", action="webhook_received", webhook={"id": row["webhook_id"], "result": result})
+    log.debug("A webhook came", action="webhook_received", webhook={"id": row["webhook_id"], "result": result})
     return result
 
 
@@ -90,13 +91,13 @@ def _read(provider: ProviderSettings, sender: Sender, body: bytes) -> tuple[str,
     except (ValueError, RecursionError) as error:
         raise Malformed("The body is not JSON.") from error
     given_id, word = at_path(data, provider.webhook_id_field), at_path(data, provider.webhook_status_field)
-    if not isinstance(given_id, str) or not given_id or "\x00" in given_id:
+    if not isinstance(given_id, str) or not given_id:
         raise Malformed(f"The body has no id at {provider.webhook_id_field!r}.")
     if not isinstance(word, str | int) or isinstance(word, bool):
         raise Malformed(f"The body has no status at {provider.webhook_status_field!r}.")
     if sender.transaction_id is not None and _uuid(given_id) != sender.transaction_id:
         raise Malformed("The body's id is not the address's.")
-    return given_id, {"word": str(word).replace("\x00", "")}
+    return as_storable(given_id, 100), {"word": as_storable(str(word), 100)}
 
 
 def _digest(id_: UUID | None, body: bytes) -> str:

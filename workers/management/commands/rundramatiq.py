@@ -18,4 +18,5 @@ class Command(rundramatiq.Command):  # type: ignore[misc]  # it has no type hint
         parser.set_defaults(processes=1, threads=4, worker_shutdown_timeout=grace, skip_logging=True)
 
     def handle(self, *args: Any, **options: Any) -> None:
+        self.check(databases=["default"])
         super().handle(*args, **options)

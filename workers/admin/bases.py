@@ -1,0 +1,171 @@
+"""The admin's foundation: facts are shown and never changed, and every list stays fast on a million rows."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from django import forms
+from django.contrib import admin
+from django.core.paginator import Paginator
+from django.db.models import PROTECT, Model, Q, QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils.functional import cached_property
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+if TYPE_CHECKING:  # generic for the type checker only
+    ModelAdmin = admin.ModelAdmin[Any]
+    ModelForm = forms.ModelForm[Any]
+    _Paginator = Paginator[Any]
+else:
+    ModelAdmin, ModelForm, _Paginator = admin.ModelAdmin, forms.ModelForm, Paginator
+
+MOST = 10_000
+"""Rows that a list counts and leafs through; what lies behind them is found by a search or a filter."""
+
+
+class AtLeast(int):
+    """A count that was not carried on."""
+
+    def __str__(self) -> str:
+        return f"{int(self):,} or more"
+
+
+class BoundedPaginator(_Paginator):
+    """Counts no further than MOST: a full count of a million rows costs more than the page itself."""
+
+    @cached_property
+    def count(self) -> int:
+        rows: Any = self.object_list
+        counted = rows.order_by()[:MOST].count()
+        return AtLeast(counted) if counted == MOST else int(counted)
+
+
+class PageAdmin(ModelAdmin):
+    """Every page of one object may tell more than its fields."""
+
+    def about(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
+        """What the object's template gets besides its fields."""
+        return {}
+
+    def render_change_form(
+        self,
+        request: HttpRequest,
+        context: dict[str, Any],
+        add: bool = False,
+        change: bool = False,
+        form_url: str = "",
+        obj: Any = None,
+    ) -> HttpResponse:
+        if obj is not None:
+            context.update(self.about(request, obj))
+        return super().render_change_form(request, context, add, change, form_url, obj)
+
+
+class FactsAdmin(PageAdmin):
+    """What happened: shown to whoever may view it, and changed by nobody, superusers included."""
+
+    paginator = BoundedPaginator
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER  # each would be a count over the table
+    sortable_by = ()  # the given order is an index's; any other would sort the table
+    list_per_page = 50
+    actions_selection_counter = True
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def known_as(self, term: str) -> Q:
+        """What the search finds: rows with exactly this id, by an index. Set `search_fields` to show the box."""
+        return Q(pk__in=[])
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        term = search_term.strip()
+        return (queryset.filter(self.known_as(term)) if term else queryset), False
+
+
+class SettingsForm(ModelForm):
+    """Writes only what was changed on the page: what the service itself has changed meanwhile (a pause, a disabled
+    endpoint) is not undone by a page that was opened before."""
+
+    write_only: tuple[str, ...] = ()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name, field in self.fields.items():
+            field.show_hidden_initial = name not in self.write_only
+
+    def changed_fields(self) -> set[str]:
+        """The model's fields that are to be written."""
+        return set(self.changed_data) & {field.name for field in self._meta.model._meta.concrete_fields}
+
+
+class SettingsAdmin(PageAdmin):
+    """What operators set; checked by the model's own rules, and kept while anything refers to it."""
+
+    form = SettingsForm
+    show_facets = admin.ShowFacets.NEVER
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        if change:
+            obj.save(update_fields=form.changed_fields())
+        else:
+            obj.save(force_insert=True)
+
+    def response_post_save_add(self, request: HttpRequest, obj: Any) -> HttpResponseRedirect:
+        """On to its own page: a new one needs a key or a secret next."""
+        return HttpResponseRedirect(change_url(obj))
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """One that is referred to is kept, and the page says by what: Django would list every one of the rows."""
+        if kept := [reason for obj in objs for reason in _references(obj)]:
+            return [], {}, set(), kept
+        to_delete, counts, _, protected = super().get_deleted_objects(objs, request)
+        # What goes with it belongs to it; what must stay is protected by the models.
+        return to_delete, counts, set(), protected
+
+
+def _references(obj: Model) -> list[str]:
+    relations: list[Any] = [field for field in obj._meta.get_fields(include_hidden=True) if field.auto_created]
+    found = []
+    for relation in relations:
+        if getattr(relation, "on_delete", None) is not PROTECT:
+            continue
+        model = relation.related_model
+        if model._base_manager.filter(**{relation.field.name: obj}).exists():
+            found.append(f"{model._meta.verbose_name_plural} that name {obj}")
+    return found
+
+
+def moment(field: str, name: str = "") -> Any:
+    """A column with a time to the millisecond, in UTC: the admin's own format ends at the minute."""
+
+    @admin.display(description=name or field.removesuffix("_at").replace("_", " "), empty_value="")
+    def show(obj: Any) -> str:
+        return exact(getattr(obj, field))
+
+    show.__name__ = f"{field}_exactly"
+    return show
+
+
+def exact(time: datetime | None) -> str:
+    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S}.{time.microsecond // 1000:03}" if time else ""
+
+
+def link(page: str, key: Any, text: Any) -> SafeString:
+    """A link to another model's page, such as `workers_job`."""
+    return format_html('<a href="{}">{}</a>', reverse(f"admin:{page}_change", args=[key]), text)
+
+
+def change_url(obj: Model) -> str:
+    return reverse(f"admin:{obj._meta.app_label}_{obj._meta.model_name}_change", args=[obj.pk])
