@@ -1,0 +1,34 @@
+"""Tests run on a real PostgreSQL and a real Valkey: this starts them before Django reads its settings."""
+
+import contextlib
+import os
+
+import pytest
+
+from devstack.environment import new_secrets, service_environment
+from devstack.processes import StackError
+from devstack.throwaway import Stores, throwaway_stores
+
+STORES = pytest.StashKey[Stores]()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    """Start what DATABASE_URL and BROKER_URL do not name, and set the rest of the environment."""
+    if early_config.known_args_namespace.help or early_config.known_args_namespace.version:
+        return
+    running = contextlib.ExitStack()
+    try:
+        stores = running.enter_context(throwaway_stores(os.environ))
+    except StackError as error:
+        raise pytest.UsageError(str(error)) from error
+    early_config.add_cleanup(running.close)
+    early_config.stash[STORES] = stores
+    urls = {"database_url": stores.database_url, "broker_url": stores.broker_url}
+    os.environ.update(service_environment(new_secrets(), public_url="http://testserver", **urls))
+
+
+@pytest.fixture(scope="session")
+def stores(pytestconfig: pytest.Config) -> Stores:
+    """The stores this run uses. Not to be stopped: tests that do so take `throwaway_stores()` of their own."""
+    return pytestconfig.stash[STORES]

@@ -1,0 +1,68 @@
+"""The commands behind the Makefile's targets, as far as they need no running stack."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+from devstack.environment import Kept
+from devstack.places import CHECKOUT
+
+
+def devstack(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "devstack", *words],
+        cwd=CHECKOUT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def pins(*names: str) -> Iterator[Requirement]:
+    for name in names:
+        for line in (CHECKOUT / "requirements" / name).read_text().splitlines():
+            text = line.split("#")[0].strip()
+            if text and not text.startswith("-"):
+                yield Requirement(text)
+
+
+def test_serve_says_which_variable_is_missing() -> None:
+    run = devstack("serve", DATABASE_URL="", BROKER_URL="redis://127.0.0.1/0")
+    assert run.returncode == 1
+    assert run.stderr.startswith("Set DATABASE_URL: ")
+    assert "Traceback" not in run.stderr
+
+
+def test_exec_runs_a_command_on_stores_of_its_own() -> None:
+    run = devstack("exec", sys.executable, "-c", "import os; print(os.environ['DATABASE_URL'])", DATABASE_URL="")
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.startswith("postgresql://")
+    assert run.stdout.strip() != os.environ["DATABASE_URL"]
+
+
+def test_exec_ends_as_its_command_does() -> None:
+    assert devstack("exec", sys.executable, "-c", "raise SystemExit(3)").returncode == 3
+
+
+def test_secrets_are_readable_by_their_owner_only_and_stay_the_same(tmp_path: Path) -> None:
+    file = tmp_path / "secrets.json"
+    key = Kept(file)["SECRET_KEY"]
+    Kept(file).update({"api_key": "k"})
+    assert file.stat().st_mode & 0o077 == 0
+    assert (Kept(file)["SECRET_KEY"], Kept(file)["api_key"]) == (key, "k")
+
+
+def test_everything_the_requirements_pull_in_is_pinned() -> None:
+    pinned = {pin.name.lower().replace("_", "-") for pin in pins("base.txt", "dev.txt", "constraints.txt")}
+    for pin in pins("base.txt", "dev.txt", "constraints.txt"):
+        if pin.marker is not None and not pin.marker.evaluate():
+            continue
+        for needed in map(Requirement, metadata.requires(pin.name) or []):
+            if needed.marker is None or needed.marker.evaluate({"extra": ""}):
+                assert needed.name.lower().replace("_", "-") in pinned, f"{pin.name} needs {needed.name}"

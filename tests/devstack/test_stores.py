@@ -1,0 +1,145 @@
+"""The embedded stores: real servers, each test its own unless it only looks."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg2
+import pytest
+import redis
+
+from devstack import throwaway
+from devstack.places import Home, open_to_others
+from devstack.ports import free_port, is_free
+from devstack.processes import StackError
+from devstack.stores import PostgreSQL, Valkey, create_database
+from devstack.throwaway import Stores, throwaway_stores
+
+
+def query(url: str, sql: str) -> list[tuple[object, ...]]:
+    connection = psycopg2.connect(url)
+    try:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(sql)
+            return cursor.fetchall() if cursor.description else []
+    finally:
+        connection.close()
+
+
+@pytest.fixture
+def own() -> Iterator[Stores]:
+    with throwaway_stores() as stores:
+        yield stores
+
+
+@pytest.fixture
+def postgres(own: Stores) -> PostgreSQL:
+    assert own.postgres is not None
+    return own.postgres
+
+
+@pytest.fixture
+def valkey(own: Stores) -> Valkey:
+    assert own.valkey is not None
+    return own.valkey
+
+
+def test_two_runs_in_one_checkout_have_stores_of_their_own(own: Stores) -> None:
+    with throwaway_stores() as other:
+        query(other.database_url, "CREATE TABLE mine ()")
+        assert other.broker_url != own.broker_url
+        assert query(own.database_url, "SELECT to_regclass('mine')") == [(None,)]
+
+
+def test_stores_the_environment_names_are_used_and_none_is_started() -> None:
+    given = {"DATABASE_URL": "postgresql://db.example/relay", "BROKER_URL": "redis://broker.example/0"}
+    with throwaway_stores(given) as stores:
+        assert (stores.database_url, stores.broker_url) == tuple(given.values())
+        assert (stores.postgres, stores.valkey) == (None, None)
+
+
+def test_postgres_keeps_what_was_committed_before_a_crash(postgres: PostgreSQL) -> None:
+    query(postgres.url(), "CREATE TABLE kept AS SELECT 1")
+    postgres.crash()
+    with pytest.raises(psycopg2.OperationalError):
+        query(postgres.url(), "SELECT 1")
+    postgres.start()
+    assert query(postgres.url(), "SELECT * FROM kept") == [(1,)]
+
+
+def test_valkey_comes_back_empty_on_the_same_port(valkey: Valkey) -> None:
+    url = valkey.url()
+    with redis.Redis.from_url(url) as client:
+        client.set("held", "1")
+    valkey.stop()
+    assert is_free(int(url.rsplit(":", 1)[1].split("/")[0]))
+    valkey.start()
+    assert valkey.url() == url
+    with redis.Redis.from_url(url) as client:
+        assert client.get("held") is None
+
+
+def test_a_server_left_running_by_a_killed_run_is_replaced(tmp_path: Path) -> None:
+    left = PostgreSQL(tmp_path, log=tmp_path / "log", durable=False)
+    left.start()
+    query(left.url(), "CREATE TABLE kept AS SELECT 1")
+    again = PostgreSQL(tmp_path, log=tmp_path / "log", durable=False)
+    again.start()
+    try:
+        assert query(again.url(), "SELECT * FROM kept") == [(1,)]
+    finally:
+        left.stop()
+        again.remove()
+
+
+def test_a_process_id_that_now_belongs_to_somebody_else_is_left_alone(postgres: PostgreSQL) -> None:
+    postgres.stop()
+    (postgres.data / "postmaster.pid").write_text(f"{os.getpid()}\n{postgres.data}\n1\n5432\n\n\n\n\n")
+    postgres.start()
+    assert query(postgres.url(), "SELECT 1") == [(1,)]
+
+
+def test_what_a_killed_run_left_behind_is_swept_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(throwaway, "DATA", tmp_path)
+    left, in_use = tmp_path / "throwaway-left", tmp_path / "throwaway-in-use"
+    postgres = PostgreSQL(left, log=left / "log", durable=False)
+    postgres.start()
+    with Home(in_use):
+        throwaway.sweep()
+    assert in_use.exists()
+    assert not left.exists()
+    assert not postgres.running
+
+
+def test_a_folder_is_held_by_one_run_at_a_time(tmp_path: Path) -> None:
+    with Home(tmp_path), pytest.raises(StackError, match="in use by another run"), Home(tmp_path):
+        pass
+
+
+@pytest.mark.parametrize("folder", ["long" * 30, "one,two", "with space and 100%"])
+def test_an_unusual_path_is_no_obstacle(tmp_path: Path, folder: str) -> None:
+    tmp_path.chmod(0o755)
+    postgres = PostgreSQL(tmp_path / folder, log=tmp_path / "log", durable=False)
+    postgres.start()
+    try:
+        assert query(postgres.url(), "SELECT 1") == [(1,)]
+    finally:
+        postgres.remove()
+
+
+def test_a_new_database_replaces_an_old_one(stores: Stores) -> None:
+    url = create_database(stores.database_url, "replaced")
+    query(url, "CREATE TABLE old ()")
+    assert create_database(stores.database_url, "replaced") == url
+    assert query(url, "SELECT to_regclass('old')") == [(None,)]
+
+
+def test_a_free_port_is_free() -> None:
+    assert is_free(free_port())
+
+
+def test_a_folder_below_a_closed_one_is_not_open_to_others(tmp_path: Path) -> None:
+    (tmp_path / "open").mkdir(mode=0o755)
+    tmp_path.chmod(0o700)
+    assert not open_to_others(tmp_path / "open")
