@@ -8,13 +8,13 @@ class TransactionsConfig(AppConfig):
         from django.conf import settings
 
         from transactions import checks  # noqa: F401  registers them
-        from transactions.config import client_limits, provider_limits
+        from transactions.config import client_limit, provider_limit
         from transactions.handlers.create import create
         from transactions.handlers.track import track
-        from transactions.handlers.work import load, record
+        from transactions.handlers.work import after, load, record
         from workers import registry
 
-        registry.register(registry.Kind("create", "create", settings.CREATE_LEASE, load, create, record))
-        registry.register(registry.Kind("track", "track", settings.TRACK_LEASE, load, track, record))
-        registry.register_limits("p", provider_limits)
-        registry.register_limits("c", client_limits)
+        registry.register(registry.Kind("create", "create", settings.CREATE_LEASE, load, create, record, after))
+        registry.register(registry.Kind("track", "track", settings.TRACK_LEASE, load, track, record, after))
+        registry.register_limit("p", provider_limit)
+        registry.register_limit("c", client_limit)

@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 from django.conf import settings
 from django.db.models import Q
 
+from transactions.database import retry_once
 from transactions.models import ApiKey, Client, Provider
 
 FRESH = 2.0
@@ -33,7 +34,7 @@ class Cache(Generic[Key, Value]):
         known = self._known.get(key)
         if known is not None and known[0] > now:
             return known[1]
-        value = self._read(key)
+        value = retry_once(lambda: self._read(key))
         with self._lock:
             if len(self._known) >= self._most:
                 self._known.clear()
@@ -162,14 +163,13 @@ def clear_caches() -> None:
         cache.clear()
 
 
-def provider_limits(lanes: Any) -> dict[str, int]:
-    """How many calls each provider's lane may have in flight; none while it is paused."""
-    found = {lane: provider_by_id(int(lane[1:])) for lane in lanes}
-    return {lane: 0 if it is None or it.paused else it.max_in_flight for lane, it in found.items()}
+def provider_limit(lane: str) -> int:
+    """How many calls a provider's lane may have in flight; none while it is paused."""
+    found = provider_by_id(int(lane[1:]))
+    return 0 if found is None or found.paused else found.max_in_flight
 
 
-def client_limits(lanes: Any) -> dict[str, int]:
-    """How many notifications each client's lane may have in flight; none while its endpoint is disabled."""
-    found = {lane: client_settings(int(lane[1:])) for lane in lanes}
-    most = settings.NOTIFICATIONS_IN_FLIGHT
-    return {lane: 0 if it is None or it.endpoint_disabled else most for lane, it in found.items()}
+def client_limit(lane: str) -> int:
+    """How many notifications a client's lane may have in flight; none while its endpoint is disabled."""
+    found = client_settings(int(lane[1:]))
+    return 0 if found is None or found.endpoint_disabled else int(settings.NOTIFICATIONS_IN_FLIGHT)

@@ -28,8 +28,10 @@ class News:
     """When the create that this is about began (UTC)."""
     failure_code: str = ""
     failure_detail: str = ""
+    provider: int | None = None
+    """Whose word this is: it counts for this provider's transactions only. None: for any."""
     hasten: float | None = None
-    """Polling that waited for the create's answer goes on after so many seconds."""
+    """The create has ended, or may have just now: polling that waits for it goes on after so many seconds."""
     pause_provider: str = ""
     """Why the provider must not be called any more, until an operator says so."""
 
@@ -56,13 +58,23 @@ def apply(news: Sequence[tuple[UUID, News]]) -> tuple[list[Applied], list[Wake]]
         rows = json.dumps([_row(id_, item) for id_, item in batch], default=str)
         with connection.cursor() as cursor:
             cursor.execute(sql.APPLY, {"news": rows})
-            for id_, client, provider, won, contradicts, before, hasten in cursor.fetchall():
+            for id_, client, won, contradicts, before in cursor.fetchall():
                 applied.append(Applied(id_, won, contradicts, Status(before)))
                 if won:
                     wakes.add(Wake("notify", f"c{client}"))
-                elif hasten is not None:
-                    wakes.add(Wake("track", f"p{provider}", hasten))
     return applied, list(wakes)
+
+
+def hasten(news: Sequence[tuple[UUID, News]]) -> list[Wake]:
+    """Let polling go on where `News.hasten` asks for it and no create is under way; in the transaction of `apply`,
+    and after the jobs have been settled. Returns the lanes to wake."""
+    asked = {str(id_): item.hasten for id_, item in news if item.hasten is not None}
+    if not asked:
+        return []
+    rows = json.dumps([{"id": id_, "after": after} for id_, after in asked.items()])
+    with connection.cursor() as cursor:
+        cursor.execute(sql.HASTEN, {"hasten": rows, "ids": list(asked)})
+        return [Wake("track", lane, max(after, 0.0)) for lane, after in cursor.fetchall()]
 
 
 def pause(provider_id: int, why: str) -> None:
@@ -93,5 +105,5 @@ def _row(id_: UUID, news: News) -> dict[str, Any]:
         "began_at": news.began_at,
         "failure_code": news.failure_code,
         "failure_detail": news.failure_detail,
-        "hasten": news.hasten,
+        "provider": news.provider,
     }

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 from django.db import connection
+from django.db.models.functions import Now
 
 from transactions import sql
 from transactions.config import ClientSettings, ProviderSettings
@@ -24,6 +25,10 @@ class IdempotencyMismatch(Exception):
     """This id was used for a transaction with other content. Use a new id for a new transaction."""
 
 
+class NoProvider(Exception):
+    """You have no default provider: name one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Order:
     """What a client asks for; already validated. `provider_named`: the request itself named the provider."""
@@ -33,7 +38,8 @@ class Order:
     currency: str
     reference: str
     metadata: dict[str, str]
-    provider: ProviderSettings
+    provider: ProviderSettings | None
+    """None: the request names none, and the client has no default provider (any more)."""
     provider_named: bool
 
 
@@ -41,22 +47,24 @@ def accept(*, client: ClientSettings, order: Order) -> tuple[Record, bool]:
     """Store a transaction with its jobs in one statement; returns it and whether it is new.
 
     Once this returns, nothing short of losing the database loses the transaction. The same id with the same content
-    gives the transaction as it is now. Raises IdempotencyMismatch for other content, and django.db.OperationalError
-    when the database is away: whether it was stored is unknown then, and the same request tells.
+    gives the transaction as it is now. Raises IdempotencyMismatch for other content, NoProvider for a new one without
+    a provider, and django.db.OperationalError when the database is away: whether it was stored is unknown then, and
+    the same request tells.
     """
-    row = retry_once(lambda: _insert(client, order))
-    if row is not None:
-        announce(
-            (
-                Wake("create", order.provider.lane),
-                Wake("notify", client.lane, FIRST_NEWS),
-                Wake("track", order.provider.lane, order.provider.first_poll),
+    if (provider := order.provider) is not None:
+        row = retry_once(lambda: _insert(client, order, provider))
+        if row is not None:
+            announce(
+                (
+                    Wake("create", provider.lane),
+                    Wake("notify", client.lane, FIRST_NEWS),
+                    Wake("track", provider.lane, provider.first_poll),
+                )
             )
-        )
-        return Record.from_row(row), True
+            return Record.from_row(row), True
     record = retry_once(lambda: find(client_id=client.id, client_ref=order.client_ref))
     if record is None:
-        raise RuntimeError("the id is taken, but its transaction cannot be found")
+        raise NoProvider(NoProvider.__doc__)
     if not _same(record, order):
         raise IdempotencyMismatch(IdempotencyMismatch.__doc__)
     return record, False
@@ -71,15 +79,15 @@ def find(*, client_id: int, client_ref: str) -> Record | None:
 
 
 def tell_again(record: Record) -> None:
-    """Have the current status sent to the client's endpoint again; while one is waiting to be sent, that one does."""
+    """Have the current status sent to the client's endpoint now; where one waits to be sent, that one is."""
     lane = f"c{record.client_id}"
     waiting = Job.objects.filter(transaction_id=record.id, kind="notify", state=JobState.WAITING)
-    if not waiting.exists():
+    if not waiting.update(run_at=Now()):
         Job.objects.create(transaction_id=record.id, kind="notify", key=f"again:{uuid4()}", lane=lane)
     announce([Wake("notify", lane)])
 
 
-def _insert(client: ClientSettings, order: Order) -> tuple[Any, ...] | None:
+def _insert(client: ClientSettings, order: Order, provider: ProviderSettings) -> tuple[Any, ...] | None:
     with connection.cursor() as cursor:
         cursor.execute(
             sql.ACCEPT,
@@ -87,14 +95,14 @@ def _insert(client: ClientSettings, order: Order) -> tuple[Any, ...] | None:
                 "id": uuid7(),
                 "client": client.id,
                 "client_ref": order.client_ref,
-                "provider": order.provider.id,
+                "provider": provider.id,
                 "amount": order.amount,
                 "currency": order.currency,
                 "reference": order.reference,
                 "metadata": json.dumps(order.metadata),
-                "provider_lane": order.provider.lane,
+                "provider_lane": provider.lane,
                 "client_lane": client.lane,
-                "first_poll": order.provider.first_poll,
+                "first_poll": provider.first_poll,
                 "first_news": FIRST_NEWS,
             },
         )
@@ -109,4 +117,5 @@ def _same(record: Record, order: Order) -> bool:
         order.reference,
         order.metadata,
     )
-    return same and (not order.provider_named or record.provider_id == order.provider.id)
+    named = order.provider if order.provider_named else None
+    return same and (named is None or record.provider_id == named.id)

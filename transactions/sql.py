@@ -46,13 +46,13 @@ APPLY = """
 --  * status: the first final one wins; a different one after it is a contradiction, recorded and never taken.
 --  * submission: only ever learns (unsent -> unknown -> created or refused).
 --  * a final status cancels what waits to create, poll or tell of `pending`, and starts the notification.
---  * `hasten`: polling was kept waiting for the create's answer, and goes on after so many seconds.
+--  * a provider's own word (`provider` given) counts for its own transactions only.
 WITH news AS (
     SELECT * FROM jsonb_to_recordset(%(news)s) AS n(
         id uuid, status text, submission text, source text, detail jsonb, review text, began_at timestamptz,
-        failure_code text, failure_detail text, hasten double precision)
+        failure_code text, failure_detail text, provider bigint)
 ), was AS (
-    SELECT t.id, t.status, t.submission, t.review FROM transactions_transaction t
+    SELECT t.id, t.provider_id, t.status, t.submission, t.review FROM transactions_transaction t
     WHERE t.id = ANY (ARRAY(SELECT id FROM news))
     ORDER BY t.id
     FOR UPDATE
@@ -61,6 +61,7 @@ WITH news AS (
            was.status = 'pending' AND news.status <> 'pending' AS wins,
            was.status <> 'pending' AND news.status <> 'pending' AND news.status <> was.status AS contradicts
     FROM was JOIN news USING (id)
+    WHERE news.provider IS NULL OR news.provider = was.provider_id
 ), changed AS (
     UPDATE transactions_transaction t
     SET status = CASE WHEN j.wins THEN j.status ELSE t.status END,
@@ -78,8 +79,8 @@ WITH news AS (
         updated_at = CASE WHEN j.wins THEN clock_timestamp() ELSE t.updated_at END
     FROM judged j
     WHERE t.id = j.id AND t.id = ANY (ARRAY(SELECT id FROM news))
-    RETURNING t.id, t.client_id, t.provider_id, t.status, t.sequence, t.review, j.before, j.wins, j.contradicts,
-              j.status AS told, j.source, j.detail, j.review_before, j.hasten
+    RETURNING t.id, t.client_id, t.status, t.sequence, t.review, j.before, j.wins, j.contradicts, j.status AS told,
+              j.source, j.detail, j.review_before
 ), timeline AS (
     INSERT INTO transactions_event (transaction_id, at, kind, status, sequence, source, detail)
     SELECT id, clock_timestamp(), 'status', status, sequence, source, detail FROM changed WHERE wins
@@ -95,15 +96,24 @@ WITH news AS (
 ), told AS (
     INSERT INTO workers_job (transaction_id, kind, key, lane, run_at)
     SELECT id, 'notify', 'seq:' || sequence, 'c' || client_id, clock_timestamp() FROM changed WHERE wins
-), hastened AS (
-    UPDATE workers_job job
-    SET run_at = least(job.run_at, clock_timestamp() + changed.hasten * interval '1 second')
-    FROM changed
-    WHERE job.transaction_id = changed.id AND job.transaction_id = ANY (ARRAY(
-              SELECT id FROM changed WHERE hasten IS NOT NULL AND NOT wins AND status = 'pending'))
-      AND job.kind = 'track' AND job.state = 'waiting' AND job.attempt > 0
 )
-SELECT id, client_id, provider_id, wins, contradicts, before, hasten FROM changed
+SELECT id, client_id, wins, contradicts, before FROM changed
+"""
+
+HASTEN = """
+-- Polling that waited for the create to end goes on. It is asked for by the create's settle and by that of a poll that
+-- found the create under way. Both have locked the transaction's row by APPLY, and this is a statement of its own after
+-- that, so that whichever comes second sees what the first one left: neither sleeps through the other.
+UPDATE workers_job job
+SET run_at = least(job.run_at, clock_timestamp() + h.after * interval '1 second')
+FROM jsonb_to_recordset(%(hasten)s) AS h(id uuid, after double precision), transactions_transaction t
+WHERE job.transaction_id = ANY (%(ids)s::uuid[]) AND t.id = ANY (%(ids)s::uuid[])
+  AND job.transaction_id = h.id AND t.id = h.id
+  AND job.kind = 'track' AND job.state = 'waiting' AND job.attempt > 0
+  AND t.status = 'pending' AND t.submission <> 'unsent'
+  AND NOT EXISTS (SELECT 1 FROM workers_job c
+                  WHERE c.transaction_id = job.transaction_id AND c.kind = 'create' AND c.state = 'running')
+RETURNING job.lane, extract(epoch FROM job.run_at - clock_timestamp())::double precision
 """
 
 CONFIRMED = """

@@ -52,8 +52,8 @@ def claim_lanes(want: Mapping[Lane, int], kinds: Collection[registry.Kind]) -> l
 
     A lane that is stopped (its limit is 0) is not asked, and not in the answer.
     """
-    limits = registry.lane_limits(want)
-    asked = [{"lane": lane, "n": n, "cap": limits[lane]} for lane, n in want.items() if limits.get(lane, 0) > 0]
+    limits = {lane: _limit(lane) for lane in want}
+    asked = [{"lane": lane, "n": n, "cap": limits[lane]} for lane, n in want.items() if limits[lane] > 0]
     if not asked:
         return []
     leases = [{"kind": kind.name, "lease": kind.lease} for kind in kinds]
@@ -73,6 +73,17 @@ def claim_lanes(want: Mapping[Lane, int], kinds: Collection[registry.Kind]) -> l
         if claim.id is not None:
             claims[claim.lane].append(claim)
     return [LaneClaim(lane, tuple(claims[lane]), room, next_in) for lane, (room, next_in) in lanes.items()]
+
+
+def _limit(lane: Lane) -> int:
+    """The lane's limit; 0 where it cannot be told (a secret that no key opens, say): that stops no other lane."""
+    try:
+        return registry.lane_limit(lane)
+    except DatabaseError:
+        raise
+    except Exception:
+        log.exception("A lane is stopped: its limit cannot be told", action="lane_stopped", lane=lane)
+        return 0
 
 
 def claim_one(job: Job) -> Claim | None:
@@ -131,11 +142,14 @@ def _settle(results: Sequence[tuple[Claim, Result]]) -> list[Wake]:
             outcomes.append(_next_state(claim, outcome))
             if isinstance(outcome, Outcome):
                 news.append((claim, outcome))
-        for kind, settled in _settled_by_kind(news).items():
+        by_kind = _settled_by_kind(news)
+        for kind, settled in by_kind.items():
             wakes += registry.kind(kind).record(settled)
         if outcomes:
             cursor.execute(sql.SETTLE, {"outcomes": json.dumps(outcomes)})
             wakes += [Wake(kind, lane) for kind, lane in cursor.fetchall()]
+        for kind, settled in by_kind.items():
+            wakes += registry.kind(kind).after(settled)
         if attempts:
             cursor.execute(sql.ADD_ATTEMPTS, {"attempts": json.dumps(attempts, default=str)})
     for claim, outcome in results:

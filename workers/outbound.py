@@ -115,7 +115,7 @@ class Http:
                 headers=headers,
                 data=body,
                 allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(total=within, sock_connect=min(CONNECT_TIMEOUT, within)),
+                timeout=aiohttp.ClientTimeout(total=within, sock_connect=min(CONNECT_TIMEOUT, within * 0.9)),
             ) as answer:
                 content = await _bounded(answer)
                 call = record(http_status=answer.status, excerpt=redact(content))

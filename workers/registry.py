@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -117,7 +117,8 @@ class Kind:
     """One kind of job.
 
     `load` reads the snapshots of claimed jobs in few queries (a job without one is settled as done);
-    `record` writes what was learnt, inside the settling transaction, and returns the lanes it gave work to;
+    `record` writes what was learnt, inside the settling transaction, and returns the lanes it gave work to; `after`
+    does the same once the jobs' own new states are written, for what depends on them;
     `lease` is the seconds a claim holds, longer than the handler's longest run.
     """
 
@@ -127,19 +128,20 @@ class Kind:
     load: Callable[[Sequence[Claim]], Mapping[int, Any]]
     handle: Handler
     record: Callable[[Sequence[Settled]], Sequence[Wake]]
+    after: Callable[[Sequence[Settled]], Sequence[Wake]] = lambda settled: ()
 
 
 _kinds: dict[str, Kind] = {}
-_limits: dict[str, Callable[[Collection[Lane]], Mapping[Lane, int]]] = {}
+_limits: dict[str, Callable[[Lane], int]] = {}
 
 
 def register(kind: Kind) -> None:
     _kinds[kind.name] = kind
 
 
-def register_limits(prefix: str, limits: Callable[[Collection[Lane]], Mapping[Lane, int]]) -> None:
-    """`limits` gives, for lanes that start with `prefix`, how many of their jobs may run at once; 0 stops a lane."""
-    _limits[prefix] = limits
+def register_limit(prefix: str, limit: Callable[[Lane], int]) -> None:
+    """`limit` says of a lane that starts with `prefix` how many of its jobs may run at once; 0 stops it."""
+    _limits[prefix] = limit
 
 
 def kind(name: str) -> Kind:
@@ -150,12 +152,9 @@ def kinds() -> list[Kind]:
     return list(_kinds.values())
 
 
-def lane_limits(lanes: Collection[Lane]) -> dict[Lane, int]:
-    found: dict[Lane, int] = {}
-    for prefix, limits in _limits.items():
-        if mine := [lane for lane in lanes if lane.startswith(prefix)]:
-            found.update(limits(mine))
-    return found
+def lane_limit(lane: Lane) -> int:
+    """How many jobs of this lane may run at once, over all workers; 0 for a lane that nobody has registered."""
+    return next((limit(lane) for prefix, limit in _limits.items() if lane.startswith(prefix)), 0)
 
 
 def backoff(attempt: int, *, base: float, cap: float) -> float:

@@ -45,6 +45,9 @@ WITH want AS (
           AND (SELECT count(*) = 0 FROM workers_job s
                WHERE s.lane = j.lane AND s.transaction_id = j.transaction_id AND s.kind = j.kind
                  AND s.state = 'running')
+          AND (SELECT count(*) = 0 FROM workers_job s
+               WHERE s.transaction_id = j.transaction_id AND s.kind = j.kind AND s.id < j.id
+                 AND s.state = 'waiting' AND s.run_at <= statement_timestamp())
         ORDER BY j.run_at
         LIMIT greatest(room.n, 0)
         FOR UPDATE OF j SKIP LOCKED

@@ -6,7 +6,9 @@ from typing import IO, Any
 
 from django.http import HttpRequest
 from rest_framework import exceptions
+from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.parsers import BaseParser
+from rest_framework.request import Request
 
 MAX_BODY = 64 * 1024
 """Bytes of a body that are accepted."""
@@ -30,6 +32,13 @@ def read_body(request: HttpRequest) -> bytes:
     return body
 
 
+class AnyAccept(DefaultContentNegotiation):
+    """An empty Accept header is none."""
+
+    def get_accept_list(self, request: Request) -> list[str]:
+        return [part.strip() for part in (request.META.get("HTTP_ACCEPT") or "*/*").split(",")]
+
+
 class BoundedJSONParser(BaseParser):
     """A JSON object of at most 64 KiB. Raises BodyTooLarge, or ParseError with what is wrong."""
 
@@ -43,7 +52,7 @@ class BoundedJSONParser(BaseParser):
     ) -> dict[str, Any]:
         body = read_body((parser_context or {})["request"]._request)
         try:
-            data = json.loads(body, parse_constant=_refuse_constant)
+            data = json.loads(body, parse_constant=_refuse_constant, object_pairs_hook=_object)
         except RecursionError as error:
             raise exceptions.ParseError("The body is nested too deeply.") from error
         except ValueError as error:  # bad UTF-8 is one, too
@@ -51,6 +60,14 @@ class BoundedJSONParser(BaseParser):
         if not isinstance(data, dict):
             raise exceptions.ParseError("The body is JSON, but not an object: send {…}.")
         return data
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """What says two things under one name means neither."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("an object has the same name twice")
+    return found
 
 
 def _refuse_constant(name: str) -> None:

@@ -9,9 +9,16 @@ from typing import Any
 
 import structlog
 from django.conf import settings
-from django.core.exceptions import RequestDataTooBig
+from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.db import InterfaceError, OperationalError
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotFound, HttpResponseServerError
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBadRequest,
+    HttpResponseNotFound,
+    HttpResponseServerError,
+)
 from rest_framework import exceptions
 from rest_framework.response import Response
 
@@ -92,6 +99,8 @@ def for_exception(error: Exception, request: HttpRequest) -> HttpResponse:
         return problem(request, "unavailable", headers={"Retry-After": RETRY_AFTER})
     if isinstance(error, RequestDataTooBig):
         return problem(request, "body-too-large")
+    if isinstance(error, SuspiciousOperation):
+        return problem(request, "invalid")
     if isinstance(error, Http404):
         return problem(request, "not-found")
     if isinstance(error, exceptions.APIException):
@@ -127,6 +136,13 @@ def _field_errors(detail: Any, path: str = "") -> Any:
 
 def _is_api(request: HttpRequest) -> bool:
     return request.path.startswith(("/v1/", "/webhooks/")) or request.path in ("/v1", "/webhooks")
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Django's handler400: a host that is not in ALLOWED_HOSTS, and what else no view gets to see."""
+    if _is_api(request):
+        return problem(request, "invalid", "The request cannot be read, or is for a host that is not served here.")
+    return HttpResponseBadRequest(b"Bad request\n", "text/plain")
 
 
 def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:

@@ -15,7 +15,7 @@ from transactions.text import storable
 MAX_AMOUNT = 10**15
 MAX_METADATA_KEYS = 50
 MAX_METADATA_BYTES = 4096
-_CLIENT_REF = re.compile(r"[A-Za-z0-9._:-]{1,64}\Z")
+CLIENT_REF = re.compile(r"[A-Za-z0-9._:-]{1,64}\Z")
 
 
 class StrictInteger(serializers.Field[int, Any, int, Any]):
@@ -57,22 +57,35 @@ class Text(serializers.Field[str, Any, str, Any]):
         return data
 
 
+class Metadata(serializers.Field[dict[str, str], Any, dict[str, str], Any]):
+    """A flat JSON object of strings."""
+
+    def to_internal_value(self, data: Any) -> dict[str, str]:
+        if not isinstance(data, dict) or not all(isinstance(text, str) for text in data.values()):
+            raise serializers.ValidationError("A flat object of strings.")
+        if len(data) > MAX_METADATA_KEYS:
+            raise serializers.ValidationError(f"At most {MAX_METADATA_KEYS} keys.")
+        if not all(storable(text) for pair in data.items() for text in pair):
+            raise serializers.ValidationError("It must not contain NUL or half of a surrogate pair.")
+        if len(json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode()) > MAX_METADATA_BYTES:
+            raise serializers.ValidationError(f"At most {MAX_METADATA_BYTES} bytes of JSON in all.")
+        return data
+
+
 class NewTransaction(serializers.Serializer[Order]):
     """The body of `POST /v1/transactions`; the context holds the client and the Idempotency-Key header."""
 
-    id = Text(longest=64, required=False)
+    id = Text(longest=64, error_messages={"required": "Give an id of yours, here or as the header Idempotency-Key."})
     amount = StrictInteger()
     currency = Text(longest=3)
     provider = Text(longest=50, required=False, allow_null=True)
     reference = Text(longest=255, required=False, allow_null=True)
-    metadata = serializers.JSONField(required=False, allow_null=True)
+    metadata = Metadata(required=False, allow_null=True)
 
     def to_internal_value(self, data: dict[str, Any]) -> dict[str, Any]:
         if data.get("id") is None:
-            data = {**data, "id": self.context["idempotency_key"]}
-        if data["id"] is None:
-            message = "Give the transaction an id of yours, here or as the header Idempotency-Key."
-            raise serializers.ValidationError({"id": [serializers.ErrorDetail(message, "required")]})
+            key = self.context["idempotency_key"]
+            data = {name: value for name, value in data.items() if name != "id"} | ({} if key is None else {"id": key})
         known: dict[str, Any] = super().to_internal_value(data)
         if unknown := sorted(set(data) - set(self.fields)):
             detail = serializers.ErrorDetail("There is no such field.", "unknown")
@@ -80,7 +93,7 @@ class NewTransaction(serializers.Serializer[Order]):
         return known
 
     def validate_id(self, value: str) -> str:
-        if not _CLIENT_REF.match(value):
+        if not CLIENT_REF.match(value):
             raise serializers.ValidationError("1 to 64 characters of A-Z a-z 0-9 . _ : -")
         return value
 
@@ -89,21 +102,8 @@ class NewTransaction(serializers.Serializer[Order]):
             raise serializers.ValidationError("An ISO 4217 code in upper case, such as EUR.")
         return value
 
-    def validate_metadata(self, value: Any) -> dict[str, str]:
-        if value is None:
-            return {}
-        if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
-            raise serializers.ValidationError("A flat object of strings.")
-        if len(value) > MAX_METADATA_KEYS:
-            raise serializers.ValidationError(f"At most {MAX_METADATA_KEYS} keys.")
-        if not all(storable(text) for pair in value.items() for text in pair):
-            raise serializers.ValidationError("It must not contain NUL or half of a surrogate pair.")
-        if len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()) > MAX_METADATA_BYTES:
-            raise serializers.ValidationError(f"At most {MAX_METADATA_BYTES} bytes of JSON in all.")
-        return value
-
     def order(self) -> Order:
-        """The validated content. Raises ValidationError where no provider is named or known."""
+        """The validated content. Raises ValidationError for a provider that does not exist."""
         data = self.validated_data
         return Order(
             client_ref=data["id"],
@@ -115,16 +115,18 @@ class NewTransaction(serializers.Serializer[Order]):
             provider_named=bool(data.get("provider")),
         )
 
-    def _provider(self, slug: str | None) -> ProviderSettings:
+    def _provider(self, slug: str | None) -> ProviderSettings | None:
         client: ClientSettings = self.context["client"]
-        if slug is None and client.default_provider is None:
-            message, code = "You have no default provider: name one.", "required"
-        else:
-            found = provider_by_id(client.default_provider or 0) if slug is None else provider_by_slug(slug)
-            if found is not None:
-                return found
-            message, code = "There is no such provider.", "unknown"
-        raise serializers.ValidationError({"provider": [serializers.ErrorDetail(message, code)]})
+        if slug is None:
+            return provider_by_id(client.default_provider) if client.default_provider else None
+        found = provider_by_slug(slug)
+        if found is None:
+            raise provider_error("There is no such provider.", "unknown")
+        return found
+
+
+def provider_error(message: str, code: str) -> serializers.ValidationError:
+    return serializers.ValidationError({"provider": [serializers.ErrorDetail(message, code)]})
 
 
 class ListQuery(serializers.Serializer[Any]):

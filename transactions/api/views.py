@@ -9,11 +9,18 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from transactions.api.pages import NewestFirst
-from transactions.api.serializers import EventBody, ListQuery, NewTransaction, TransactionBody
+from transactions.api.serializers import (
+    CLIENT_REF,
+    EventBody,
+    ListQuery,
+    NewTransaction,
+    TransactionBody,
+    provider_error,
+)
 from transactions.config import ClientSettings, KeyOwner, provider_by_id
 from transactions.models import Event, Transaction
 from transactions.records import Record, rfc3339
-from transactions.services import IdempotencyMismatch, accept, find, tell_again
+from transactions.services import IdempotencyMismatch, NoProvider, accept, find, tell_again
 
 
 class Mismatch(APIException):
@@ -30,7 +37,7 @@ class ClientView(APIView):
 
     def own(self, client_ref: str) -> Record:
         """This client's transaction. Raises NotFound, for another client's as for none."""
-        record = find(client_id=self.client.id, client_ref=client_ref) if len(client_ref) <= 64 else None
+        record = find(client_id=self.client.id, client_ref=client_ref) if CLIENT_REF.match(client_ref) else None
         if record is None:
             raise NotFound
         return record
@@ -47,6 +54,8 @@ class Transactions(ClientView):
             record, new = accept(client=self.client, order=body.order())
         except IdempotencyMismatch as error:
             raise Mismatch from error
+        except NoProvider as error:
+            raise provider_error(str(error), "required") from error
         if new:
             return Response(as_json(record), status=202, headers={"Location": f"/v1/transactions/{record.client_ref}"})
         return Response(as_json(record), headers={"Idempotent-Replayed": "true"})
@@ -57,7 +66,7 @@ class Transactions(ClientView):
         query = ListQuery(data=request.query_params)
         query.is_valid(raise_exception=True)
         found = Transaction.objects.filter(client_id=self.client.id, **_filters(query.validated_data))
-        page = NewestFirst()
+        page = NewestFirst(query.validated_data.get("limit"))
         rows = page.paginate_queryset(found, request, view=self) or []
         return page.get_paginated_response([as_json(from_model(row)) for row in rows])
 

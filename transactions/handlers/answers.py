@@ -2,7 +2,6 @@
 
 from datetime import datetime
 
-from transactions.config import ProviderSettings
 from transactions.news import News
 from transactions.providers.base import CredentialsRefused, ProviderError, Seen, Throttled, Unsent
 from transactions.status import Review, Source, Status, Submission
@@ -12,7 +11,7 @@ LONGEST_WAIT = 3600.0
 """Seconds that a provider's Retry-After is believed at the most."""
 
 
-def sighting(seen: Seen, source: Source, provider: ProviderSettings, began_at: datetime | None = None) -> News:
+def sighting(seen: Seen, source: Source, began_at: datetime | None = None, hasten: float | None = None) -> News:
     """The news that a provider has the transaction, in some status."""
     failed = seen.status == Status.FAILED
     return News(
@@ -22,9 +21,9 @@ def sighting(seen: Seen, source: Source, provider: ProviderSettings, began_at: d
         review=Review.UNMAPPED if seen.unmapped else "",
         detail={"word": seen.unmapped} if seen.unmapped else {},
         began_at=began_at,
+        hasten=hasten,
         failure_code="failed_at_provider" if failed else "",
         failure_detail="the provider reports it as failed" if failed else "",
-        hasten=provider.second_poll,
     )
 
 

@@ -20,6 +20,8 @@ from workers.registry import Again, Call, Done, Outcome, backoff
 
 async def create(work: Work, http: Http) -> Outcome:
     """One run: a look where needed, a create where it is safe. Returns what it learnt and what comes next."""
+    if work.record.submission == Submission.CREATED:
+        return Outcome(Done())  # a poll or a webhook has seen it
     provider, adapter = work.provider, ADAPTERS[work.provider.adapter]
     calls: list[Call] = []
     if provider.check_before_create or work.create_began_at is not None or work.claim.attempt > 1:
@@ -74,7 +76,7 @@ def _while_absent(work: Work, asked_at: datetime) -> tuple[Again | Done, News] |
 
 
 def _created(work: Work, seen: Seen, calls: list[Call], began_at: datetime | None = None) -> Outcome:
-    return Outcome(Done(), sighting(seen, Source.CREATE, work.provider, began_at), (*calls, seen.call))
+    return Outcome(Done(), sighting(seen, Source.CREATE, began_at, work.provider.second_poll), (*calls, seen.call))
 
 
 async def _read_existing(work: Work, http: Http, calls: list[Call]) -> Outcome:

@@ -11,8 +11,8 @@ from transactions.status import FINAL, Review, Source, Submission
 from workers.outbound import Http
 from workers.registry import Again, Done, Outcome
 
-LONGEST_PARK = 60.0
-"""Seconds between two looks at whether the create's call has ended; its settle normally ends the wait."""
+PARK = 600.0
+"""Seconds to wait for the create; the end of its call ends the wait."""
 
 
 async def track(work: Work, http: Http) -> Outcome:
@@ -24,8 +24,8 @@ async def track(work: Work, http: Http) -> Outcome:
         return Outcome(Done(), _overdue(work))
     if work.creating or work.record.submission == Submission.UNSENT:
         # Nothing to poll while the create is under way or waits to be sent.
-        park = min(LONGEST_PARK, 2.0 ** min(work.claim.attempt - 1, 10))
-        return Outcome(Again(park, why="waits for the create"), _overdue(work))
+        waits = replace(_overdue(work) or News(Source.POLL), hasten=work.provider.second_poll)
+        return Outcome(Again(PARK, why="waits for the create"), waits)
     polls = work.claim.step + 1
     try:
         seen = await ADAPTERS[work.provider.adapter].read(work.provider, http, work.record.id)
@@ -34,9 +34,9 @@ async def track(work: Work, http: Http) -> Outcome:
     except ProviderError as error:
         again = retry(error, polls)
         after = max(again.after, _next(work, polls).after)
-        news = trouble(error, Source.POLL, None) or _overdue(work)
-        return Outcome(Again(after, polls, again.why), news, (error.call,))
-    news = sighting(seen, Source.POLL, work.provider)
+        learnt = trouble(error, Source.POLL, None) or _overdue(work)
+        return Outcome(Again(after, polls, again.why), learnt, (error.call,))
+    news = sighting(seen, Source.POLL)
     if seen.status in FINAL:
         return Outcome(Done(), news, (seen.call,))
     if not seen.unmapped and (overdue := _overdue(work)) is not None:

@@ -3,15 +3,16 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
 from django.db import connection
 
 from transactions import sql, webhook_urls
 from transactions.config import ProviderSettings, provider_by_id
-from transactions.news import News, apply, pause
+from transactions.news import News, apply, hasten, pause
 from transactions.providers.base import Order
 from transactions.records import Record
-from transactions.status import Review, Source
+from transactions.status import Review, Source, Submission
 from workers.registry import Claim, Failed, Settled, Wake
 
 
@@ -66,15 +67,36 @@ def load(claims: Sequence[Claim]) -> Mapping[int, Work]:
 
 def record(settled: Sequence[Settled]) -> Sequence[Wake]:
     """Apply what runs learnt; pause providers that refuse our credentials; ask for a person where a job gave up."""
-    news: list[tuple[News, Claim]] = []
     for claim, outcome in settled:
-        item = outcome.news
-        if isinstance(outcome.next, Failed) and item is None:
-            item = News(Source.CLOCK, review=Review.GIVEN_UP, detail={"job": claim.kind, "why": outcome.next.reason})
-        if item is not None:
-            news.append((item, claim))
-    for item, claim in news:
-        if item.pause_provider:
-            pause(int(claim.lane[1:]), item.pause_provider)
-    _, wakes = apply([(claim.transaction_id, item) for item, claim in news])
+        if isinstance(outcome.news, News) and outcome.news.pause_provider:
+            pause(int(claim.lane[1:]), outcome.news.pause_provider)
+    _, wakes = apply(_news(settled))
     return wakes
+
+
+def after(settled: Sequence[Settled]) -> Sequence[Wake]:
+    """Once the jobs are settled: polling that waited for the create goes on."""
+    return hasten(_news(settled))
+
+
+def _news(settled: Sequence[Settled]) -> list[tuple[UUID, News]]:
+    found: list[tuple[UUID, News]] = []
+    for claim, outcome in settled:
+        if isinstance(outcome.news, News):
+            found.append((claim.transaction_id, outcome.news))
+        elif isinstance(outcome.next, Failed):
+            found.append((claim.transaction_id, _given_up(claim, outcome.next.reason)))
+    return found
+
+
+def _given_up(claim: Claim, reason: str) -> News:
+    """A job gave up. A create may have begun in a run that was lost, so polling must look for it."""
+    lost = claim.kind == "create" and claim.lost_at is not None
+    return News(
+        Source.CLOCK,
+        submission=Submission.UNKNOWN if lost else None,
+        review=Review.GIVEN_UP,
+        detail={"job": claim.kind, "why": reason},
+        began_at=claim.lost_at if lost else None,
+        hasten=1.0 if lost else None,
+    )

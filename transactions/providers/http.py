@@ -51,6 +51,9 @@ class HttpAdapter:
         url = _address(provider, provider.status_path, id)
         answer = await _call(http, "GET", url, _headers(provider, {}), None, READ_TIMEOUT)
         if 200 <= answer.status < 300:
+            if not isinstance(_json(answer), dict):
+                # A page that says "we will be back soon" is no sign that the transaction exists.
+                raise Unclear("the look was answered by what is no JSON object", answer.call)
             return _seen(provider, answer)
         if answer.status == 404:
             raise Absent("it is not there now", answer.call)

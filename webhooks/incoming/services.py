@@ -45,6 +45,7 @@ def receive(provider: ProviderSettings, sender: Sender, body: bytes) -> str:
         Source.WEBHOOK,
         status=status,
         submission=Submission.CREATED,
+        provider=provider.id,
         review=Review.UNMAPPED if unmapped else "",
         detail={"webhook": webhook_id, **({"word": unmapped} if unmapped else {})},
         failure_code="failed_at_provider" if status == Status.FAILED else "",
