@@ -9,7 +9,7 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
 from transactions.admin.filters import ProviderFilter
-from transactions.admin.search import MOST, finder, known_as
+from transactions.admin.search import MOST, finder, known_as, with_clients_id
 from transactions.models import Provider
 from webhooks.models import RefusalCount, Webhook
 from workers.admin.bases import FactsAdmin, link, moment
@@ -37,7 +37,7 @@ class WebhookAdmin(FactsAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Webhook]:
         rows: QuerySet[Webhook] = super().get_queryset(request)
-        return rows.select_related("provider").defer("provider__headers")
+        return with_clients_id(rows.select_related("provider").defer("provider__headers"))
 
     def known_as(self, term: str) -> Q:
         if own := list(Webhook.objects.order_by().filter(_with_id(term)).values_list("pk", flat=True)[:MOST]):
@@ -45,9 +45,10 @@ class WebhookAdmin(FactsAdmin):
         return Q(transaction_id__in=known_as(term))
 
     @admin.display(description="transaction")
-    def transaction(self, webhook: Webhook) -> Any:
-        id_ = webhook.transaction_id
-        return link("transactions_transaction", id_, id_) if id_ else "none has this id"
+    def transaction(self, webhook: Any) -> Any:
+        if webhook.transaction_id is None:
+            return "none has this id"
+        return link("transactions_transaction", webhook.transaction_id, webhook.client_ref)
 
 
 @admin.register(RefusalCount)

@@ -19,6 +19,7 @@ BIGGEST = 2**63 - 1
 
 @admin.register(Attempt)
 class AttemptAdmin(FactsAdmin):
+    ordering = ("-id",)
     list_display = ("call", moment("started_at"), "duration_ms", "http_status", "error", "job_link", "number")
     search_fields = ("job",)
     search_help_text = "The job's number, or our id of the transaction"

@@ -39,7 +39,7 @@ class BoundedPaginator(_Paginator):
     @cached_property
     def count(self) -> int:
         rows: Any = self.object_list
-        counted = rows.order_by()[:MOST].count()
+        counted = rows.order_by().values("pk")[:MOST].count()
         return AtLeast(counted) if counted == MOST else int(counted)
 
 
@@ -72,7 +72,6 @@ class FactsAdmin(PageAdmin):
     show_facets = admin.ShowFacets.NEVER  # each would be a count over the table
     sortable_by = ()  # the given order is an index's; any other would sort the table
     list_per_page = 50
-    actions_selection_counter = True
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -150,9 +149,9 @@ def _references(obj: Model) -> list[str]:
 def moment(field: str, name: str = "") -> Any:
     """A column with a time to the millisecond, in UTC: the admin's own format ends at the minute."""
 
-    @admin.display(description=name or field.removesuffix("_at").replace("_", " "), empty_value="")
+    @admin.display(description=name or field.removesuffix("_at").replace("_", " "))
     def show(obj: Any) -> str:
-        return exact(getattr(obj, field))
+        return exact(getattr(obj, field)) or "-"
 
     show.__name__ = f"{field}_exactly"
     return show

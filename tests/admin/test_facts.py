@@ -1,0 +1,177 @@
+"""Facts are shown in full and in few queries, and nobody changes them."""
+
+import uuid
+from datetime import timedelta
+
+import pytest
+from django.contrib import admin
+from django.urls import reverse
+from django.utils import timezone
+
+from tests.cast import accepted, due_now, job
+from transactions.models import Client, Provider, Transaction
+from transactions.news import News, apply
+from transactions.status import Source, Status, Submission
+from webhooks.models import RefusalCount, Webhook
+from workers import jobs
+from workers.admin import bases
+from workers.models import Attempt, Job, WorkerProcess
+from workers.registry import Again, Call, Outcome
+
+pytestmark = pytest.mark.django_db
+FACTS = (Transaction, Job, Attempt, Webhook, RefusalCount, WorkerProcess)
+SETTINGS = (Client, Provider)
+
+
+@pytest.fixture
+def one_of_each(given_up, third):
+    """A row of every kind that the admin shows."""
+    call = Call("GET", "http://127.0.0.1:1/third-party", timezone.now(), 12, 404, "", "<b>not there</b>")
+    claim = jobs.claim_one(job(given_up, "track"))
+    assert claim is not None
+    jobs.settle(
+        [(claim, Outcome(Again(300, 1, "not there yet"), News(Source.POLL, submission=Submission.UNKNOWN), (call,)))]
+    )
+    Webhook.objects.create(
+        provider=third.provider, webhook_id="msg_1", transaction_id=given_up.id, given_id="x", result="noted"
+    )
+    Webhook.objects.create(provider=third.provider, webhook_id="msg_2", given_id="unknown", result="unmatched")
+    RefusalCount.objects.create(provider=third.provider, day=timezone.now().date(), reason="stale", count=3)
+    WorkerProcess.objects.create(id=uuid.uuid4(), host="worker-1", pid=77, queues="create,track")
+
+
+def address(model, page: str, *args) -> str:
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{page}", args=args)
+
+
+@pytest.mark.parametrize("model", FACTS + SETTINGS)
+def test_its_pages_open_for_a_viewer(viewer, one_of_each, model):
+    row = model.objects.first()
+
+    assert viewer.get(address(model, "changelist")).status_code == 200
+    assert viewer.get(address(model, "change", row.pk)).status_code == 200
+    assert viewer.get(address(model, "history", row.pk)).status_code == 200
+
+
+@pytest.mark.parametrize("model", FACTS)
+def test_a_fact_is_not_added_changed_or_deleted_by_a_superuser_either(admin_client, one_of_each, model):
+    row = model.objects.first()
+
+    assert admin_client.get(address(model, "add")).status_code == 403
+    assert admin_client.post(address(model, "change", row.pk), {}).status_code == 403
+    assert admin_client.post(address(model, "delete", row.pk), {"post": "yes"}).status_code == 403
+    admin_client.post(
+        address(model, "changelist"), {"action": "delete_selected", "_selected_action": row.pk, "post": 1}
+    )
+    assert model.objects.filter(pk=row.pk).exists()
+
+
+@pytest.mark.parametrize("model", SETTINGS)
+def test_a_viewer_changes_no_settings(viewer, one_of_each, model):
+    row = model.objects.first()
+
+    assert viewer.post(address(model, "change", row.pk), {}).status_code == 403
+    assert viewer.get(address(model, "delete", row.pk)).status_code == 403
+
+
+def test_nobody_without_an_account_sees_anything(client, order):
+    assert client.get(address(Transaction, "change", order.id)).status_code == 302
+
+
+def test_the_empty_list_of_dramatiqs_own_tasks_is_not_shown(admin_client):
+    page = admin_client.get("/admin/").content.decode()
+
+    assert "Transaction relay" in page
+    assert "django_dramatiq" not in page
+
+
+def test_the_transactions_page_tells_the_whole_story(viewer, one_of_each, given_up):
+    page = viewer.get(address(Transaction, "change", given_up.id)).content.decode()
+
+    assert "pending (no final status yet)" in page
+    assert "unknown (a create went unanswered: it may exist at the provider, now or later)" in page
+    assert "an operator must look: a job was given up" in page
+    assert "its worker was lost 5 times in a row while it ran" in page
+    assert "not there yet" in page
+    assert "http://127.0.0.1:1/third-party" in page
+
+
+def test_what_others_wrote_is_escaped(viewer, one_of_each, given_up):
+    page = viewer.get(address(Transaction, "change", given_up.id)).content.decode()
+
+    assert "&lt;b&gt;not there&lt;/b&gt;" in page
+    assert "<b>not there</b>" not in page
+
+
+def test_the_timeline_reads_from_the_first_to_the_last(viewer, order):
+    apply([(order.id, News(Source.WEBHOOK, status=Status.COMPLETED, detail={"webhook": "msg_1"}))])
+    apply([(order.id, News(Source.POLL, status=Status.DECLINED))])
+
+    told = viewer.get(address(Transaction, "change", order.id)).context["timeline"]
+
+    assert [entry["what"] for entry in told] == [
+        "pending", "completed", "the provider then said declined: recorded, not taken"
+    ]  # fmt: skip
+    assert told[1]["details"] == [("webhook", "msg_1")]
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(-3, "now"), (12, "in 12 s"), (240, "in 4 min"), (7300, "in 2 h")])
+def test_it_says_what_comes_next(viewer, order, seconds, words):
+    due = timezone.now() + timedelta(seconds=seconds)
+    Job.objects.exclude(kind="track").update(state="done")
+    Job.objects.filter(kind="track").update(run_at=due)
+
+    assert viewer.get(address(Transaction, "change", order.id)).context["next_step"] == f"poll the provider, {words}"
+
+
+def test_it_says_that_a_paused_provider_holds_it_up(viewer, order):
+    Provider.objects.update(paused=True)
+    due_now(kind="create")
+
+    next_step = viewer.get(address(Transaction, "change", order.id)).context["next_step"]
+
+    assert next_step.endswith("now, as soon as third is resumed")
+
+
+def test_a_job_with_many_calls_shows_the_last_ones(viewer, order):
+    track = job(order, "track")
+    Attempt.objects.bulk_create(
+        Attempt(job=track, transaction_id=order.id, number=n, started_at=timezone.now()) for n in range(1, 60)
+    )
+
+    page = viewer.get(address(Transaction, "change", order.id))
+
+    (shown,) = (row["calls"] for row in page.context["jobs"] if row["job"].kind == "track")
+    assert [row["call"].number for row in shown] == list(range(40, 60))
+
+
+@pytest.mark.parametrize("model", FACTS + SETTINGS)
+def test_a_list_takes_few_queries_however_long_it_is(
+    viewer, one_of_each, alice, third, model, django_assert_max_num_queries
+):
+    for _ in range(5):
+        accepted(alice, third)
+
+    with django_assert_max_num_queries(9):  # of these, five are the session, the user and what it may do
+        viewer.get(address(model, "changelist"))
+
+
+@pytest.mark.parametrize("model", FACTS + SETTINGS)
+def test_a_page_takes_few_queries(viewer, one_of_each, model, django_assert_max_num_queries):
+    with django_assert_max_num_queries(10):
+        viewer.get(address(model, "change", model.objects.last().pk))
+
+
+def test_a_long_list_is_counted_up_to_a_bound(viewer, order, monkeypatch):
+    monkeypatch.setattr(bases, "MOST", 2)
+
+    page = viewer.get(address(Job, "changelist")).content.decode()
+
+    assert "2 or more jobs" in page
+
+
+def test_no_list_of_facts_is_counted_in_full_or_sorted_by_a_column():
+    for model in FACTS:
+        page = admin.site.get_model_admin(model)
+        assert not page.show_full_result_count
+        assert page.sortable_by == ()

@@ -1,0 +1,284 @@
+"""Trying a failed job again: with a reason, once, on the record, and never so that a transaction is created twice."""
+
+import contextlib
+import threading
+from functools import partial
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import User
+from django.db.models.functions import Now
+from django.urls import reverse
+
+from tests.admin.conftest import give_up
+from tests.cast import job, now
+from tests.threads import aside, at_once
+from transactions.handlers.work import load
+from transactions.models import Event, Provider, Transaction
+from transactions.news import News, apply
+from transactions.staff import Retry, retry_job
+from transactions.status import Source, Status, Submission
+from workers import jobs
+from workers.models import Job
+from workers.registry import Wake
+from workers.staff import revive
+
+pytestmark = pytest.mark.django_db
+RETRY = "/admin/workers/job/retry/"
+
+
+@pytest.fixture
+def olga(db: None) -> User:
+    return User.objects.create_user("olga", is_staff=True)
+
+
+def retry(client, *which: Job, reason="the provider is back"):
+    return client.post(RETRY, {"job": [one.pk for one in which], "reason": reason}, follow=True)
+
+
+def staff_events(record) -> list[Event]:
+    return list(Event.objects.filter(transaction=record.id, kind="staff"))
+
+
+def test_the_page_asks_for_a_reason_and_says_what_will_happen(retrier, given_up):
+    page = retrier.get(RETRY, {"job": job(given_up, "create").pk}).content.decode()
+
+    assert 'name="reason"' in page
+    assert "its worker was lost 5 times in a row" in page
+    assert "not before 120 s have passed since this job failed" in page
+
+
+def test_it_makes_the_job_due_now_with_its_schedule_anew(retrier, given_up):
+    Job.objects.filter(kind="create").update(step=4, crashes=5)
+
+    retry(retrier, job(given_up, "create"))
+
+    again = job(given_up, "create")
+    assert (again.state, again.step, again.crashes, again.attempt) == ("waiting", 0, 0, 1)
+    assert again.run_at >= again.created_at
+
+
+def test_it_is_recorded_with_who_what_and_why(retrier, given_up):
+    failed = job(given_up, "create")
+
+    retry(retrier, failed)
+
+    (event,) = staff_events(given_up)
+    assert event.source == "staff"
+    assert event.detail["who"] == "retrier"
+    assert event.detail["what"] == "retried the job create"
+    assert event.detail["why"] == "the provider is back"
+    assert event.detail["job"] == failed.pk
+    assert LogEntry.objects.get(object_id=failed.pk).get_change_message() == "Retried: the provider is back"
+
+
+def test_the_timeline_shows_it(retrier, given_up):
+    page = retry(retrier, job(given_up, "create")).content.decode()
+
+    assert "retried the job create" in page
+    assert "the provider is back" in page
+
+
+@pytest.mark.parametrize("reason", ["", "   "])
+def test_without_a_reason_nothing_happens(retrier, given_up, reason):
+    answer = retry(retrier, job(given_up, "create"), reason=reason)
+
+    assert "This field is required" in answer.content.decode()
+    assert job(given_up, "create").state == "failed"
+
+
+def test_the_service_itself_wants_a_reason(olga, given_up):
+    with pytest.raises(ValueError, match="reason"):
+        retry_job(job_id=job(given_up, "create").pk, by=olga, reason=" ")
+
+
+def test_pressing_twice_has_no_further_effect(retrier, given_up):
+    failed = job(given_up, "create")
+    retry(retrier, failed)
+
+    answer = retry(retrier, failed)
+
+    assert "was not failed any more" in answer.content.decode()
+    assert len(staff_events(given_up)) == 1
+    assert LogEntry.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_people_at_once_have_one_effect(olga, given_up):
+    press = partial(retry_job, job_id=job(given_up, "create").pk, by=olga, reason="both of us")
+
+    assert sorted(at_once(press, press)) == sorted([Retry.DONE, Retry.NOT_FAILED])
+    assert len(staff_events(given_up)) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_people_who_retry_both_jobs_at_once_take_back_the_flag(olga, given_up, monkeypatch):
+    both, meet = (job(given_up, "create").pk, give_up(given_up, "track").pk), threading.Barrier(2)
+
+    def revive_together(**given):
+        wake = revive(**given)
+        with contextlib.suppress(threading.BrokenBarrierError):
+            meet.wait(timeout=0.5)
+        return wake
+
+    monkeypatch.setattr("transactions.staff.revive", revive_together)
+    done = at_once(*[partial(retry_job, job_id=one, by=olga, reason="both of us") for one in both])
+
+    assert done == [Retry.DONE, Retry.DONE]
+    assert now(given_up).review == ""
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_flag_that_is_set_amidst_is_not_taken_back(olga, given_up, monkeypatch):
+    said = [News(Source.WEBHOOK, status=Status.COMPLETED), News(Source.POLL, status=Status.DECLINED)]
+    webhook = threading.Thread(target=partial(aside, lambda: apply([(given_up.id, news) for news in said])))
+
+    def overtaken(**given):
+        webhook.start()
+        webhook.join(timeout=0.5)  # it waits for the lock that we hold
+        return revive(**given)
+
+    monkeypatch.setattr("transactions.staff.revive", overtaken)
+    retry_job(job_id=job(given_up, "create").pk, by=olga, reason="again")
+    webhook.join()
+
+    assert now(given_up).review == "contradiction"
+
+
+def test_the_turn_of_a_job_that_became_needless_has_no_effect(olga, given_up):
+    retry_job(job_id=job(given_up, "create").pk, by=olga, reason="again")
+    Transaction.objects.update(status="completed", finalised_at=Now())
+
+    claim = jobs.claim_one(job(given_up, "create"))
+
+    assert claim is not None and load([claim]) == {}
+
+
+def test_a_viewer_sees_no_button_and_no_action(viewer, given_up):
+    failed = job(given_up, "create")
+    pages = [
+        reverse("admin:workers_job_changelist"),
+        reverse("admin:workers_job_change", args=[failed.pk]),
+        reverse("admin:transactions_transaction_change", args=[given_up.id]),
+    ]
+
+    for page in pages:
+        assert "Retry" not in viewer.get(page).content.decode()
+
+
+def test_a_viewer_is_refused(viewer, given_up):
+    failed = job(given_up, "create")
+
+    assert viewer.get(RETRY, {"job": failed.pk}).status_code == 403
+    assert retry(viewer, failed).status_code == 403
+    assert job(given_up, "create").state == "failed"
+
+
+def test_who_may_retry_finds_the_button_on_both_pages(retrier, given_up):
+    failed = job(given_up, "create")
+    link = f"{RETRY}?job={failed.pk}"
+
+    assert link in retrier.get(reverse("admin:workers_job_change", args=[failed.pk])).content.decode()
+    assert link in retrier.get(reverse("admin:transactions_transaction_change", args=[given_up.id])).content.decode()
+
+
+def test_the_lists_action_asks_for_all_chosen_jobs_that_are_failed(retrier, given_up):
+    create, track = job(given_up, "create"), job(given_up, "track")
+    chosen = {"action": "retry", "_selected_action": [create.pk, track.pk], "index": 0}
+
+    page = retrier.post(reverse("admin:workers_job_changelist"), chosen).content.decode()
+
+    assert f'name="job" value="{create.pk}"' in page
+    assert f'name="job" value="{track.pk}"' not in page
+
+
+def test_the_page_of_a_job_that_is_not_failed_offers_nothing(retrier, order):
+    page = retrier.get(RETRY, {"job": job(order, "create").pk}).content.decode()
+
+    assert "Nothing: it is not failed." in page
+    assert 'name="reason"' not in page
+
+
+def test_a_job_that_does_not_exist_is_not_found(retrier):
+    assert retrier.get(RETRY, {"job": 1}).status_code == 404
+
+
+def test_several_jobs_are_retried_with_one_reason(retrier, given_up):
+    both = job(given_up, "create"), give_up(given_up, "notify")
+
+    answer = retry(retrier, *both)
+
+    assert "2 of 2 jobs: retried." in answer.content.decode()
+    assert not Job.objects.filter(state="failed").exists()
+
+
+def test_a_final_transactions_create_is_not_retried(olga, given_up):
+    apply([(given_up.id, News(Source.WEBHOOK, status=Status.COMPLETED))])
+
+    assert retry_job(job_id=job(given_up, "create").pk, by=olga, reason="why not") is Retry.FINAL
+    assert job(given_up, "create").state == "failed"
+
+
+def test_a_transaction_that_the_provider_has_is_not_created_again(olga, given_up):
+    apply([(given_up.id, News(Source.POLL, submission=Submission.CREATED))])
+
+    assert retry_job(job_id=job(given_up, "create").pk, by=olga, reason="why not") is Retry.CREATED
+
+
+def test_news_of_a_final_transaction_can_be_sent_again(olga, order):
+    apply([(order.id, News(Source.WEBHOOK, status=Status.COMPLETED))])
+    failed = give_up(order, "notify", key="seq:2")
+
+    assert retry_job(job_id=failed.pk, by=olga, reason="the endpoint is back") is Retry.DONE
+
+
+def test_a_retried_create_knows_that_an_earlier_one_may_have_begun(olga, given_up):
+    failed_at = job(given_up, "create").updated_at
+
+    retry_job(job_id=job(given_up, "create").pk, by=olga, reason="again")
+
+    claim = jobs.claim_one(job(given_up, "create"))
+    assert claim is not None and claim.attempt == 2  # so it looks before it creates
+    assert load([claim])[claim.id].create_began_at == failed_at  # and waits for the settle window after that
+
+
+def test_it_takes_back_the_flag_that_the_job_had_set(olga, given_up):
+    assert now(given_up).review == "given_up"
+
+    retry_job(job_id=job(given_up, "create").pk, by=olga, reason="again")
+
+    assert now(given_up).review == ""
+    assert Event.objects.filter(kind="review", source="staff", detail__review="", detail__who="olga").count() == 1
+
+
+def test_the_flag_stays_while_another_job_is_given_up(olga, given_up):
+    give_up(given_up, "track")
+
+    retry_job(job_id=job(given_up, "create").pk, by=olga, reason="again")
+
+    assert now(given_up).review == "given_up"
+
+
+def test_another_flag_stays(olga, given_up):
+    Transaction.objects.update(review="overdue")
+
+    retry_job(job_id=job(given_up, "create").pk, by=olga, reason="again")
+
+    assert now(given_up).review == "overdue"
+
+
+def test_it_wakes_the_lane_after_the_commit(olga, given_up, monkeypatch):
+    woken: list[Wake] = []
+    monkeypatch.setattr("transactions.staff.announce", woken.extend)
+
+    retry_job(job_id=job(given_up, "create").pk, by=olga, reason="again")
+
+    assert [(wake.kind, wake.lane) for wake in woken] == [("create", job(given_up, "create").lane)]
+
+
+def test_the_page_says_that_a_paused_provider_keeps_the_job_waiting(retrier, given_up):
+    Provider.objects.update(paused=True)
+
+    page = retrier.get(RETRY, {"job": job(given_up, "create").pk}).content.decode()
+
+    assert "as soon as third is resumed" in page

@@ -1,0 +1,165 @@
+"""Providers and clients are set by operators, under the models' own rules, and kept while anything names them."""
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.utils import timezone
+
+from tests.admin.browser import fields_of
+from tests.cast import accepted, make_client, make_provider
+from transactions.models import Client, Provider
+
+pytestmark = pytest.mark.django_db
+PROVIDERS, CLIENTS = "/admin/transactions/provider/", "/admin/transactions/client/"
+
+
+def change(client, address, fields=None, **changes):
+    """Save the page as it stands, or as it stood, with these changes; None unticks a box."""
+    fields = (fields or fields_of(client.get(address).content.decode())) | changes
+    return client.post(address, {name: value for name, value in fields.items() if value is not None}, follow=True)
+
+
+def page_of(it) -> str:
+    return f"/admin/transactions/{it._meta.model_name}/{it.pk}/change/"
+
+
+def test_a_setting_is_changed_and_the_change_is_recorded(admin_client, third):
+    change(admin_client, page_of(third.provider), max_in_flight="17")
+
+    assert Provider.objects.get().max_in_flight == 17
+    assert "Max in flight" in LogEntry.objects.get().get_change_message()
+
+
+def test_saving_an_unchanged_page_changes_nothing(admin_client, third):
+    before = Provider.objects.values().get()
+
+    change(admin_client, page_of(third.provider))
+
+    assert Provider.objects.values().get() == before
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("create_timeout", "5000", "fit into a job&#x27;s lease"),
+        ("base_url", "http://example.org", "Plain http is only allowed"),
+        ("create_body", '{"x": "{password}"}', "Unknown placeholder"),
+        ("status_path", "no-slash", "starts with /"),
+        ("status_map", "not json", "Enter a valid JSON"),
+        ("poll_growth", "0.5", "greater than or equal to 1"),
+        ("new_headers", "[1]", "Give a JSON object of strings"),
+        ("new_headers", '{"bad name": "x"}', "Not a header&#x27;s name"),
+        ("new_headers", '{"X-Key": "a\\nb"}', "characters that no header may have"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_the_reason(admin_client, third, field, value, words):
+    before = Provider.objects.values().get()
+
+    answer = change(admin_client, page_of(third.provider), **{field: value})
+
+    assert words in answer.content.decode()
+    assert Provider.objects.values().get() == before
+
+
+def test_a_pause_that_came_meanwhile_is_not_undone_by_an_older_page(admin_client, third):
+    opened = fields_of(admin_client.get(page_of(third.provider)).content.decode())
+    Provider.objects.update(paused=True, paused_why="401")
+
+    change(admin_client, page_of(third.provider), opened, poll_cap="60")
+
+    assert Provider.objects.values_list("paused", "paused_why", "poll_cap").get() == (True, "401", 60)
+
+
+def test_resuming_a_provider_forgets_why_it_was_paused(admin_client, third):
+    Provider.objects.update(paused=True, paused_why="401")
+
+    change(admin_client, page_of(third.provider), paused=None)
+
+    assert Provider.objects.values_list("paused", "paused_why").get() == (False, "")
+
+
+def test_headers_stay_when_nothing_is_typed(admin_client):
+    bank = make_provider("bank", headers={"X-Key": "hunter2"}).provider
+
+    change(admin_client, page_of(bank), max_in_flight="5")
+
+    assert Provider.objects.get().headers == {"X-Key": "hunter2"}
+
+
+@pytest.mark.parametrize(("typed", "stored"), [('{"X-Key": "new"}', {"X-Key": "new"}), ("{}", {})])
+def test_headers_are_replaced_and_removed(admin_client, typed, stored):
+    bank = make_provider("bank", headers={"X-Key": "hunter2"}).provider
+
+    change(admin_client, page_of(bank), new_headers=typed)
+
+    assert Provider.objects.get().headers == stored
+
+
+def test_headers_that_no_key_opens_close_no_page(admin_client, alice, third, settings):
+    record = accepted(alice, third)
+    settings.ENCRYPTION_KEYS = ["a" * 43 + "="]
+    lists = [f"/admin/{name}/" for name in ("transactions/transaction", "webhooks/webhook", "webhooks/refusalcount")]
+    pages = [PROVIDERS, CLIENTS, *lists, page_of(alice.client), f"/admin/transactions/transaction/{record.id}/change/"]
+
+    assert "cannot be read" in admin_client.get(page_of(third.provider)).content.decode()
+    assert {admin_client.get(page).status_code for page in pages} == {200}
+
+
+def test_a_new_provider_is_added_with_its_defaults(admin_client):
+    answer = change(admin_client, f"{PROVIDERS}add/", slug="bank", base_url="https://bank.example")
+
+    bank = Provider.objects.get()
+    assert (bank.create_timeout, bank.headers, bank.create_body["id"]) == (35, {}, "{id}")
+    assert answer.redirect_chain == [(page_of(bank), 302)]
+
+
+def test_the_slug_of_a_provider_stays(admin_client, third):
+    change(admin_client, page_of(third.provider), slug="other")
+
+    assert Provider.objects.get().slug == "third"
+
+
+def test_a_disabled_endpoint_is_enabled_again(admin_client, alice):
+    Client.objects.update(endpoint_disabled_at=timezone.now(), endpoint_disabled_why="it answered 410 Gone")
+
+    change(admin_client, page_of(alice.client), endpoint_enabled="on")
+
+    assert Client.objects.values_list("endpoint_disabled_at", "endpoint_disabled_why").get() == (None, "")
+
+
+def test_an_endpoint_disabled_meanwhile_is_not_enabled_by_an_older_page(admin_client, alice):
+    opened = fields_of(admin_client.get(page_of(alice.client)).content.decode())
+    Client.objects.update(endpoint_disabled_at=timezone.now())
+
+    change(admin_client, page_of(alice.client), opened, name="alice & co")
+
+    assert Client.objects.get().name == "alice & co"
+    assert Client.objects.get().endpoint_disabled_at is not None
+
+
+def test_a_client_gets_a_body_of_its_own_and_the_standard_one_back(admin_client, alice):
+    change(admin_client, page_of(alice.client), callback_body='{"ref": "{id}"}')
+    assert Client.objects.get().callback_body == {"ref": "{id}"}
+
+    change(admin_client, page_of(alice.client), callback_body="")
+    assert Client.objects.get().callback_body is None
+
+
+@pytest.mark.parametrize("whose", ["client", "provider"])
+def test_what_transactions_name_is_not_deleted_and_the_page_says_why(admin_client, alice, third, whose):
+    accepted(alice, third)
+    it = {"client": alice.client, "provider": third.provider}[whose]
+    address = f"/admin/transactions/{whose}/{it.pk}/delete/"
+
+    assert f"transactions that name {it}" in admin_client.get(address).content.decode()
+    admin_client.post(address, {"post": "yes"})
+    assert type(it).objects.filter(pk=it.pk).exists()
+
+
+def test_what_nothing_names_is_deleted_with_its_keys_and_secrets(admin_client):
+    spare = make_client("spare", make_provider("spare").provider)
+
+    for address in (f"{CLIENTS}{spare.client.pk}/delete/", f"{PROVIDERS}{spare.client.default_provider_id}/delete/"):
+        admin_client.post(address, {"post": "yes"})
+
+    assert not Client.objects.exists()
+    assert not Provider.objects.exists()

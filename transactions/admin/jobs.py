@@ -1,0 +1,149 @@
+"""The pages of jobs, and the one thing that staff may do to them: try a failed one again."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import Q, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import URLPattern, path, reverse
+
+from transactions.admin import words
+from transactions.admin.pages import ask, staff
+from transactions.admin.search import HELP, known_as, with_clients_id
+from transactions.admin.transactions import MOST_CALLS, calls
+from transactions.models import Transaction
+from transactions.staff import Retry, judge, retry_job
+from workers import registry
+from workers.admin import as_number
+from workers.admin.bases import FactsAdmin, link, moment
+from workers.models import Attempt, Job, JobState
+
+AT_ONCE = 500
+"""Jobs that one confirmation retries: each is a transaction of its own, and the page waits for all."""
+
+
+class ReasonForm(forms.Form):
+    reason = forms.CharField(
+        max_length=500,
+        widget=forms.Textarea(attrs={"rows": 3, "cols": 80, "autofocus": True}),
+        help_text="Kept on the timeline, with your name",
+    )
+
+
+class KindFilter(admin.SimpleListFilter):
+    title, parameter_name = "kind", "kind"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(kind.name, kind.name) for kind in registry.kinds()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(kind=self.value()) if self.value() else queryset
+
+
+@admin.register(Job)
+class JobAdmin(FactsAdmin):
+    list_display = ("id", "what", "state", "transaction", moment("run_at", "due"), "attempt", "last_error")
+    list_filter = ("state", KindFilter)
+    search_fields = ("id",)
+    search_help_text = HELP
+    fields = ("id", "transaction", "transaction_id", "kind", "key", "lane", "state", moment("run_at", "due"),
+              "attempt", "step", "crashes", moment("lease_until"), moment("lost_at"), "last_error",
+              moment("created_at"), moment("updated_at"))  # fmt: skip
+    actions = ("retry",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Job]:
+        return with_clients_id(super().get_queryset(request))
+
+    def known_as(self, term: str) -> Q:
+        return Q(pk=as_number(term)) | Q(transaction_id__in=known_as(term))
+
+    def has_retry_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("workers.retry_job")
+
+    @admin.display(description="job")
+    def what(self, job: Job) -> str:
+        return f"{job.kind} {job.key}".strip()
+
+    @admin.display(description="transaction")
+    def transaction(self, job: Any) -> Any:
+        return link("transactions_transaction", job.transaction_id, job.client_ref)
+
+    @admin.action(description="Retry failed jobs …", permissions=["retry"])
+    def retry(self, request: HttpRequest, queryset: QuerySet[Job]) -> HttpResponse | None:
+        chosen = list(queryset.filter(state=JobState.FAILED).values_list("pk", flat=True)[: AT_ONCE + 1])
+        if not chosen:
+            self.message_user(request, "None of these jobs is failed.", messages.WARNING)
+            return None
+        if len(chosen) > AT_ONCE:
+            self.message_user(request, f"Choose at most {AT_ONCE} jobs at a time.", messages.WARNING)
+            return None
+        return self._ask(request, chosen, ReasonForm())
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.retry_view)
+        return [path("retry/", view, name="workers_job_retry"), *super().get_urls()]
+
+    def retry_view(self, request: HttpRequest) -> HttpResponse:
+        """GET asks for the reason, POST does it; `job` names the jobs, as often as there are any."""
+        if not self.has_retry_permission(request):
+            raise PermissionDenied
+        given = request.POST if request.method == "POST" else request.GET
+        chosen = [number for text in given.getlist("job")[:AT_ONCE] if (number := as_number(text))]
+        if not Job.objects.filter(pk__in=chosen).exists():
+            raise Http404("no such job")
+        form = ReasonForm(request.POST if request.method == "POST" else None)
+        if not form.is_valid():
+            return self._ask(request, chosen, form)
+        return self._retry(request, chosen, form.cleaned_data["reason"])
+
+    def _retry(self, request: HttpRequest, chosen: Iterable[int], reason: str) -> HttpResponse:
+        jobs = list(Job.objects.filter(pk__in=chosen).order_by("pk"))
+        results = Counter(retry_job(job_id=job.pk, by=staff(request), reason=reason) for job in jobs)
+        for result, count in results.items():
+            level = messages.SUCCESS if result is Retry.DONE else messages.WARNING
+            which = f"Job {jobs[0].pk}" if len(jobs) == 1 else f"{count} of {len(jobs)} jobs"
+            self.message_user(request, f"{which}: {result}.", level)
+        if len(jobs) == 1 and request.user.has_perm("transactions.view_transaction"):
+            page = reverse("admin:transactions_transaction_change", args=[jobs[0].transaction_id])
+            return HttpResponseRedirect(page)
+        return HttpResponseRedirect(reverse("admin:workers_job_changelist"))
+
+    def _ask(self, request: HttpRequest, chosen: list[int], form: ReasonForm) -> HttpResponse:
+        jobs = list(Job.objects.filter(pk__in=chosen).order_by("pk"))
+        of = Transaction.objects.select_related("client", "provider").defer("provider__headers")
+        found = of.in_bulk([job.transaction_id for job in jobs])
+        rows = [{"job": job, "does": what_happens(job, found[job.transaction_id])} for job in jobs]
+        some = any(judge(job, found[job.transaction_id]) is Retry.DONE for job in jobs)
+        says = ["The schedule of each starts anew, at once. Pressing twice has no further effect."] if some else []
+        title = "Retry a failed job" if len(jobs) == 1 else f"Retry {len(jobs)} failed jobs"
+        about: dict[str, Any] = {"of": jobs[0] if len(jobs) == 1 else None, "says": says, "rows": rows}
+        about |= {"submit": "Retry" if some else "", "action": reverse("admin:workers_job_retry")}
+        return ask(self, request, form, title=title, **about)
+
+    def about(self, request: HttpRequest, obj: Job) -> dict[str, Any]:
+        newest = list(Attempt.objects.filter(job=obj).order_by("-id")[:MOST_CALLS])
+        return {
+            "calls": calls(newest),
+            "retry": obj.state == JobState.FAILED and self.has_retry_permission(request),
+        }
+
+
+def what_happens(job: Job, of: Transaction) -> str:
+    """What a retry would do, for the person who is about to."""
+    verdict = judge(job, of)
+    if verdict is not Retry.DONE:
+        return f"Nothing: {'it is not failed' if verdict is Retry.NOT_FAILED else verdict}."
+    window = f"{of.provider.settle_window:g} s"
+    does = {
+        "create": f"It looks for the transaction at {of.provider}. If it is not there, it creates it, but not before "
+        f"{window} have passed since this job failed: until then an earlier create may still take effect",
+        "track": f"It polls {of.provider}, with growing delays, until the status is final",
+        "notify": f"It tells {of.client} the status as it is now ({of.status}), until the endpoint confirms it",
+    }
+    return f"{does.get(job.kind, 'It runs again')}{words.held_up(of, job.kind)}."

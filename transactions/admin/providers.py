@@ -1,0 +1,97 @@
+"""The pages of providers: every setting, and the secrets of their webhooks."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.contrib.admin.widgets import AdminTextInputWidget
+from django.db import models
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from transactions.admin.credentials import SecretsAdmin
+from transactions.admin.fields import ReadableJSON, WriteOnlyTextarea, validate_headers
+from transactions.encryption import SecretUnreadable
+from transactions.fields import HttpUrlField, validate_words
+from transactions.models import Provider
+from workers.admin.bases import SettingsForm, moment
+
+
+class ProviderForm(SettingsForm):
+    """Its headers are secret: they can be replaced, and are never shown."""
+
+    write_only = ("new_headers",)
+    new_headers = forms.JSONField(
+        label="Headers", required=False, widget=WriteOnlyTextarea, validators=[validate_words, validate_headers]
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "new_headers" in self.fields:
+            self.fields["new_headers"].help_text = (
+                "Fixed request headers, such as the provider's API key, as a JSON object of strings; stored encrypted. "
+                f"{headers_note(self.instance)}. Empty: they stay as they are; {{}} removes them"
+            )
+
+    def clean(self) -> dict[str, Any] | None:
+        if not self.cleaned_data.get("paused"):
+            self.cleaned_data["paused_why"] = ""
+        return super().clean()
+
+    def save(self, commit: bool = True) -> Any:
+        if self.cleaned_data.get("new_headers") is not None:
+            self.instance.headers = self.cleaned_data["new_headers"]
+        return super().save(commit)
+
+    def changed_fields(self) -> set[str]:
+        changed = super().changed_fields()
+        if self.cleaned_data.get("new_headers") is not None:
+            changed.add("headers")
+        return changed | {"paused_why"} if "paused" in changed else changed
+
+
+def headers_note(provider: Provider) -> str:
+    try:
+        count = len(provider.headers)
+    except SecretUnreadable:
+        return "Those that are set cannot be read: is one of ENCRYPTION_KEYS missing?"
+    return {0: "None is set", 1: "1 is set"}.get(count, f"{count} are set")
+
+
+created = moment("created_at")
+
+
+@admin.register(Provider)
+class ProviderAdmin(SecretsAdmin):
+    form = ProviderForm
+    list_display = ("slug", "paused", "paused_why", "base_url", "webhook_auth", "max_in_flight")
+    list_filter = ("paused",)
+    search_fields = ("slug",)
+    formfield_overrides = {
+        HttpUrlField: {"widget": AdminTextInputWidget},
+        models.JSONField: {"form_class": ReadableJSON},
+    }
+    fieldsets = (
+        (None, {"fields": ("slug", "paused", "paused_why", created)}),
+        ("How it is called", {"fields": ("adapter", "base_url", "create_path", "create_body", "status_path",
+                                         "status_field", "status_map", "new_headers")}),
+        ("When it is called", {"fields": ("check_before_create", "create_timeout", "settle_window", "create_retries",
+                                          "create_retry_delay", "first_poll", "second_poll", "poll_growth", "poll_cap",
+                                          "track_for", "track_grace", "max_in_flight")}),
+        ("How it calls us", {"fields": ("webhook_auth", "webhook_id_field", "webhook_status_field")}),
+    )  # fmt: skip
+    secret_permission = "transactions.add_webhooksecret"  # noqa: S105  a permission's name
+    secret_name = "webhook secret"  # noqa: S105
+    secret_use = "Webhooks that are signed with any secret that has not ended are accepted."  # noqa: S105
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Provider]:
+        rows: QuerySet[Provider] = super().get_queryset(request)
+        return rows.defer("headers")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Provider | None = None) -> Any:
+        """The addresses of webhooks under way hold the slug, and the tokens in them are made from it."""
+        return [created] if obj is None else [created, "slug"]
+
+    @admin.display(description="headers")
+    def new_headers(self, provider: Provider) -> str:
+        return headers_note(provider)
