@@ -42,6 +42,9 @@ else:
 class EncryptedJSON(_TextField):
     """A JSON value that the database holds encrypted; it cannot be searched."""
 
+    def to_python(self, value: Any) -> Any:
+        return value  # any JSON value; a text field's would be its text
+
     def from_db_value(self, value: str | None, *_: Any) -> Any:
         return None if value is None else json.loads(decrypt(value))
 

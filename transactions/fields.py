@@ -1,5 +1,6 @@
 """Field types and validators that several models share."""
 
+import math
 import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -60,6 +61,12 @@ def validate_status_map(value: Any) -> None:
     validate_words(value)
     if strange := set(value.values()) - set(Status.values):
         raise ValidationError(f"No such status: {', '.join(sorted(strange))}. There are {', '.join(Status.values)}.")
+
+
+def validate_finite(value: float) -> None:
+    """Raise ValidationError for NaN and infinities, which no comparison keeps out."""
+    if not math.isfinite(value):
+        raise ValidationError("Give a finite number.")
 
 
 class TemplateValidator:

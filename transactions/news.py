@@ -1,7 +1,7 @@
 """News of a transaction, and the one way to apply it: whoever brings it, the same rules decide."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -63,6 +63,12 @@ def apply(news: Sequence[tuple[UUID, News]]) -> tuple[list[Applied], list[Wake]]
                 if won:
                     wakes.add(Wake("notify", f"c{client}"))
     return applied, list(wakes)
+
+
+def lock(ids: Collection[UUID]) -> None:
+    """Lock these transactions, in the order of their ids, until the current database transaction ends."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql.LOCK, {"ids": [str(id_) for id_ in ids]})
 
 
 def hasten(news: Sequence[tuple[UUID, News]]) -> list[Wake]:

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models.functions import Now
 
 from transactions import sql
 from transactions.config import ClientSettings, ProviderSettings
 from transactions.database import retry_once
 from transactions.ids import uuid7
+from transactions.models import Transaction
 from transactions.records import Record
 from workers.announce import announce
 from workers.models import Job, JobState
@@ -81,9 +82,11 @@ def find(*, client_id: int, client_ref: str) -> Record | None:
 def tell_again(record: Record) -> None:
     """Have the current status sent to the client's endpoint now; where one waits to be sent, that one is."""
     lane = f"c{record.client_id}"
-    waiting = Job.objects.filter(transaction_id=record.id, kind="notify", state=JobState.WAITING)
-    if not waiting.update(run_at=Now()):
-        Job.objects.create(transaction_id=record.id, kind="notify", key=f"again:{uuid4()}", lane=lane)
+    with transaction.atomic(durable=True):
+        Transaction.objects.select_for_update().only("pk").get(pk=record.id)  # one at a time, as often as it is asked
+        waiting = Job.objects.filter(transaction_id=record.id, kind="notify", state=JobState.WAITING)
+        if not waiting.update(run_at=Now()):
+            Job.objects.create(transaction_id=record.id, kind="notify", key=f"again:{uuid4()}", lane=lane)
     announce([Wake("notify", lane)])
 
 

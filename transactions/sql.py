@@ -40,6 +40,11 @@ BY_CLIENT_REF = f"""
 SELECT {_COLUMNS} FROM transactions_transaction WHERE client_id = %(client)s AND client_ref = %(client_ref)s
 """
 
+LOCK = """
+-- Before a settle writes to several transactions by several statements: all of their rows, in one order for all.
+SELECT 1 FROM transactions_transaction WHERE id = ANY (%(ids)s::uuid[]) ORDER BY id FOR UPDATE
+"""
+
 APPLY = """
 -- News of transactions, in one statement: compare-and-set on the status, the timeline, the jobs that follow.
 -- At most one news a transaction. Rows are locked in the order of their ids, so that no two batches deadlock.
@@ -59,14 +64,15 @@ WITH news AS (
 ), judged AS (
     SELECT news.*, was.status AS before, was.review AS review_before,
            was.status = 'pending' AND news.status <> 'pending' AS wins,
-           was.status <> 'pending' AND news.status <> 'pending' AND news.status <> was.status AS contradicts
+           was.status <> 'pending' AND news.status <> 'pending' AND news.status <> was.status AS contradicts,
+           clock_timestamp() AS at
     FROM was JOIN news USING (id)
     WHERE news.provider IS NULL OR news.provider = was.provider_id
 ), changed AS (
     UPDATE transactions_transaction t
     SET status = CASE WHEN j.wins THEN j.status ELSE t.status END,
         sequence = t.sequence + j.wins::int,
-        finalised_at = CASE WHEN j.wins THEN clock_timestamp() ELSE t.finalised_at END,
+        finalised_at = CASE WHEN j.wins THEN j.at ELSE t.finalised_at END,
         failure_code = CASE WHEN j.wins THEN j.failure_code ELSE t.failure_code END,
         failure_detail = CASE WHEN j.wins THEN j.failure_detail ELSE t.failure_detail END,
         submission = CASE WHEN t.submission IN ('unsent', 'unknown') THEN coalesce(j.submission, t.submission)
@@ -76,18 +82,18 @@ WITH news AS (
                       WHEN t.review = '' OR (j.wins AND t.review NOT IN ('contradiction', 'unmapped')) THEN j.review
                       ELSE t.review END,
         create_began_at = greatest(t.create_began_at, j.began_at),
-        updated_at = CASE WHEN j.wins THEN clock_timestamp() ELSE t.updated_at END
+        updated_at = CASE WHEN j.wins THEN j.at ELSE t.updated_at END
     FROM judged j
     WHERE t.id = j.id AND t.id = ANY (ARRAY(SELECT id FROM news))
     RETURNING t.id, t.client_id, t.status, t.sequence, t.review, j.before, j.wins, j.contradicts, j.status AS told,
-              j.source, j.detail, j.review_before
+              j.source, j.detail, j.review_before, j.at
 ), timeline AS (
     INSERT INTO transactions_event (transaction_id, at, kind, status, sequence, source, detail)
-    SELECT id, clock_timestamp(), 'status', status, sequence, source, detail FROM changed WHERE wins
+    SELECT id, at, 'status', status, sequence, source, detail FROM changed WHERE wins
     UNION ALL
-    SELECT id, clock_timestamp(), 'contradiction', told, NULL, source, detail FROM changed WHERE contradicts
+    SELECT id, at, 'contradiction', told, NULL, source, detail FROM changed WHERE contradicts
     UNION ALL
-    SELECT id, clock_timestamp(), 'review', '', NULL, source, detail || jsonb_build_object('review', review)
+    SELECT id, at, 'review', '', NULL, source, detail || jsonb_build_object('review', review)
     FROM changed WHERE review <> review_before AND review <> '' AND NOT contradicts
 ), cancelled AS (
     UPDATE workers_job job

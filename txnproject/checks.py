@@ -48,7 +48,7 @@ def _encryption_keys() -> Iterator[Error]:
 
 def _stores() -> Iterator[Error]:
     database = settings.DATABASES["default"]
-    if database["ENGINE"] != "django.db.backends.postgresql" or database["NAME"] == "unset":
+    if database["ENGINE"] != "django.db.backends.postgresql" or database["NAME"] in ("", "unset"):
         yield Error(
             "DATABASE_URL does not name a PostgreSQL database",
             hint="postgresql://user:password@host:5432/name, or postgresql://user@/name?host=/folder for a socket",

@@ -33,7 +33,7 @@ class ServiceCollector(Collector):
         age = GaugeMetricFamily("relay_oldest_due_seconds", "Age of the oldest due job", labels=["kind"])
         reviews = GaugeMetricFamily("relay_reviews", "Transactions that need an operator", labels=["reason"])
         refusals = GaugeMetricFamily(
-            "relay_webhooks_refused_total", "Webhooks refused", labels=["provider", "reason"]
+            "relay_webhooks_refused", "Webhooks refused", labels=["provider", "reason"]
         )  # fmt: skip
         with connection.cursor() as cursor:
             cursor.execute(_JOBS)

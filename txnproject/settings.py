@@ -82,7 +82,7 @@ TEMPLATES = [
 
 # --- PostgreSQL
 # Every wait has an end: a thread that waits for ever on a dead connection is a worker lost without a trace.
-DATABASES: dict[str, Any] = {"default": env.db_url("DATABASE_URL", default="postgresql:///unset")}
+DATABASES: dict[str, Any] = {"default": env.db_url_config(env.str("DATABASE_URL", "") or "postgresql:///unset")}
 DATABASES["default"].update(
     CONN_MAX_AGE=None,  # kept: a connection a request costs more than the request
     DISABLE_SERVER_SIDE_CURSORS=False,

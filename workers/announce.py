@@ -3,6 +3,7 @@
 The jobs are in PostgreSQL. When the broker is away nothing is lost: the workers' dispatchers find them in a second.
 """
 
+import math
 import threading
 import time
 from collections.abc import Iterable
@@ -24,23 +25,25 @@ class Announcer:
     def __init__(self) -> None:
         self._coalescer: Coalescer[Wake, None] = Coalescer(self._send, name="announce", most=5000, pause=PAUSE)
         self._promised: dict[tuple[str, str], float] = {}
-        self._queued: set[tuple[str, str, bool]] = set()
+        self._queued: dict[tuple[str, str], float] = {}
 
     def announce(self, wakes: Iterable[Wake]) -> None:
         """Queue wakes; one that says what a queued one says already adds nothing, however long the broker is away."""
         for wake in wakes:
-            if (key := _key(wake)) not in self._queued:
-                self._queued.add(key)
+            key = (wake.kind, wake.lane)
+            if wake.after < self._queued.get(key, math.inf):
+                self._queued[key] = wake.after
                 self._coalescer.submit(wake)
 
     def _send(self, wakes: list[Wake]) -> list[None]:
         from workers.actors import BY_KIND
 
-        self._queued.difference_update(map(_key, wakes))  # first: what comes from here on is sent anew
+        for wake in wakes:
+            self._queued.pop((wake.kind, wake.lane), None)  # first: what comes from here on is sent anew
         now = time.monotonic()
         lanes: dict[str, dict[str, float]] = {}
         for wake in wakes:
-            if wake.after > 0 and self._promised.get((wake.kind, wake.lane), 0) > now:
+            if now < self._promised.get((wake.kind, wake.lane), 0) <= now + wake.after:
                 continue  # a worker looks at this lane before then, and sees what is due after that
             known = lanes.setdefault(wake.kind, {})
             known[wake.lane] = min(wake.after, known.get(wake.lane, wake.after))
@@ -52,10 +55,6 @@ class Announcer:
                 break
             self._promised.update({(kind, lane): now + after for lane, after in due.items() if after > 0})
         return [None] * len(wakes)
-
-
-def _key(wake: Wake) -> tuple[str, str, bool]:
-    return wake.kind, wake.lane, wake.after > 0
 
 
 _announcer: Announcer | None = None

@@ -19,5 +19,6 @@ def check_workers(**_: Any) -> list[CheckMessage]:
         if getattr(settings, name) < 1:
             found.append(Error(f"{name} is less than 1", hint="Give a positive number", id=f"workers.E00{number}"))
     if not 0 <= settings.WORKER_GRACE <= 600:
-        found.append(Error("WORKER_GRACE is not between 0 and 600 seconds", id="workers.E007"))
+        hint = "Less than what your supervisor waits between SIGTERM and SIGKILL"
+        found.append(Error("WORKER_GRACE is not between 0 and 600 seconds", hint=hint, id="workers.E007"))
     return found

@@ -21,7 +21,7 @@ from workers import jobs, registry
 from workers.coalesce import Coalescer
 from workers.jobs import LaneClaim, Lost, Result
 from workers.outbound import Http
-from workers.registry import Claim, Lane, Outcome, Wake
+from workers.registry import Claim, Lane, Wake
 
 log = structlog.get_logger(__name__)
 
@@ -62,7 +62,7 @@ class Engine:
         """Claim from `lane` in `after` seconds. At once: the future of that claim, which counts what it took."""
         if after <= 0:
             return self._ask(lane)
-        if after <= SOON:
+        if after <= SOON and not self._stopping:
             due = time.monotonic() + after
             with self._lock:
                 if self._timers.get(lane, due + 1) <= due:
@@ -114,34 +114,34 @@ class Engine:
             if room <= 0 or self._stopping:
                 self._held.update(lanes)
                 return [0] * len(lanes)
-        want = dict.fromkeys(lanes, min(BATCH, max(1, room // len(lanes))))
+            self._held.update(lanes[room:])
+        want = dict.fromkeys(lanes[:room], min(BATCH, max(1, room // len(lanes))))
         try:
             found = jobs.claim_lanes(want, list(self._kinds.values()))
-            claims = [claim for lane in found for claim in lane.claims]
-            works = self._load(claims)
         except (DatabaseError, InterfaceError):
-            connection.close()  # the next claim opens a fresh one; what was claimed comes back by its lease
+            connection.close()  # the next claim opens a fresh one
             raise
+        claims = [claim for lane in found for claim in lane.claims]
         with self._lock:
             self._in_flight += len(claims)
         if claims:
-            self._loop.call_soon_threadsafe(self._launch, claims, works)
+            self._prepare(claims)
         for lane_claim in found:
             self._look_ahead(lane_claim, want[lane_claim.lane])
         counts = {lane.lane: len(lane.claims) for lane in found}
         return [counts.get(lane, 0) for lane in lanes]
 
-    def _load(self, claims: list[Claim]) -> dict[int, Any]:
-        """Snapshots of all; where one cannot be made (a secret that no key opens, say), that job alone crashes."""
+    def _prepare(self, claims: list[Claim]) -> None:
+        """Load what the handlers need, and launch them; what cannot be loaded now goes back at once."""
         try:
-            return jobs.load(claims)
-        except (DatabaseError, InterfaceError):
-            raise
-        except Exception as error:
-            if len(claims) == 1:
-                log.exception("A job could not be loaded", action="load_failed", job={"id": claims[0].id})
-                return {claims[0].id: error}
-            return {job: work for claim in claims for job, work in self._load([claim]).items()}
+            works = jobs.load(claims)
+        except (DatabaseError, InterfaceError) as error:
+            log.warning("Claimed jobs go back: they cannot be loaded", action="load_failed", error=str(error))
+            connection.close()
+            for claim in claims:
+                self._settles.submit((claim, Lost("the database was away", after=1.0, begun=False)))
+        else:
+            self._loop.call_soon_threadsafe(self._launch, claims, works)
 
     def _look_ahead(self, found: LaneClaim, wanted: int) -> None:
         """Ask again for a lane that may have more due, remember one at its limit, set a timer for what comes soon."""
@@ -172,21 +172,14 @@ class Engine:
 
     async def _run(self, claim: Claim, work: Any) -> None:
         """Run one job to its settle's submission; whatever happens, it is settled."""
-        result: Result = Lost("handed back by a stopping worker")
+        result: Result = Lost("handed back by a stopping worker", begun=False)
         try:
-            if isinstance(work, Exception):
-                result = crash(claim, work)
-            elif work is None:
-                result = Outcome(registry.Done())
-            elif not self._stopping:
-                async with asyncio.timeout(self._kinds[claim.kind].lease - registry.LEASE_MARGIN):
-                    result = await self._kinds[claim.kind].handle(work, self._http)
+            if not self._stopping:
+                result = Lost("handed back by a stopping worker")
+                result = await jobs.run(claim, work, self._http)
         except asyncio.CancelledError:
             if not self._stopping:
                 raise
-        except Exception as error:
-            log.exception("A handler raised", action="handler_raised", job={"id": claim.id, "kind": claim.kind})
-            result = crash(claim, error)
         self._settles.submit((claim, result))
 
     async def _cancel_all(self) -> None:
@@ -224,11 +217,3 @@ class Engine:
                 time.sleep(pause)
                 pause = min(pause * 2, 2.0)
         return []  # the leases are over: others have the jobs
-
-
-def crash(claim: Claim, error: BaseException) -> Result:
-    """What becomes of a run that raised: again, later each time, and given up after MAX_CRASHES."""
-    why = f"its run raised {type(error).__name__}"
-    if claim.crashes + 1 >= settings.MAX_CRASHES:
-        return Outcome(registry.Failed(f"{why}, {claim.crashes + 1} times in a row"))
-    return Lost(why, after=registry.backoff(claim.crashes + 1, base=1.0, cap=60.0), crashed=True)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from django.conf import settings
@@ -16,6 +17,9 @@ from workers import registry, sql
 from workers.models import Job, JobState
 from workers.registry import Again, Claim, Done, Failed, Lane, Outcome, Settled, Wake
 
+if TYPE_CHECKING:
+    from workers.outbound import Http
+
 log = structlog.get_logger(__name__)
 
 
@@ -24,12 +28,13 @@ class Lost:
     """Not a handler's word: the run ended without a result, so what it had begun may still take effect.
 
     Handed back by a stopping worker (nobody's fault), or crashed: its handler raised. The job runs again `after`
-    seconds; one that crashes MAX_CRASHES times in a row is given up.
+    seconds; one that crashes MAX_CRASHES times in a row is given up. `begun`: its handler had been started.
     """
 
     why: str
     after: float = 0.0
     crashed: bool = False
+    begun: bool = True
 
 
 Result = Outcome | Lost
@@ -98,11 +103,46 @@ def claim_one(job: Job) -> Claim | None:
 
 
 def load(claims: Sequence[Claim]) -> dict[int, Any]:
-    """The handlers' snapshots by job id. A job that has none any more is not in it."""
-    found: dict[int, Any] = {}
-    for kind, mine in _by_kind(claims).items():
-        found.update(registry.kind(kind).load(mine))
-    return found
+    """The handlers' snapshots by job id. A job that has none any more is not in it.
+
+    Where a snapshot cannot be made (a secret that no key opens, say), the error stands in its place: that job alone
+    crashes. Raises django.db's errors when the database is away.
+    """
+    try:
+        found: dict[int, Any] = {}
+        for kind, mine in _by_kind(claims).items():
+            found.update(registry.kind(kind).load(mine))
+        return found
+    except (DatabaseError, InterfaceError):
+        raise
+    except Exception as error:
+        if len(claims) == 1:
+            log.exception("A job could not be loaded", action="load_failed", job={"id": claims[0].id})
+            return {claims[0].id: error}
+        return {job: work for claim in claims for job, work in load([claim]).items()}
+
+
+async def run(claim: Claim, work: Any, http: Http) -> Result:
+    """Run a claimed job's handler on its snapshot, within its lease; whatever it raises is a crash."""
+    if work is None:
+        return Outcome(Done())
+    try:
+        if isinstance(work, Exception):
+            raise work
+        async with asyncio.timeout(max(0.0, claim.time_left() - registry.LEASE_MARGIN)):
+            return await registry.kind(claim.kind).handle(work, http)
+    except Exception as error:
+        log.exception("A run crashed", action="run_crashed", job={"id": claim.id, "kind": claim.kind})
+        return _crash(claim, error, begun=not isinstance(work, Exception))
+
+
+def _crash(claim: Claim, error: Exception, *, begun: bool) -> Result:
+    """What becomes of a run that raised: again, later each time, and given up after MAX_CRASHES."""
+    why = f"its run raised {type(error).__name__}"
+    if claim.crashes + 1 >= settings.MAX_CRASHES:
+        return Outcome(Failed(f"{why}, {claim.crashes + 1} times in a row"))
+    after = registry.backoff(claim.crashes + 1, base=1.0, cap=60.0)
+    return Lost(why, after=after, crashed=True, begun=begun)
 
 
 def settle(results: Sequence[tuple[Claim, Result]]) -> list[Wake]:
@@ -119,9 +159,13 @@ def settle(results: Sequence[tuple[Claim, Result]]) -> list[Wake]:
             raise  # the database is away, or not as it should be: that is no outcome's fault
         if len(results) > 1:
             return [wake for result in results for wake in settle([result])]
-        claim = results[0][0]
+        [(claim, result)] = results
         log.exception("A job's outcome could not be stored", action="settle_refused", job={"id": claim.id})
-        return _settle([(claim, Outcome(Failed(f"its outcome could not be stored: {type(error).__name__}")))])
+        failed = Outcome(Failed(f"its outcome could not be stored: {type(error).__name__}"))
+        try:
+            return _settle([(claim, replace(failed, calls=result.calls if isinstance(result, Outcome) else ()))])
+        except (DataError, ValueError):  # it is the calls that cannot be stored
+            return _settle([(claim, failed)])
 
 
 def _settle(results: Sequence[tuple[Claim, Result]]) -> list[Wake]:
@@ -143,6 +187,7 @@ def _settle(results: Sequence[tuple[Claim, Result]]) -> list[Wake]:
             if isinstance(outcome, Outcome):
                 news.append((claim, outcome))
         by_kind = _settled_by_kind(news)
+        registry.lock({claim.transaction_id for claim, _ in news})
         for kind, settled in by_kind.items():
             wakes += registry.kind(kind).record(settled)
         if outcomes:
@@ -185,10 +230,17 @@ def due_lanes(ahead: float) -> list[tuple[Lane, float]]:
 
 
 def _next_state(claim: Claim, outcome: Result) -> dict[str, Any]:
-    row: dict[str, Any] = {"id": claim.id, "state": JobState.DONE, "error": "", "lost": False, "crashed": False}
+    row: dict[str, Any] = {
+        "id": claim.id,
+        "state": JobState.DONE,
+        "error": "",
+        "lost": False,
+        "begun": True,
+        "crashed": False,
+    }
     if isinstance(outcome, Lost):
         again = {"state": JobState.WAITING, "after": outcome.after, "error": outcome.why}
-        return row | again | {"lost": True, "crashed": outcome.crashed}
+        return row | again | {"lost": True, "begun": outcome.begun, "crashed": outcome.crashed}
     match outcome.next:
         case Done():
             return row

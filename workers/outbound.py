@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
@@ -34,7 +35,7 @@ KEEPALIVE = 4.0
 POST that meets a closing connection is one whose outcome is unknown."""
 
 _SECRETS = re.compile(
-    r"(?i)(whsec_|bearer\s+|sk_|\"(?:api_?key|secret|token|password|authorization)\"\s*:\s*\")[^\s\",}]+"
+    r"(?i)(\"(?:api_?key|secret|token|password|authorization)\"\s*:\s*\")(?:[^\"\\]|\\.)+|(whsec_|bearer\s+|sk_)[^\s\",}]+"
 )
 
 
@@ -91,7 +92,9 @@ class Http:
             resolver=GuardedResolver(self._allowed),
             ttl_dns_cache=30,
         )
-        self._session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+        self._session = aiohttp.ClientSession(
+            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trace_configs=[_note_connections()]
+        )
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -102,6 +105,8 @@ class Http:
     ) -> Response:
         """One call, redirects not followed, `within` so many seconds. Raises NotSent or OutcomeUnknown."""
         started_at, clock = datetime.now(UTC), time.perf_counter()
+
+        reached: list[bool] = []
 
         def record(**what: Any) -> Call:
             took = round((time.perf_counter() - clock) * 1000)
@@ -115,15 +120,16 @@ class Http:
                 headers=headers,
                 data=body,
                 allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(total=within, sock_connect=min(CONNECT_TIMEOUT, within * 0.9)),
+                trace_request_ctx=reached,
+                timeout=aiohttp.ClientTimeout(total=within, sock_connect=min(CONNECT_TIMEOUT, within)),
             ) as answer:
                 content = await _bounded(answer)
                 call = record(http_status=answer.status, excerpt=redact(content))
                 return Response(answer.status, answer.headers, content, call)
-        except (Forbidden, aiohttp.InvalidURL, aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise NotSent(_say(error), record(error=_say(error))) from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise OutcomeUnknown(_say(error), record(error=_say(error))) from error
+            # Until there was a connection (DNS, TCP, TLS) nothing can have been sent; after that, all of it may have.
+            ended = OutcomeUnknown if reached else NotSent
+            raise ended(_say(error), record(error=_say(error))) from error
 
     def _check(self, url: str) -> None:
         """Plain http and literal addresses never reach the resolver: refuse them here."""
@@ -134,6 +140,18 @@ class Http:
         if parts.scheme != "https":
             raise Forbidden(f"{parts.scheme or 'an address without a scheme'} is not allowed: https only")
         refuse_private(host)
+
+
+def _note_connections() -> aiohttp.TraceConfig:
+    """Tells each call, through the list that is its context, that it has a connection."""
+
+    async def note(session: aiohttp.ClientSession, context: SimpleNamespace, params: object) -> None:
+        context.trace_request_ctx.append(True)
+
+    noted = aiohttp.TraceConfig()
+    noted.on_connection_create_end.append(note)
+    noted.on_connection_reuseconn.append(note)
+    return noted
 
 
 class GuardedResolver(AbstractResolver):
@@ -165,15 +183,24 @@ def refuse_private(host: str) -> None:
             address = ipaddress.ip_address(socket.inet_aton(host))
         except (OSError, UnicodeEncodeError):
             return
-    address = getattr(address, "ipv4_mapped", None) or address
-    if not address.is_global or address.is_multicast:
+    if not all(one.is_global and not one.is_multicast for one in (address, *_within(address))):
         raise Forbidden("a private address is not allowed")
+
+
+def _within(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> list[ipaddress.IPv4Address]:
+    """The IPv4 addresses that an IPv6 address leads to: mapped, 6to4, Teredo, NAT64 (RFC 6052) and compatible ones."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return []
+    found = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
+    if address in ipaddress.ip_network("64:ff9b::/96") or address in ipaddress.ip_network("::/96"):
+        found.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
+    return [one for one in found if one is not None]
 
 
 def redact(content: bytes) -> str:
     """The start of an answer for operators: readable, without what looks like a secret, and storable as text."""
     text = content[: EXCERPT * 4].decode("utf-8", "replace").replace("\x00", "�")
-    return _SECRETS.sub(r"\1***", text)[:EXCERPT]
+    return _SECRETS.sub(r"\1\2***", text)[:EXCERPT]
 
 
 async def _bounded(answer: aiohttp.ClientResponse) -> bytes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -132,6 +132,7 @@ class Kind:
 
 
 _kinds: dict[str, Kind] = {}
+_locks: list[Callable[[Collection[UUID]], None]] = []
 _limits: dict[str, Callable[[Lane], int]] = {}
 
 
@@ -142,6 +143,18 @@ def register(kind: Kind) -> None:
 def register_limit(prefix: str, limit: Callable[[Lane], int]) -> None:
     """`limit` says of a lane that starts with `prefix` how many of its jobs may run at once; 0 stops it."""
     _limits[prefix] = limit
+
+
+def register_lock(lock: Callable[[Collection[UUID]], None]) -> None:
+    """`lock` locks the rows of transactions in an order that is the same for all, so that two settles that write to
+    the same ones never wait for each other."""
+    _locks.append(lock)
+
+
+def lock(ids: Collection[UUID]) -> None:
+    """Lock these transactions' rows until the current database transaction ends."""
+    for one in _locks:
+        one(ids)
 
 
 def kind(name: str) -> Kind:

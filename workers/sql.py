@@ -96,12 +96,15 @@ SETTLE = """
 -- (see CLAIM) comes back as a lane to wake.
 WITH o AS (
     SELECT * FROM jsonb_to_recordset(%(outcomes)s)
-        AS o(id bigint, state text, after double precision, step int, error text, lost boolean, crashed boolean)
+        AS o(id bigint, state text, after double precision, step int, error text, lost boolean, begun boolean,
+             crashed boolean)
 ), settled AS (
     UPDATE workers_job j
     SET state = o.state, run_at = coalesce(clock_timestamp() + o.after * interval '1 second', j.run_at),
         step = coalesce(o.step, j.step), last_error = o.error, lease_until = NULL,
-        lost_at = CASE WHEN o.lost THEN clock_timestamp() END,
+        -- A run that ended without a result may have begun its calls up to now; one whose handler was not even started
+        -- has not, but the one before it may.
+        lost_at = CASE WHEN o.lost AND o.begun THEN clock_timestamp() WHEN o.lost THEN j.lost_at END,
         crashes = CASE WHEN o.crashed THEN j.crashes + 1 ELSE 0 END, updated_at = clock_timestamp()
     FROM o
     WHERE j.id = o.id AND j.id = ANY (ARRAY(SELECT id FROM o))

@@ -5,17 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import structlog
 from django.conf import settings
 
 from workers import jobs, registry
 from workers.announce import announce
-from workers.engine import crash
 from workers.jobs import Result
 from workers.models import Job
 from workers.outbound import Http
-
-log = structlog.get_logger(__name__)
 
 
 def run_job(job_id: int) -> str:
@@ -26,19 +22,12 @@ def run_job(job_id: int) -> str:
     job = Job.objects.get(pk=job_id)
     claim = jobs.claim_one(job)
     if claim is not None:
-        work = jobs.load([claim]).get(claim.id)
-        result: Result = asyncio.run(_run(claim, work)) if work is not None else registry.Outcome(registry.Done())
+        result = asyncio.run(_run(claim, jobs.load([claim]).get(claim.id)))
         announce(jobs.settle([(claim, result)]))
     job.refresh_from_db()
     return job.state
 
 
 async def _run(claim: registry.Claim, work: Any) -> Result:
-    kind = registry.kind(claim.kind)
     async with Http(settings.OUTBOUND_ALLOWED_HOSTS) as http:
-        try:
-            async with asyncio.timeout(kind.lease - registry.LEASE_MARGIN):
-                return await kind.handle(work, http)
-        except Exception as error:
-            log.exception("A handler raised", action="handler_raised", job={"id": claim.id, "kind": claim.kind})
-            return crash(claim, error)
+        return await jobs.run(claim, work, http)

@@ -52,7 +52,7 @@ class BoundedJSONParser(BaseParser):
     ) -> dict[str, Any]:
         body = read_body((parser_context or {})["request"]._request)
         try:
-            data = json.loads(body, parse_constant=_refuse_constant, object_pairs_hook=_object)
+            data = json.loads(body.decode(), parse_constant=_refuse_constant, object_pairs_hook=_object)
         except RecursionError as error:
             raise exceptions.ParseError("The body is nested too deeply.") from error
         except ValueError as error:  # bad UTF-8 is one, too

@@ -18,6 +18,7 @@ from transactions.api.serializers import (
     provider_error,
 )
 from transactions.config import ClientSettings, KeyOwner, provider_by_id
+from transactions.database import retry_once
 from transactions.models import Event, Transaction
 from transactions.records import Record, rfc3339
 from transactions.services import IdempotencyMismatch, NoProvider, accept, find, tell_again
@@ -37,7 +38,9 @@ class ClientView(APIView):
 
     def own(self, client_ref: str) -> Record:
         """This client's transaction. Raises NotFound, for another client's as for none."""
-        record = find(client_id=self.client.id, client_ref=client_ref) if CLIENT_REF.match(client_ref) else None
+        if not CLIENT_REF.match(client_ref):
+            raise NotFound
+        record = retry_once(lambda: find(client_id=self.client.id, client_ref=client_ref))
         if record is None:
             raise NotFound
         return record

@@ -6,6 +6,7 @@ Look first, then create. After an unknown outcome nothing is sent again until a 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from transactions.handlers.answers import retry, sighting, trouble
@@ -111,4 +112,6 @@ def _unknown(work: Work, error: Unclear, began_at: datetime, calls: list[Call]) 
 def _no_answer(work: Work, error: ProviderError, calls: list[Call]) -> Outcome:
     """This run created nothing, and nothing speaks against another: later, without using up a retry."""
     news = trouble(error, Source.CREATE, work.create_began_at)
+    if news is not None:
+        news = replace(news, hasten=work.provider.second_poll)
     return Outcome(retry(error, work.claim.attempt), news, (*calls, error.call))

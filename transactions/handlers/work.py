@@ -90,13 +90,13 @@ def _news(settled: Sequence[Settled]) -> list[tuple[UUID, News]]:
 
 
 def _given_up(claim: Claim, reason: str) -> News:
-    """A job gave up. A create may have begun in a run that was lost, so polling must look for it."""
-    lost = claim.kind == "create" and claim.lost_at is not None
+    """A job gave up. A create may have begun in one of its runs, for all we know, so polling must look for it."""
+    create = claim.kind == "create"
     return News(
         Source.CLOCK,
-        submission=Submission.UNKNOWN if lost else None,
+        submission=Submission.UNKNOWN if create else None,
         review=Review.GIVEN_UP,
         detail={"job": claim.kind, "why": reason},
-        began_at=claim.lost_at if lost else None,
-        hasten=1.0 if lost else None,
+        began_at=claim.now() if create else None,
+        hasten=1.0 if create else None,
     )

@@ -7,6 +7,8 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError
 from django.db import models
 
+from transactions.encryption import EncryptedJSON
+
 
 def apply_settings(instance: models.Model, pairs: list[str], *, allowed: tuple[str, ...]) -> None:
     """Set each KEY=VALUE on `instance`: JSON for objects, else as the field reads text. Raises CommandError."""
@@ -31,6 +33,11 @@ def save_checked(instance: models.Model) -> None:
 
 
 def _value(field: Any, text: str) -> Any:
-    if isinstance(field.default, dict) or callable(field.default) or isinstance(field, models.JSONField):
-        return json.loads(text)
+    if isinstance(field, models.JSONField | EncryptedJSON):
+        value = json.loads(text)
+        if not isinstance(value, dict) and not (value is None and field.null):
+            raise ValueError('give a JSON object, such as {"name": "value"}')
+        return value
+    if isinstance(field, models.BooleanField):
+        text = text.capitalize()
     return field.to_python(text)

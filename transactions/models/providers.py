@@ -1,5 +1,8 @@
 """Providers: the third parties at which transactions are created, and how each one is spoken to."""
 
+from collections.abc import Callable
+from typing import Any
+
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -10,6 +13,7 @@ from transactions.encryption import EncryptedJSON
 from transactions.fields import (
     HttpUrlField,
     TemplateValidator,
+    validate_finite,
     validate_headers,
     validate_path,
     validate_secret,
@@ -27,7 +31,7 @@ def default_create_body() -> dict[str, str]:
 
 
 def _seconds(default: float, help_text: str, *, least: float = 0.0) -> "models.FloatField[float, float]":
-    limits = [MinValueValidator(least), MaxValueValidator(31_536_000.0)]
+    limits: list[Callable[[Any], None]] = [validate_finite, MinValueValidator(least), MaxValueValidator(31_536_000.0)]
     return models.FloatField(default=default, help_text=f"Seconds. {help_text}", validators=limits)
 
 
@@ -64,7 +68,9 @@ class Provider(models.Model):
     first_poll = _seconds(0.2, "From acceptance to the first poll")
     second_poll = _seconds(0.01, "From the first poll to the second", least=0.001)
     poll_growth = models.FloatField(
-        default=2, validators=[MinValueValidator(1.0), MaxValueValidator(100.0)], help_text="Factor between polls"
+        default=2,
+        validators=[validate_finite, MinValueValidator(1.0), MaxValueValidator(100.0)],
+        help_text="Factor between polls",
     )
     poll_cap = _seconds(3600, "The longest wait between polls", least=0.01)
     track_for = _seconds(86400, "Without a final status for so long, an operator must look")

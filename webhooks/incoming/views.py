@@ -29,7 +29,7 @@ def webhook(request: HttpRequest, provider: str, id: UUID | None = None, token: 
         receive(found, sender, body)
     except Refused as refused:
         count_refusal(found, refused.reason)
-        return problem(request, "webhook-not-authentic")
+        return problem(request, "webhook-not-authentic", headers={"WWW-Authenticate": "Signature"})
     except Malformed as malformed:
         return problem(request, "invalid", str(malformed))
     return HttpResponse(status=204)
