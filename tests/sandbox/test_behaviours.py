@@ -10,7 +10,7 @@ from sandbox.settings import Settings
 
 @pytest.mark.parametrize("reference", ["ghost504", "ghost504-17", "ghost504#again", "ghost504:a-b", "ghost504-3:x"])
 def test_it_takes_a_behaviour_from_the_reference(reference):
-    assert named_by(reference).name == "ghost504"
+    assert (found := named_by(reference)) and found.name == "ghost504"
 
 
 @pytest.mark.parametrize("reference", [None, "", "ghost", "ghost504-b", "invoice-17"])
@@ -34,8 +34,11 @@ def test_it_draws_the_same_fate_in_every_run():
 
 
 def test_it_makes_a_ghost_appear_30_to_120_seconds_after_the_create_began_at_any_speed():
+    ghost = named_by("ghost504")
+    assert ghost is not None
     for n in range(200):
         order = Order("id", 1, "EUR", f"ghost504-{n}", None)
-        fate = draw(Settings(speed=10), named_by("ghost504"), order, 1, 1000.0)
+        fate = draw(Settings(speed=10), ghost, order, 1, 1000.0)
+        assert fate.copy is not None
         assert 1003 <= fate.copy.appears_at <= 1012
         assert (fate.http, fate.answer_after) == (504, 3)

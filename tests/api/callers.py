@@ -1,0 +1,78 @@
+"""How the tests speak to the API, and what they expect of every refusal."""
+
+import json
+from typing import Any
+
+from django.test import Client as Web
+
+from tests.cast import Caller
+from transactions.models import Event, Transaction
+from workers.models import Job
+
+LEFT_OUT = object()
+LARGEST = 64 * 1024
+"""Bytes of a body that are accepted."""
+
+
+def content(**changes: Any) -> dict[str, Any]:
+    """A good body of `POST /v1/transactions`, but for these changes; `LEFT_OUT` takes a field away."""
+    whole = {"id": "order-1", "amount": 1250, "currency": "EUR", **changes}
+    return {name: value for name, value in whole.items() if value is not LEFT_OUT}
+
+
+def as_bytes(size: int) -> bytes:
+    """A good body of exactly so many bytes."""
+    body = json.dumps(content()).encode()
+    return body + b" " * (size - len(body))
+
+
+class Api:
+    """The API as one client uses it. An unexpected error is answered as in production, not raised."""
+
+    def __init__(self, caller: Caller | None, **headers: str) -> None:
+        self.web = Web(raise_request_exception=False, headers=(caller.bearer if caller else {}) | headers)
+
+    def send(self, body: bytes | str, content_type: str = "application/json", **headers: str) -> Any:
+        """POST exactly this body; headers by their names in Python's spelling."""
+        given = {name.replace("_", "-"): value for name, value in headers.items()}
+        return self.web.generic("POST", "/v1/transactions", body, content_type, headers=given)
+
+    def post(self, **changes: Any) -> Any:
+        return self.send(json.dumps(content(**changes)))
+
+    def get(self, path: str = "", **query: Any) -> Any:
+        return self.web.get(f"/v1/transactions{path}", query)
+
+    def notify(self, id: str) -> Any:
+        return self.web.post(f"/v1/transactions/{id}/notifications")
+
+
+def problem(answer: Any, status: int, slug: str) -> dict[str, Any]:
+    """The problem that an answer is, after all that RFC 9457 and we say of every one."""
+    assert answer.status_code == status, answer.content
+    assert answer["Content-Type"] == "application/problem+json"
+    found: dict[str, Any] = json.loads(answer.content)
+    assert found["type"] == f"http://testserver/problems/{slug}"
+    assert found["status"] == status
+    assert found["title"] and found["detail"]
+    assert found["instance"] == answer.wsgi_request.path
+    return found
+
+
+def refused(answer: Any, status: int, slug: str) -> dict[str, Any]:
+    """The problem that an answer is; nothing was stored."""
+    found = problem(answer, status, slug)
+    assert stored() == (0, 0, 0)
+    return found
+
+
+def wrong_fields(answer: Any) -> list[tuple[str, str]]:
+    """The fields that a 400 names, each with its code; nothing was stored."""
+    errors = refused(answer, 400, "invalid")["errors"]
+    assert all(set(error) == {"field", "code", "detail"} and error["detail"] for error in errors)
+    return [(error["field"], error["code"]) for error in errors]
+
+
+def stored() -> tuple[int, int, int]:
+    """How many transactions, entries of timelines and jobs there are."""
+    return Transaction.objects.count(), Event.objects.count(), Job.objects.count()

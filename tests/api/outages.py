@@ -1,0 +1,39 @@
+"""Real outages: what is stored elsewhere is asked for where nobody listens."""
+
+import contextlib
+from collections.abc import Iterator
+from unittest import mock
+
+import dramatiq
+from django.db import connection
+
+from devstack.ports import free_port
+
+
+@contextlib.contextmanager
+def database_away() -> Iterator[None]:
+    """Every connection of this thread is refused. For tests with `transaction=True`: the one they have is closed."""
+    connection.close()
+    with mock.patch.dict(connection.settings_dict, HOST="/nonexistent"):
+        yield
+        connection.close()
+
+
+@contextlib.contextmanager
+def broker_away() -> Iterator[None]:
+    """Every connection to the broker is refused."""
+    pool = dramatiq.get_broker().client.connection_pool  # type: ignore[attr-defined]  # the tests' broker is Redis
+    with mock.patch.dict(pool.connection_kwargs, port=free_port()):
+        pool.disconnect()
+        pool.reset()
+        yield
+    pool.reset()
+
+
+def cut_connection() -> None:
+    """End this thread's connection on the server's side, as a restart of PostgreSQL does."""
+    connection.ensure_connection()
+    other = connection.copy()
+    with contextlib.closing(other), other.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [connection.connection.info.backend_pid])
+        assert cursor.fetchone() == (True,)

@@ -1,0 +1,364 @@
+"""Tracking: when it polls, when it waits, when it stops, and what a poll's answer does."""
+
+import asyncio
+import threading
+
+import pytest
+from django.db.models.functions import Now
+
+from tests.cast import accepted, job, now
+from tests.running import again, age, change, claim, run, settle, timeline, wait_of, work
+from tests.servers import Answer
+from tests.threads import at_once
+from transactions.handlers.create import create
+from transactions.handlers.track import track
+from transactions.models import Provider, Transaction
+from transactions.news import News, apply
+from transactions.status import Source, Status, Submission
+from workers import jobs
+from workers.models import Job
+from workers.outbound import Http
+from workers.registry import Again, Done, Outcome
+
+pytestmark = pytest.mark.django_db
+
+PENDING = Answer(200, {"status": "pending"})
+DAY = 86400
+
+
+@pytest.fixture
+def record(alice, third):
+    return accepted(alice, third)
+
+
+@pytest.fixture
+def tracking(record):
+    """The job `track` of a transaction that was created."""
+    Transaction.objects.filter(pk=record.id).update(submission="created")
+    Job.objects.filter(transaction_id=record.id, kind="create").update(state="done")
+    return job(record, "track")
+
+
+def unsent(record):
+    Transaction.objects.filter(pk=record.id).update(submission="unsent")
+
+
+# --- when it polls
+
+
+def test_the_first_poll_is_due_first_poll_after_acceptance(alice, third):
+    change(third, first_poll=7.5)
+    record = accepted(alice, third)
+
+    assert (job(record, "track").run_at - record.created_at).total_seconds() == pytest.approx(7.5)
+
+
+def test_it_waits_while_the_create_has_not_been_sent(record, far):
+    assert run(job(record, "track")).state == "waiting"
+    assert far.asked == []
+
+
+def test_it_waits_while_a_create_is_under_way(record, tracking, far):
+    Job.objects.filter(transaction_id=record.id, kind="create").update(state="waiting")
+    claim(job(record, "create"))
+
+    assert run(tracking).state == "waiting"
+    assert far.asked == []
+
+
+def test_it_waits_long_for_a_create_that_does_not_end(record):
+    """Its end sets polling going; looking again is only for the case that nobody could say so."""
+    assert wait_of(run(job(record, "track"))) == pytest.approx(600, abs=0.1)
+
+
+def test_waiting_for_the_create_counts_as_no_poll(record):
+    assert run(job(record, "track")).step == 0
+
+
+def test_it_polls_between_creates_with_an_unknown_outcome(record, tracking, far):
+    Transaction.objects.filter(pk=record.id).update(submission="unknown")
+    Job.objects.filter(transaction_id=record.id, kind="create").update(state="waiting")
+    far.on("GET", Answer(200, {"status": "completed"}))
+
+    assert run(tracking).state == "done"
+    assert now(record).status == "completed"
+
+
+def test_delays_grow_from_second_poll_by_poll_growth_up_to_poll_cap(tracking, far, third):
+    change(third, second_poll=0.5, poll_growth=3, poll_cap=20)
+    far.on("GET", PENDING)
+
+    waits = [wait_of(run(tracking)) for _ in range(6)]
+
+    assert waits == pytest.approx([0.5, 1.5, 4.5, 13.5, 20, 20], abs=0.1)
+
+
+def test_delays_stay_finite_after_very_many_polls(tracking, far, third):
+    change(third, poll_growth=100)
+    Job.objects.filter(pk=tracking.pk).update(step=100_000)
+    far.on("GET", PENDING)
+
+    assert wait_of(run(tracking)) == pytest.approx(3600, abs=0.1)
+
+
+def test_the_end_of_the_create_sets_polling_going(record, far):
+    tracking = job(record, "track")
+    for _ in range(5):
+        run(tracking)
+    far.on("POST", Answer(201, {"status": "pending"}))
+
+    run(job(record, "create"))
+
+    assert wait_of(again(tracking)) < 0.5
+
+
+def test_the_end_of_the_create_sets_polling_going_that_has_just_found_it_under_way(record):
+    """Both runs end in one batch: the create's answer must not be slept through."""
+    creating, tracking = claim(job(record, "create")), claim(job(record, "track"))
+    parked = perform(tracking)
+    created = Outcome(Done(), News(Source.CREATE, submission=Submission.CREATED, hasten=0.01))
+
+    jobs.settle([(creating, created), (tracking, parked)])
+
+    assert wait_of(job(record, "track")) < 1
+
+
+def test_a_poll_that_settles_after_the_create_it_waits_for_goes_on(record):
+    creating, tracking = claim(job(record, "create")), claim(job(record, "track"))
+    parked = perform(tracking)
+    settle(creating, Outcome(Done(), News(Source.CREATE, submission=Submission.CREATED, hasten=0.01)))
+
+    wakes = settle(tracking, parked)
+
+    assert wait_of(job(record, "track")) < 1
+    assert any(wake.kind == "track" and wake.after < 1 for wake in wakes)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("run", range(5))
+def test_neither_sleeps_through_the_other_when_both_settle_at_once(record, run):
+    creating, tracking = claim(job(record, "create")), claim(job(record, "track"))
+    parked = perform(tracking)
+    created = Outcome(Done(), News(Source.CREATE, submission=Submission.UNKNOWN, hasten=0.01))
+
+    at_once(lambda: settle(creating, created), lambda: settle(tracking, parked))
+
+    assert wait_of(job(record, "track")) < 1
+
+
+@pytest.mark.parametrize("end", [Answer(500), Answer(lost=True)])
+def test_a_retry_that_could_not_look_sets_polling_going_as_well(record, tracking, far, end):
+    """It waited for a create that has ended without news; nothing else keeps it from polling."""
+    Transaction.objects.filter(pk=record.id).update(submission="unknown", create_began_at=Now())
+    Job.objects.filter(transaction_id=record.id, kind="create").update(state="waiting")
+    creating = claim(job(record, "create"))
+    run(tracking)
+    far.on("GET", end)
+
+    settle(creating, perform(creating, create))
+
+    assert wait_of(again(tracking)) < 5
+
+
+# --- what a poll's answer does
+
+
+@pytest.mark.parametrize("word", ["completed", "declined", "failed"])
+def test_it_takes_the_final_status_that_a_poll_finds(record, tracking, far, word):
+    far.on("GET", Answer(200, {"status": word}))
+
+    assert run(tracking).state == "done"
+    assert now(record).status == word
+    assert timeline(record)[-1] == ("status", word, 2, "poll")
+
+
+@pytest.mark.parametrize(
+    "answer", [PENDING, Answer(404), Answer(500), Answer(504), Answer(302), Answer(lost=True), Answer(200, cut=True)]
+)
+def test_it_polls_on_after_an_answer_that_is_not_final(record, tracking, far, answer):
+    far.on("GET", answer)
+
+    found = run(tracking)
+
+    assert (found.state, found.step) == ("waiting", 1)
+    assert now(record).status == "pending"
+
+
+def test_a_404_fails_nothing_however_late(record, tracking):
+    age(record, 2 * DAY)
+    Transaction.objects.filter(pk=record.id).update(submission="unknown")
+
+    run(tracking)
+
+    assert now(record).status == "pending"
+
+
+def test_a_pending_sighting_teaches_that_it_was_created(record, tracking, far):
+    Transaction.objects.filter(pk=record.id).update(submission="unknown")
+    far.on("GET", PENDING)
+
+    run(tracking)
+
+    assert now(record).submission == "created"
+
+
+def test_a_poll_flags_a_word_that_is_not_in_the_map(record, tracking, far):
+    far.on("GET", Answer(200, {"status": "odd"}))
+
+    assert run(tracking).state == "waiting"
+    assert (now(record).status, now(record).review) == ("pending", "unmapped")
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_refused_credentials_pause_the_provider(record, tracking, far, third, status):
+    far.on("GET", Answer(status))
+
+    assert run(tracking).state == "waiting"
+    assert Provider.objects.get(pk=third.provider.pk).paused
+    assert (now(record).status, now(record).review) == ("pending", "credentials")
+
+
+def test_a_429_is_waited_out_as_asked(tracking, far):
+    far.on("GET", Answer(429, headers={"Retry-After": "17"}))
+
+    assert wait_of(run(tracking)) == pytest.approx(17, abs=0.1)
+
+
+def test_a_short_retry_after_does_not_hasten_polling(tracking, far):
+    Job.objects.filter(pk=tracking.pk).update(step=30)
+    far.on("GET", Answer(429, headers={"Retry-After": "1"}))
+
+    assert wait_of(run(tracking)) == pytest.approx(3600, abs=0.1)
+
+
+def test_errors_make_it_wait_longer_each_time(tracking, far):
+    far.on("GET", Answer(500))
+    waits = [wait_of(run(tracking)) for _ in range(5)]
+
+    assert waits == pytest.approx([1, 2, 4, 8, 16], rel=0.25)
+
+
+def test_a_refused_connection_makes_it_wait_longer_each_time(tracking, third):
+    change(third, base_url="http://127.0.0.1:1")
+    waits = [wait_of(run(tracking)) for _ in range(5)]
+
+    assert waits == pytest.approx([0.5, 1, 2, 4, 8], rel=0.25)
+
+
+# --- the race with others
+
+
+def test_a_webhook_in_the_middle_of_a_poll_stands(record, tracking, far):
+    claimed = claim(tracking)
+    webhook(record, "completed")
+
+    settle(claimed, Outcome(Again(0.01, 1), News(Source.POLL, submission=Submission.CREATED)))
+
+    assert now(record).status == "completed"
+    assert run(tracking).state == "done"
+    assert far.asked == []
+
+
+def test_a_poll_that_contradicts_a_webhook_in_its_middle_is_flagged(record, tracking):
+    claimed = claim(tracking)
+    webhook(record, "completed")
+
+    settle(claimed, Outcome(Done(), News(Source.POLL, status=Status.DECLINED)))
+
+    assert (now(record).status, now(record).review) == ("completed", "contradiction")
+
+
+def test_a_webhook_cancels_the_polls(record, tracking):
+    webhook(record, "declined")
+
+    assert again(tracking).state == "cancelled"
+
+
+# --- when it stops
+
+
+def test_it_flags_for_an_operator_after_track_for_and_polls_on(record, tracking, far):
+    age(record, DAY + 1)
+    far.on("GET", PENDING)
+
+    assert run(tracking).state == "waiting"
+    assert (now(record).status, now(record).review) == ("pending", "overdue")
+    assert timeline(record)[-1][0] == "review"
+
+
+@pytest.mark.parametrize("answer", [Answer(404), Answer(500)])
+def test_it_flags_whatever_the_poll_says(record, tracking, far, answer):
+    age(record, DAY + 1)
+    far.on("GET", answer)
+
+    run(tracking)
+
+    assert now(record).review == "overdue"
+
+
+def test_it_flags_what_was_never_sent(record):
+    age(record, DAY + 1)
+
+    run(job(record, "track"))
+
+    assert now(record).review == "overdue"
+
+
+def test_it_flags_once(record, tracking, far):
+    age(record, DAY + 1)
+    far.on("GET", PENDING)
+    run(tracking)
+
+    run(tracking)
+
+    assert [kind for kind, *_ in timeline(record)] == ["status", "review"]
+
+
+def test_it_flags_nothing_before_track_for(record, tracking, far):
+    age(record, DAY - 5)
+    far.on("GET", PENDING)
+
+    run(tracking)
+
+    assert now(record).review == ""
+
+
+@pytest.mark.parametrize("answer", [PENDING, Answer(404), Answer(500), Answer(429), Answer(lost=True)])
+def test_it_ends_once_the_grace_is_over(record, tracking, far, answer):
+    age(record, 8 * DAY + 1)
+    far.on("GET", answer)
+
+    assert run(tracking).state == "done"
+    assert (now(record).status, now(record).review) == ("pending", "overdue")
+
+
+def test_a_final_transaction_is_not_polled(record, tracking, far):
+    Transaction.objects.filter(pk=record.id).update(status="completed", finalised_at=Now())
+
+    assert run(tracking).state == "done"
+    assert far.asked == []
+
+
+def test_the_handler_needs_no_database(tracking, far):
+    """It runs on a thread of its own, where it sees nothing of this test's transaction."""
+    far.on("GET", Answer(200, {"status": "completed"}))
+    seen, outcomes = work(claim(tracking)), []
+    thread = threading.Thread(target=lambda: outcomes.append(asyncio.run(_called(track, seen))))
+    thread.start()
+    thread.join()
+
+    assert outcomes[0].news.status == "completed"
+
+
+async def _called(handler, seen):
+    async with Http(["127.0.0.1"]) as http:
+        return await handler(seen, http)
+
+
+def perform(claimed, handler=track):
+    """Run the handler alone."""
+    return asyncio.run(_called(handler, work(claimed)))
+
+
+def webhook(record, word):
+    apply([(record.id, News(Source.WEBHOOK, status=Status(word)))])

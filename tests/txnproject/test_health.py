@@ -1,0 +1,157 @@
+"""`/healthz` and `/readyz`."""
+
+import uuid
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.db.models.functions import Now
+from django.test import Client as Web
+
+from devstack.ports import free_port
+from tests.api.outages import cut_connection, database_away
+from txnproject import health
+from workers.models import WorkerProcess
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def _new_connection(transactional_db: None) -> Iterator[None]:
+    """Django closes a dead connection at a request's end; not so its test client."""
+    yield
+    connection.close()
+
+
+@pytest.fixture
+def broker_lost(settings) -> Iterator[None]:
+    """Nobody listens where the broker should be."""
+    settings.BROKER_URL = f"redis://127.0.0.1:{free_port()}/0"
+    health._probe.cache_clear()
+    yield
+    health._probe.cache_clear()
+
+
+def worker(seconds_ago: float = 0.0) -> None:
+    """A worker process that reported so many seconds ago."""
+    made = WorkerProcess.objects.create(id=uuid.uuid4(), host="host", pid=1, queues="create")
+    WorkerProcess.objects.filter(pk=made.pk).update(beat_at=Now() - timedelta(seconds=seconds_ago))
+
+
+def ready(query: str = "") -> tuple[int, dict[str, Any]]:
+    answer = Web().get(f"/readyz{query}")
+    assert answer["Content-Type"] == "application/json"
+    return answer.status_code, answer.json()
+
+
+def test_a_living_process_says_so():
+    answer = Web().get("/healthz")
+
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+
+
+def test_a_living_process_says_so_without_any_store(broker_lost):
+    with database_away():
+        assert Web().get("/healthz").status_code == 200
+
+
+def test_it_is_ready_when_all_parts_work():
+    worker()
+
+    status, body = ready()
+    assert (status, body["ready"]) == (200, True)
+    assert body["database"] == body["broker"] == {"ok": True}
+    assert body["dispatcher"]["ok"] and 0 <= body["dispatcher"]["lag_seconds"] < 15
+
+
+def test_it_is_not_ready_before_any_worker():
+    status, body = ready()
+
+    assert (status, body["ready"]) == (503, False)
+    assert body["dispatcher"] == {"ok": False, "error": "no worker has reported"}
+
+
+def test_it_is_not_ready_when_every_worker_is_silent():
+    worker(16)
+    worker(100)
+
+    status, body = ready()
+    assert (status, body["dispatcher"]["ok"]) == (503, False)
+    assert 16 <= body["dispatcher"]["lag_seconds"] < 60
+
+
+def test_one_living_worker_is_enough():
+    worker(100)
+    worker()
+
+    assert ready()[0] == 200
+
+
+def test_it_is_not_ready_without_the_database():
+    worker()
+    with database_away():
+        status, body = ready()
+
+    assert (status, body["ready"]) == (503, False)
+    assert (body["database"]["ok"], body["broker"]["ok"], body["dispatcher"]["ok"]) == (False, True, False)
+
+
+def test_it_is_not_ready_without_the_broker(broker_lost):
+    worker()
+
+    status, body = ready()
+    assert (status, body["ready"]) == (503, False)
+    assert (body["database"]["ok"], body["broker"]["ok"], body["dispatcher"]["ok"]) == (True, False, True)
+
+
+def test_it_says_no_more_of_an_error_than_its_name(broker_lost):
+    with database_away():
+        text = Web().get("/readyz").content.decode()
+
+    assert "nonexistent" not in text and "127.0.0.1" not in text
+
+
+@pytest.mark.parametrize("part", ["database", "broker"])
+def test_one_part_alone_can_be_asked_for(part):
+    assert ready(f"?only={part}") == (200, {"ready": True, part: {"ok": True}})
+
+
+def test_a_part_alone_does_not_care_for_the_others(broker_lost):
+    assert ready("?only=database")[0] == 200
+    assert ready("?only=broker")[0] == 503
+    assert ready("?only=dispatcher")[0] == 503
+
+
+@pytest.mark.parametrize("part", ["", "nothing", "databas"])
+def test_a_part_that_there_is_not_is_not_ready(part):
+    assert ready(f"?only={part}") == (503, {"ready": False})
+
+
+def test_it_is_ready_again_once_a_cut_connection_was_noticed():
+    cut_connection()
+    ready("?only=database")
+
+    assert ready("?only=database")[0] == 200
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
+def test_probes_beside_us_ask_over_plain_http(settings, path):
+    settings.SECURE_SSL_REDIRECT = True
+    worker()
+
+    assert Web().get(path).status_code == 200
+    assert Web().get("/v1/transactions").status_code == 301
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
+def test_probes_beside_us_ask_by_any_address(path):
+    worker()
+
+    assert Web(headers={"Host": "10.1.2.3:8000"}).get(path).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/healthz/", "/readyz/x", "/metrics/", "/v1/healthz"])
+def test_nothing_else_is_a_probe(path):
+    assert Web().get(path).status_code == 404

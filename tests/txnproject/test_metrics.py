@@ -1,0 +1,99 @@
+"""`/metrics`, as Prometheus reads it."""
+
+import uuid
+from datetime import timedelta
+
+import pytest
+from django.db.models.functions import Now
+from django.test import Client as Web
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.api.outages import database_away
+from tests.cast import accepted, due_now, job
+from tests.webhooks.senders import send
+from transactions.models import Transaction
+from workers.models import Job, WorkerProcess
+
+pytestmark = pytest.mark.django_db
+
+
+def values(name: str) -> dict[tuple[str, ...], float]:
+    """A metric's values by those of its labels."""
+    answer = Web().get("/metrics")
+    assert answer.status_code == 200
+    assert answer["Content-Type"].startswith("text/plain; version=0.0.4")
+    return {
+        tuple(sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(answer.content.decode())
+        for sample in family.samples
+        if sample.name == name
+    }
+
+
+def set_state(found: Job, **fields: object) -> None:
+    Job.objects.filter(pk=found.pk).update(**fields)
+
+
+def test_it_counts_jobs_that_are_due_running_or_failed(alice, third):
+    first, second, _later = (accepted(alice, third) for _ in range(3))
+    Job.objects.update(run_at=Now() + timedelta(hours=1))
+    due_now(transaction_id=first.id)
+    set_state(job(first, "track"), state="running", lease_until=Now() + timedelta(seconds=20))
+    set_state(job(second, "notify"), state="failed")
+    set_state(job(second, "create"), state="done")
+
+    assert values("relay_jobs") == {
+        ("create", "due"): 1, ("notify", "due"): 1, ("track", "running"): 1, ("notify", "failed"): 1,
+    }  # fmt: skip
+
+
+def test_it_says_how_long_the_oldest_due_job_has_waited(alice, third):
+    record = accepted(alice, third)
+    Job.objects.update(run_at=Now() + timedelta(hours=1))
+    set_state(job(record, "create"), run_at=Now() - timedelta(seconds=90))
+
+    assert values("relay_oldest_due_seconds") == {("create",): pytest.approx(90, abs=10)}
+
+
+def test_it_counts_what_needs_an_operator(alice, third):
+    for review in ("overdue", "overdue", "contradiction", ""):
+        Transaction.objects.filter(pk=accepted(alice, third).id).update(review=review)
+
+    assert values("relay_reviews") == {("overdue",): 2, ("contradiction",): 1}
+
+
+def test_it_counts_refused_webhooks(third):
+    for _ in range(3):
+        send("/webhooks/third", b"{}")
+
+    assert values("relay_webhooks_refused") == {("third", "missing_headers"): 3}
+
+
+def test_it_counts_workers_that_report_and_what_they_do():
+    for seconds_ago, in_flight in ((0, 3), (5, 4), (60, 100)):
+        made = WorkerProcess.objects.create(id=uuid.uuid4(), host="h", pid=1, queues="create", in_flight=in_flight)
+        WorkerProcess.objects.filter(pk=made.pk).update(beat_at=Now() - timedelta(seconds=seconds_ago))
+
+    assert values("relay_workers") == {(): 2}
+    assert values("relay_in_flight") == {(): 7}
+
+
+def test_an_idle_service_has_metrics_too():
+    assert values("relay_workers") == values("relay_in_flight") == {(): 0}
+
+
+def test_no_client_or_transaction_is_named(alice, third):
+    record = accepted(alice, third)
+    due_now()
+
+    text = Web().get("/metrics").content.decode()
+    assert "alice" not in text and str(record.id) not in text and record.client_ref not in text
+
+
+@pytest.mark.django_db(transaction=True)
+def test_without_the_database_it_fails_in_plain_text():
+    with database_away():
+        answer = Web(raise_request_exception=False).get("/metrics")
+
+    assert (answer.status_code, answer["Content-Type"]) == (500, "text/plain")
+    assert b"nonexistent" not in answer.content

@@ -1,0 +1,63 @@
+"""A provider as it sends webhooks; what it signs, it signs with the official package of Standard Webhooks."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from django.test import Client as Web
+from standardwebhooks.webhooks import Webhook as Signer
+
+from tests.cast import Third
+from transactions.models import Event, Transaction
+from transactions.signing import signature
+from webhooks.models import RefusalCount, Webhook
+from workers.models import Job
+
+
+def words(id: UUID | str, status: object = "completed", **more: object) -> bytes:
+    """A webhook's body."""
+    return json.dumps({"id": str(id), "status": status, **more}).encode()
+
+
+def signed(secret: str, body: bytes, *, id: str = "msg_1", at: datetime | None = None) -> dict[str, str]:
+    """The headers of Standard Webhooks."""
+    at = at or datetime.now(UTC)
+    timestamp = str(int(at.timestamp()))
+    try:
+        mark = Signer(secret).sign(id, at, body.decode())
+    except UnicodeDecodeError:  # the package signs text only
+        mark = signature(secret, id, timestamp, body)
+    return {"webhook-id": id, "webhook-timestamp": timestamp, "webhook-signature": mark}
+
+
+def send(path: str, body: bytes, headers: dict[str, str] | None = None) -> Any:
+    """The answer to a webhook; an unexpected error is answered as in production, not raised."""
+    web = Web(raise_request_exception=False)
+    return web.generic("POST", path, body, "application/json", headers=headers or {})
+
+
+def send_signed(third: Third, body: bytes, **signing: Any) -> Any:
+    """The answer to this body, well signed by this provider."""
+    return send(f"/webhooks/{third.provider.slug}", body, signed(third.secret, body, **signing))
+
+
+def tell(third: Third, id: UUID | str, status: object = "completed", webhook: str = "msg_1") -> None:
+    """An authentic webhook; it is answered 204."""
+    answer = send_signed(third, words(id, status), id=webhook)
+    assert (answer.status_code, answer.content) == (204, b"")
+
+
+def recorded() -> list[str]:
+    """What the recorded webhooks did, in their order."""
+    return list(Webhook.objects.order_by("id").values_list("result", flat=True))
+
+
+def refusals() -> dict[str, int]:
+    """How many were refused, by reason."""
+    return dict(RefusalCount.objects.values_list("reason", "count"))
+
+
+def everything() -> list[Any]:
+    """All that a webhook could change, but for the count of refusals."""
+    return [list(model.objects.order_by("pk").values()) for model in (Transaction, Event, Job, Webhook)]

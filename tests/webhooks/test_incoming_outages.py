@@ -1,0 +1,104 @@
+"""Webhooks while a store is away, and webhooks whose length is not told."""
+
+import io
+from collections.abc import Iterator
+
+import pytest
+from django.db import connection
+from django.test import RequestFactory
+
+from tests.api.callers import LARGEST, problem
+from tests.api.outages import broker_away, cut_connection, database_away
+from tests.cast import Third, accepted, now
+from tests.webhooks.senders import everything, recorded, refusals, send, send_signed, signed, words
+from transactions.config import clear_caches, provider_by_slug
+from transactions.records import Record
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def _new_connection(transactional_db: None) -> Iterator[None]:
+    """Django closes a dead connection at a request's end; not so its test client."""
+    yield
+    connection.close()
+
+
+@pytest.fixture
+def record(alice, third) -> Record:
+    return accepted(alice, third)
+
+
+def settings_known(known: bool) -> None:
+    """Whether the web process has read the provider's settings within the last two seconds."""
+    provider_by_slug("third") if known else clear_caches()
+
+
+def chunked(third: Third, body: bytes) -> int:
+    """The status of the answer to a signed body whose length no header tells."""
+    from txnproject.wsgi import application
+
+    factory = RequestFactory(headers=signed(third.secret, body[: LARGEST + 1]))
+    environ = {**factory.post("/webhooks/third").environ, "wsgi.input": io.BytesIO(body)}
+    environ |= {"HTTP_TRANSFER_ENCODING": "chunked"}
+    environ.pop("CONTENT_LENGTH")
+    said: list[str] = []
+    application(environ, lambda status, headers, *_: said.append(status)).close()
+    return int(said[0].split()[0])
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_without_the_database_it_says_when_to_come_back(third, record, known):
+    before = everything()
+    settings_known(known)
+    with database_away():
+        answer = send_signed(third, words(record.id))
+
+    problem(answer, 503, "unavailable")
+    assert int(answer["Retry-After"]) > 0
+    assert everything() == before
+
+
+def test_a_refused_one_without_the_database_says_when_to_come_back(third, record):
+    settings_known(True)
+    with database_away():
+        answer = send("/webhooks/third", words(record.id))
+
+    problem(answer, 503, "unavailable")
+    assert refusals() == {}
+
+
+def test_the_same_webhook_is_applied_once_the_database_is_back(third, record):
+    with database_away():
+        send_signed(third, words(record.id))
+
+    assert send_signed(third, words(record.id)).status_code == 204
+    assert recorded() == ["applied"]
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_it_gets_over_a_connection_that_was_cut(third, record, known):
+    settings_known(known)
+    cut_connection()
+
+    assert send_signed(third, words(record.id)).status_code == 204
+    assert now(record).status == "completed"
+
+
+def test_without_the_broker_it_is_applied(third, record):
+    with broker_away():
+        assert send_signed(third, words(record.id)).status_code == 204
+
+    assert now(record).status == "completed"
+
+
+def test_a_body_whose_length_is_not_told_is_read(third, record):
+    assert chunked(third, words(record.id)) == 204
+    assert now(record).status == "completed"
+
+
+def test_a_large_body_whose_length_is_not_told_is_refused(third, record):
+    body = words(record.id)
+
+    assert chunked(third, body + b" " * (LARGEST + 1 - len(body))) == 413
+    assert (recorded(), refusals()) == ([], {})

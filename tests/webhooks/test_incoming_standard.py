@@ -1,0 +1,256 @@
+"""The scheme `standard`: signatures of Standard Webhooks, made by its official package."""
+
+import base64
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+
+import pytest
+
+from tests.api.callers import problem
+from tests.cast import Third, accepted, make_provider, now
+from tests.webhooks.senders import everything, recorded, refusals, send, send_signed, signed, words
+from transactions.config import clear_caches
+from transactions.models import WebhookSecret
+from transactions.records import Record
+from transactions.signing import new_secret
+from webhooks.incoming import authentication
+from webhooks.models import RefusalCount
+
+pytestmark = pytest.mark.django_db
+
+NOON = datetime(2026, 1, 10, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def record(alice, third) -> Record:
+    return accepted(alice, third)
+
+
+@pytest.fixture
+def noon(monkeypatch) -> datetime:
+    """It is noon exactly, for whoever checks a timestamp."""
+    monkeypatch.setattr(authentication, "time", SimpleNamespace(time=NOON.timestamp))
+    return NOON
+
+
+def refused(body: bytes, headers: dict[str, str], reason: str) -> None:
+    """It is answered 401, and nothing but a count is stored."""
+    before = everything()
+    problem(send("/webhooks/third", body, headers), 401, "webhook-not-authentic")
+    assert everything() == before
+    assert refusals() == {reason: 1}
+
+
+def test_it_takes_what_the_official_package_signs(third, record):
+    assert send_signed(third, words(record.id)).status_code == 204
+    assert now(record).status == "completed"
+
+
+@pytest.mark.parametrize("missing", ["webhook-id", "webhook-timestamp", "webhook-signature"])
+def test_it_refuses_a_webhook_without_one_of_its_headers(third, record, missing):
+    body = words(record.id)
+    headers = signed(third.secret, body)
+
+    refused(body, {name: value for name, value in headers.items() if name != missing}, "missing_headers")
+
+
+@pytest.mark.parametrize("empty", ["webhook-id", "webhook-timestamp", "webhook-signature"])
+def test_it_refuses_a_webhook_with_an_empty_header(third, record, empty):
+    body = words(record.id)
+
+    refused(body, {**signed(third.secret, body), empty: ""}, "missing_headers")
+
+
+def test_it_refuses_an_unsigned_webhook(third, record):
+    refused(words(record.id), {}, "missing_headers")
+
+
+@pytest.mark.parametrize(
+    "timestamp",
+    ["noon", "1.5", "-1", "+1768046400", "1e9", "0x1", "1 2", "9" * 16, "9" * 5000, "²", "1768046400Z", "nan"],
+)
+def test_it_refuses_a_timestamp_that_is_no_count_of_seconds(third, record, noon, timestamp):
+    body = words(record.id)
+
+    refused(body, {**signed(third.secret, body, at=noon), "webhook-timestamp": timestamp}, "malformed_headers")
+
+
+@pytest.mark.parametrize("seconds", [-(10**6), -301, 301, 10**6])
+def test_it_refuses_a_timestamp_more_than_300_s_off(third, record, noon, seconds):
+    body = words(record.id)
+
+    refused(body, signed(third.secret, body, at=noon + timedelta(seconds=seconds)), "stale_timestamp")
+
+
+@pytest.mark.parametrize("seconds", [-300, -299, 0, 299, 300])
+def test_it_takes_a_timestamp_up_to_300_s_off(third, record, noon, seconds):
+    assert send_signed(third, words(record.id), at=noon + timedelta(seconds=seconds)).status_code == 204
+
+
+def test_the_epoch_is_a_stale_timestamp(third, record):
+    body = words(record.id)
+
+    refused(body, signed(third.secret, body, at=datetime.fromtimestamp(0, UTC)), "stale_timestamp")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"webhook-id": "msg_2"},
+        {"webhook-id": "msg_1 "},
+        {"webhook-timestamp": str(int(NOON.timestamp()) + 1)},
+        {"webhook-timestamp": "0" + str(int(NOON.timestamp()))},
+    ],
+)
+def test_it_refuses_tampered_headers(third, record, noon, change):
+    body = words(record.id)
+    headers = signed(third.secret, body, at=noon) | change
+    if change == {"webhook-id": "msg_1 "}:
+        headers["webhook-id"] = "msg_1x"  # a server takes spaces around a value away
+
+    refused(body, headers, "wrong_signature")
+
+
+@pytest.mark.parametrize("change", [(b"completed", b"declined"), (b"{", b"{ "), (b"}", b"}\n"), (b'"id"', b'"ID"')])
+def test_it_refuses_a_tampered_body(third, record, change):
+    body = words(record.id)
+
+    refused(body.replace(*change), signed(third.secret, body), "wrong_signature")
+
+
+def test_a_signature_of_one_body_is_none_of_another(third, record, alice):
+    other = words(accepted(alice, third).id)
+
+    refused(words(record.id), signed(third.secret, other), "wrong_signature")
+
+
+@pytest.mark.parametrize(
+    "shape",
+    ["{0}", "v1,", "v1", ",", ",{0}", "v2,{0}", "v1a,{0}", "V1,{0}", "v1;{0}", "v1, {0}", "v1,{0}=", "v1,x{0}",
+     "v1,{1}", "v1,é", "v1,{0},", "v1,v1,{0}"],
+)  # fmt: skip
+def test_it_refuses_a_signature_of_any_other_shape(third, record, shape):
+    body = words(record.id)
+    headers = signed(third.secret, body)
+    mark = headers["webhook-signature"].removeprefix("v1,")
+    as_hex = base64.b64decode(mark).hex()
+
+    refused(body, {**headers, "webhook-signature": shape.format(mark, as_hex)}, "wrong_signature")
+
+
+def test_it_refuses_the_signature_of_another_secret(third, record):
+    body = words(record.id)
+
+    refused(body, signed(new_secret(), body), "wrong_signature")
+
+
+def test_it_refuses_the_signature_of_another_provider(third, record):
+    body = words(record.id)
+
+    refused(body, signed(make_provider("other").secret, body), "wrong_signature")
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        "{} v1,d3Jvbmc=",
+        "v1,d3Jvbmc= {}",
+        "v1,d3Jvbmc= v1,{}x {}",
+        "v1a,d3Jvbmc= {}",
+        "v2,x v3,y {}",
+        "nonsense {}",
+        "  {}  ",
+    ],
+)
+def test_one_good_signature_among_several_is_enough(third, record, others):
+    body = words(record.id)
+    headers = signed(third.secret, body)
+    headers["webhook-signature"] = others.format(*[headers["webhook-signature"]] * others.count("{}"))
+
+    assert send("/webhooks/third", body, headers).status_code == 204
+
+
+def rotate(third: Third, *, ends_in: timedelta) -> Third:
+    """The provider with a new secret; the old one is taken for so long yet."""
+    third.provider.webhook_secrets.update(expires_at=datetime.now(UTC) + ends_in)
+    secret = new_secret()
+    WebhookSecret.objects.create(provider=third.provider, secret=secret)
+    clear_caches()
+    return Third(third.provider, secret)
+
+
+def test_old_and_new_secret_are_taken_during_a_rotation(third, alice):
+    rotated = rotate(third, ends_in=HOUR)
+
+    for n, signer in enumerate([third, rotated]):
+        body = words(accepted(alice, third).id)
+        assert send_signed(signer, body, id=f"msg_{n}").status_code == 204
+
+
+def test_a_webhook_signed_with_both_secrets_counts_once(third, record):
+    rotated, body = rotate(third, ends_in=HOUR), words(record.id)
+    headers = signed(third.secret, body)
+    headers["webhook-signature"] += " " + signed(rotated.secret, body)["webhook-signature"]
+
+    assert send("/webhooks/third", body, headers).status_code == 204
+    assert recorded() == ["applied"]
+
+
+def test_an_expired_secret_is_refused(third, record):
+    rotate(third, ends_in=-HOUR)
+    body = words(record.id)
+
+    refused(body, signed(third.secret, body), "wrong_signature")
+
+
+def test_a_provider_without_secrets_is_refused_whatever_it_signs(third, record):
+    third.provider.webhook_secrets.all().delete()
+    clear_caches()
+    body = words(record.id)
+
+    refused(body, signed(third.secret, body), "wrong_signature")
+
+
+@pytest.mark.parametrize("length", [1, 255])
+def test_an_id_may_have_255_characters(third, record, length):
+    assert send_signed(third, words(record.id), id="x" * length).status_code == 204
+
+
+def test_it_refuses_an_id_that_is_too_long(third, record):
+    body = words(record.id)
+
+    refused(body, signed(third.secret, body, id="x" * 256), "malformed_headers")
+
+
+def test_refusals_are_counted_by_reason_and_day(third, record):
+    body = words(record.id)
+    for _ in range(3):
+        send("/webhooks/third", body)
+    send("/webhooks/third", body, signed(new_secret(), body))
+
+    assert refusals() == {"missing_headers": 3, "wrong_signature": 1}
+    assert set(RefusalCount.objects.values_list("provider", "day")) == {(third.provider.pk, datetime.now(UTC).date())}
+
+
+def test_a_refusal_does_not_say_why(third, record):
+    body = words(record.id)
+    missing = send("/webhooks/third", body)
+    wrong = send("/webhooks/third", body, signed(new_secret(), body))
+
+    assert missing.content == wrong.content
+
+
+def test_a_good_webhook_counts_as_no_refusal(third, record):
+    send_signed(third, words(record.id))
+
+    assert refusals() == {}
+
+
+def test_the_address_with_a_token_does_not_replace_a_signature(third, record):
+    from transactions.webhook_urls import url_tokens
+
+    answer = send(f"/webhooks/third/{record.id}/{url_tokens('third', record.id)[0]}", words(record.id))
+
+    problem(answer, 401, "webhook-not-authentic")
+    assert recorded() == []

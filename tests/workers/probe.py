@@ -1,0 +1,77 @@
+"""A kind of job for tests: it does what a test says, in lanes whose limits the test sets."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from django.db.models.functions import Now
+
+from workers import jobs, registry
+from workers.models import Job
+from workers.registry import Claim, Done, Kind, Lane, Outcome, Settled, Wake
+
+LIMIT = 1000
+
+
+async def done(work: Claim, http: Any) -> Outcome:
+    return Outcome(Done())
+
+
+class Probe:
+    """The kind `probe` and its lanes, which are those that start with `x`."""
+
+    def __init__(self) -> None:
+        self.handle: Callable[[Claim, Any], Awaitable[Outcome]] = done
+        self.record: Callable[[Sequence[Settled]], Sequence[Wake]] = lambda settled: []
+        self.limits: dict[Lane, int] = {}
+        self.begun: list[Claim] = []
+        self.recorded: list[Settled] = []
+        self.kind = Kind("probe", "probe", 30.0, self._load, self._handle, self._record)
+
+    def limit(self, lane: Lane) -> int:
+        return self.limits.get(lane, LIMIT)
+
+    def claim(self, n: int = 100, lane: Lane = "x1") -> list[Claim]:
+        """Claim from one lane."""
+        return [claim for found in jobs.claim_lanes({lane: n}, [self.kind]) for claim in found.claims]
+
+    def claim_new(self, **fields: Any) -> Claim:
+        """A new job, claimed."""
+        claimed = jobs.claim_one(new_job(**fields))
+        assert claimed is not None
+        return claimed
+
+    def _load(self, claims: Sequence[Claim]) -> dict[int, Claim]:
+        return {claim.id: claim for claim in claims}
+
+    async def _handle(self, work: Claim, http: Any) -> Outcome:
+        self.begun.append(work)
+        return await self.handle(work, http)
+
+    def _record(self, settled: Sequence[Settled]) -> Sequence[Wake]:
+        self.recorded += settled
+        return self.record(settled)
+
+
+def new_job(*, lane: Lane = "x1", due_in: float = 0.0, of: UUID | None = None, **fields: Any) -> Job:
+    """A waiting job, due in so many seconds."""
+    job = Job(transaction_id=of or uuid4(), **({"kind": "probe"} | fields), lane=lane)
+    job.run_at = Now() + timedelta(seconds=due_in)
+    job.save()
+    return Job.objects.get(pk=job.pk)
+
+
+def new_jobs(count: int, *, lane: Lane = "x1", due_in: float = 0.0) -> None:
+    run_at = Now() + timedelta(seconds=due_in)
+    Job.objects.bulk_create([Job(transaction_id=uuid4(), kind="probe", lane=lane, run_at=run_at) for _ in range(count)])
+
+
+def states(lane: Lane = "x1") -> list[str]:
+    return list(Job.objects.filter(lane=lane).order_by("id").values_list("state", flat=True))
+
+
+def register(probe: Probe) -> tuple[dict[str, Kind], dict[str, Any]]:
+    """What the registry holds with the probe in it."""
+    kinds = {kind.name: kind for kind in registry.kinds()}
+    return kinds | {"probe": probe.kind}, registry._limits | {"x": probe.limit}

@@ -1,0 +1,167 @@
+"""The dispatcher: what nobody was told of, and what died."""
+
+import contextlib
+import threading
+from datetime import timedelta
+
+import pytest
+from django.db import OperationalError
+from django.db.models.functions import Now
+
+from tests.running import expire
+from tests.servers import until
+from tests.threads import await_sessions_end, end_sessions
+from tests.workers.probe import new_job
+from workers import dispatcher as module
+from workers import jobs
+from workers.dispatcher import Dispatcher
+from workers.models import Job, WorkerProcess
+
+pytestmark = pytest.mark.django_db
+
+
+class Woken:
+    """Stands for the engine."""
+
+    def __init__(self):
+        self.wakes = {}
+        self.in_flight = 3
+
+    def wake(self, lane, after=0.0):
+        self.wakes[lane] = after
+
+
+@pytest.fixture
+def engine():
+    return Woken()
+
+
+@pytest.fixture
+def dispatcher(engine):
+    return Dispatcher(engine, queues=["track", "create"])
+
+
+def test_it_wakes_lanes_with_due_jobs(dispatcher, engine):
+    new_job()
+
+    dispatcher.tick()
+
+    assert engine.wakes == {"x1": 0}
+
+
+def test_it_wakes_lanes_whose_job_is_due_before_its_next_look_at_that_time(dispatcher, engine):
+    new_job(due_in=0.5)
+    new_job(lane="x2", due_in=5)
+
+    dispatcher.tick()
+
+    assert engine.wakes == {"x1": pytest.approx(0.5, abs=0.1)}
+
+
+def test_it_returns_expired_leases_and_wakes_their_lanes(dispatcher, engine, probe):
+    claimed = probe.claim_new()
+    expire(Job.objects.get())
+
+    dispatcher.tick()
+
+    assert (Job.objects.get().state, Job.objects.get().pk) == ("waiting", claimed.id)
+    assert engine.wakes == {"x1": 0}
+
+
+def test_it_says_that_its_process_lives(dispatcher):
+    dispatcher.tick()
+
+    alive = WorkerProcess.objects.get()
+    assert (alive.queues, alive.in_flight) == ("create,track", 3)
+    assert alive.host and alive.pid
+
+
+def test_a_second_look_is_the_same_process(dispatcher, engine):
+    dispatcher.tick()
+    WorkerProcess.objects.update(beat_at=Now() - timedelta(minutes=5))
+    engine.in_flight = 9
+    dispatcher.tick()
+
+    alive = WorkerProcess.objects.get()
+    assert alive.in_flight == 9
+    assert alive.beat_at >= alive.started_at
+
+
+def test_it_forgets_processes_that_have_not_lived_for_an_hour(dispatcher, engine):
+    Dispatcher(engine, queues=[]).tick()
+    WorkerProcess.objects.update(beat_at=Now() - timedelta(minutes=61))
+
+    dispatcher.tick()
+
+    assert WorkerProcess.objects.get().queues == "create,track"
+
+
+def test_one_job_that_cannot_be_given_up_keeps_no_other_waiting(dispatcher, engine, probe, settings, monkeypatch):
+    settings.MAX_CRASHES = 1
+    probe.claim_new()
+    expire(Job.objects.get())
+    new_job(lane="x2")
+
+    def broken(*_):
+        raise LookupError("a bug")
+
+    monkeypatch.setattr(jobs, "give_up", broken)
+    for _ in range(2):
+        with contextlib.suppress(LookupError):
+            dispatcher.tick()
+
+    assert "x2" in engine.wakes
+
+
+# --- as a thread
+
+
+@pytest.fixture
+def looking(dispatcher, monkeypatch):
+    """It looks again after a moment, on its own thread."""
+    monkeypatch.setattr(module, "INTERVAL", 0.02)
+    dispatcher.start()
+    yield dispatcher
+    dispatcher.stop()
+    await_sessions_end()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_it_looks_again_and_again(looking, engine):
+    until(WorkerProcess.objects.exists)
+    new_job()
+
+    until(lambda: "x1" in engine.wakes)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_it_survives_the_end_of_its_connection(looking, engine):
+    until(WorkerProcess.objects.exists)
+    assert end_sessions() == 1
+    new_job()
+
+    until(lambda: "x1" in engine.wakes)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("error", [OperationalError, LookupError])
+def test_it_survives_whatever_a_look_raises(looking, engine, monkeypatch, error):
+    failed = threading.Event()
+
+    def fail(*_, **__):
+        failed.set()
+        raise error("broken")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(jobs, "due_lanes", fail)
+        assert failed.wait(5)
+    new_job()
+
+    until(lambda: "x1" in engine.wakes)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_stopping_ends_it(looking):
+    looking.stop()
+
+    assert not looking._thread.is_alive()

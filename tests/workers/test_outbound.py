@@ -1,0 +1,492 @@
+"""Outbound calls: what is known after each way they can end, and where they never go."""
+
+import asyncio
+import socket
+import ssl
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from ipaddress import IPv4Address
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from tests.servers import Answer, serving, silent
+from workers import outbound
+from workers.outbound import CallFailed, Forbidden, Http, NotSent, OutcomeUnknown, redact, refuse_private
+
+
+@pytest.fixture
+def far():
+    with serving() as server:
+        server.on("GET", Answer(200, {"a": 1}))
+        server.on("POST", Answer(201))
+        yield server
+
+
+def call(url, method="GET", *, allowed=("127.0.0.1",), body=None, headers=None, within=5.0):
+    async def go():
+        async with Http(list(allowed)) as http:
+            return await http.call(method, url, headers=headers or {}, body=body, within=within)
+
+    return asyncio.run(go())
+
+
+def failed(kind, url, method="GET", **how):
+    """The call that ended without an answer, in exactly this way."""
+    with pytest.raises(CallFailed) as caught:
+        call(url, method, **how)
+    assert type(caught.value) is kind, caught.value
+    return caught.value.call
+
+
+# --- an answer
+
+
+def test_any_answer_is_an_answer(far):
+    for status in (200, 204, 301, 404, 429, 500, 504):
+        far.on("GET", Answer(status, {"a": 1}, headers={"Location": "/x"}))
+        assert call(far.url).status == status
+
+
+def test_it_sends_what_it_is_given(far):
+    call(far.url + "/a%20b?c=%2F", "POST", body=b"\x00\xff", headers={"X-One": "1"})
+
+    [asked] = far.asked
+    assert (asked.method, asked.path, asked.body) == ("POST", "/a%20b?c=%2F", b"\x00\xff")
+    assert asked.headers["x-one"] == "1"
+
+
+def test_it_says_what_came_back(far):
+    far.on("GET", Answer(200, {"a": 1}, headers={"X-Two": "2"}))
+    answer = call(far.url)
+
+    assert answer.body == b'{"a": 1}'
+    assert answer.headers["x-two"] == "2"
+
+
+def test_a_call_is_recorded(far):
+    before = datetime.now(UTC)
+    kept = call(far.url + "/x").call
+
+    assert (kept.method, kept.url, kept.http_status, kept.error) == ("GET", far.url + "/x", 200, "")
+    assert before <= kept.started_at <= datetime.now(UTC)
+    assert 0 <= kept.duration_ms < 5000
+    assert kept.excerpt == '{"a": 1}'
+
+
+def test_the_query_is_not_recorded(far):
+    assert call(far.url + "/x?token=hush").call.url == far.url + "/x"
+    assert "hush" not in repr(failed(NotSent, "http://127.0.0.1:1/x?token=hush"))
+
+
+@pytest.mark.parametrize("size", [outbound.MAX_ANSWER - 1, outbound.MAX_ANSWER, outbound.MAX_ANSWER + 1, 10**6])
+def test_it_reads_16_kib_of_an_answer(far, size):
+    far.on("GET", Answer(200, body=b"x" * size))
+
+    assert len(call(far.url).body) == min(size, 16 * 1024)
+
+
+def test_an_answer_without_end_costs_no_more(far):
+    """The server promises a gigabyte and stops after 64 KiB; nobody waits for the rest."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port, ended = listener.getsockname()[1], threading.Event()
+
+        def serve():
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n" + b"x" * 65536)
+                ended.wait(10)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        assert len(call(f"http://127.0.0.1:{port}").body) == 16 * 1024
+        ended.set()
+        thread.join()
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_redirects_are_not_followed(far, status):
+    far.on("GET", Answer(status, headers={"Location": far.url + "/secret"}))
+
+    assert call(far.url).status == status
+    assert len(far.asked) == 1
+
+
+def test_cookies_are_not_kept(far):
+    far.on("GET", Answer(200, headers={"Set-Cookie": "a=b"}))
+
+    async def twice():
+        async with Http(["127.0.0.1"]) as http:
+            for _ in range(2):
+                await http.call("GET", far.url, headers={}, within=5)
+
+    asyncio.run(twice())
+    assert all("cookie" not in asked.headers for asked in far.asked)
+
+
+# --- no answer
+
+
+def test_a_refused_connection_is_not_sent():
+    kept = failed(NotSent, "http://127.0.0.1:1/")
+
+    assert kept.http_status is None
+    assert "127.0.0.1" in kept.error
+
+
+def test_a_name_that_does_not_resolve_is_not_sent():
+    failed(NotSent, "https://nowhere.invalid/")
+
+
+@pytest.mark.parametrize("within", [0.4, 30.0])
+def test_a_connection_that_is_not_taken_up_in_time_is_not_sent(monkeypatch, within):
+    monkeypatch.setattr(outbound, "CONNECT_TIMEOUT", 0.5)
+    started = time.monotonic()
+    with silent() as port:
+        failed(NotSent, f"http://127.0.0.1:{port}/", within=within)
+
+    assert time.monotonic() - started < 3
+
+
+def test_a_name_that_does_not_resolve_in_time_is_not_sent(monkeypatch):
+    async def never(*_, **__):
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr("aiohttp.ThreadedResolver.resolve", never)
+    monkeypatch.setattr(outbound, "CONNECT_TIMEOUT", 0.2)
+
+    failed(NotSent, "https://slow.example/", within=1.0)
+
+
+def test_a_server_that_speaks_no_tls_is_not_sent(far):
+    failed(NotSent, far.url.replace("http:", "https:"))
+    assert far.asked == []
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory):
+    """A server's TLS context, with a certificate for 127.0.0.1 that nobody trusts."""
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([])
+    now = datetime.now(UTC)
+    signed = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    path = tmp_path_factory.mktemp("tls") / "server.pem"
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    path.write_bytes(signed.public_bytes(serialization.Encoding.PEM) + private)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(path)
+    return context
+
+
+def test_a_certificate_that_nobody_trusts_is_not_sent(certificate):
+    with serving(certificate) as server:
+        failed(NotSent, server.url)
+    assert server.asked == []
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH"])
+def test_a_connection_lost_after_sending_is_an_unknown_outcome(far, method):
+    far.on(method, Answer(lost=True))
+
+    assert failed(OutcomeUnknown, far.url, method, body=b"{}").error
+
+
+def test_no_call_is_made_twice_behind_its_records_back(far):
+    """What is recorded as one call is one call: a client's PUT, or a provider's look, too."""
+    far.on("PUT", Answer(lost=True))
+    failed(OutcomeUnknown, far.url, "PUT", body=b"{}")
+
+    assert len(far.asked) == 1
+
+
+def test_a_read_timeout_is_an_unknown_outcome(far):
+    held = threading.Event()
+    far.on("POST", Answer(201, held=held))
+    started = time.monotonic()
+    kept = failed(OutcomeUnknown, far.url, "POST", within=0.3)
+    held.set()
+
+    assert 0.3 <= time.monotonic() - started < 2
+    assert kept.duration_ms >= 290
+
+
+def test_a_body_that_breaks_off_is_an_unknown_outcome(far):
+    far.on("POST", Answer(201, body=b"x" * 1000, cut=True))
+
+    failed(OutcomeUnknown, far.url, "POST")
+
+
+@pytest.mark.parametrize("garbage", [b"\x16\x03\x01\x00\x00", b"HTTP/1.1 999999 X\r\n\r\n", b"HTTP/1.1 200 OK\r\nA"])
+def test_an_answer_that_is_no_http_is_an_unknown_outcome(garbage):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve():
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(garbage)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        failed(OutcomeUnknown, f"http://127.0.0.1:{listener.getsockname()[1]}", "POST")
+        thread.join()
+
+
+@pytest.mark.parametrize("url", ["", "x", "/x", "http://", "https://", "https://exa mple.com"])
+def test_what_is_no_address_is_not_sent(url):
+    failed(NotSent, url)
+
+
+# --- where it never goes
+
+
+@pytest.mark.parametrize("scheme", ["http", "ftp", "file", "ws", "wss", "gopher"])
+def test_only_https_is_spoken_to_hosts_that_are_not_named(scheme):
+    assert "not allowed" in failed(NotSent, f"{scheme}://example.com/", allowed=()).error
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1",
+        "127.1",
+        "127.0.0.2",
+        "2130706433",
+        "0x7f000001",
+        "0x7f.0.0.1",
+        "0177.0.0.1",
+        "017700000001",
+        "0",
+        "0.0.0.0",  # noqa: S104  nothing is bound
+        "10.1.2.3",
+        "172.16.0.1",
+        "192.168.1.1",
+        "169.254.169.254",
+        "100.64.0.1",
+        "224.0.0.1",
+        "255.255.255.255",
+        "[::1]",
+        "[::]",
+        "[::ffff:127.0.0.1]",
+        "[::ffff:7f00:1]",
+        "[::ffff:10.0.0.1]",
+        "[fe80::1]",
+        "[fe80::1%25lo]",
+        "[fc00::1]",
+        "[ff02::1]",
+        "localhost",
+        "LOCALHOST",
+        "localhost.",
+        "ip6-localhost",
+        "\uff11\uff12\uff17.0.0.1",
+        "127\u30020.0.1",
+    ],
+)
+def test_private_addresses_are_not_called_however_they_are_written(host, door):
+    failed(NotSent, f"https://{host}:{door.getsockname()[1]}/", allowed=())
+
+    assert not knocked(door)
+
+
+@pytest.fixture
+def door():
+    """A port on which nobody may knock."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        yield listener
+
+
+def knocked(listener):
+    try:
+        listener.accept()[0].close()
+    except BlockingIOError:
+        return False
+    return True
+
+
+def test_a_name_that_leads_to_a_private_address_is_not_called(monkeypatch, door):
+    monkeypatch.setattr("aiohttp.ThreadedResolver.resolve", _resolving_to("127.0.0.1"))
+    failed(NotSent, f"https://innocent.example:{door.getsockname()[1]}/", allowed=())
+
+    assert not knocked(door)
+
+
+def test_operators_see_why_a_name_was_not_called(monkeypatch):
+    monkeypatch.setattr("aiohttp.ThreadedResolver.resolve", _resolving_to("10.0.0.7"))
+
+    assert "private" in failed(NotSent, "https://innocent.example/", allowed=()).error
+
+
+def test_one_private_address_among_public_ones_is_enough_to_refuse(monkeypatch, door):
+    monkeypatch.setattr("aiohttp.ThreadedResolver.resolve", _resolving_to("127.0.0.1", "93.184.216.34"))
+    failed(NotSent, f"https://innocent.example:{door.getsockname()[1]}/", allowed=(), within=2.0)
+
+    assert not knocked(door)
+
+
+def _resolving_to(*addresses):
+    async def resolve(self, host, port=0, family=socket.AF_INET):
+        return [
+            {"hostname": host, "host": one, "port": port, "family": socket.AF_INET, "proto": 0, "flags": 0}
+            for one in addresses
+        ]
+
+    return resolve
+
+
+def test_a_named_host_may_be_plain_and_private(far):
+    assert call(far.url).status == 200
+
+
+def test_naming_one_host_opens_no_other(far):
+    failed(NotSent, far.url.replace("127.0.0.1", "localhost"), allowed=["127.0.0.1"])
+    failed(NotSent, far.url, allowed=["localhost"])
+
+
+def test_a_named_name_may_be_private(far):
+    assert call(far.url.replace("127.0.0.1", "localhost"), allowed=["localhost"]).status == 200
+
+
+@pytest.mark.parametrize("host", ["93.184.216.34", "2606:2800:220:1:248:1893:25c8:1946", "::ffff:93.184.216.34", "a.b"])
+def test_public_addresses_and_names_pass(host):
+    refuse_private(host)
+
+
+@pytest.mark.parametrize("host", ["10.0.0.1", "::1", "fe80::1%eth0", "0x0a000001", "::ffff:192.168.0.1"])
+def test_private_ones_do_not(host):
+    with pytest.raises(Forbidden):
+        refuse_private(host)
+
+
+@pytest.mark.parametrize("host", ["::127.0.0.1", "64:ff9b::7f00:1", "64:ff9b::a00:1", "2002:7f00:1::", "2002:a00:1::1"])
+def test_private_addresses_within_other_notations_of_ipv6_do_not(host):
+    with pytest.raises(Forbidden):
+        refuse_private(host)
+
+
+def test_proxies_of_the_environment_are_not_used(far, monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+
+    assert call(far.url).status == 200
+
+
+# --- what operators see
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        '{"token": "hush"}',
+        '{"api_key":"hush"}',
+        '{"apiKey" : "hush"}',
+        '{"password": "hush", "a": 1}',
+        '{"secret": "hush"}',
+        "Authorization: Bearer hush",
+        "bearer   hush",
+        "whsec_hush",
+        "sk_hush",
+    ],
+)
+def test_what_looks_like_a_secret_is_redacted(secret):
+    shown = redact(secret.encode())
+
+    assert "hush" not in shown
+    assert "***" in shown
+
+
+def test_a_secret_with_escaped_quotes_or_spaces_is_redacted_whole():
+    assert "hush" not in redact(b'{"password": "a hush"}')
+    assert "hush" not in redact(rb'{"password": "a\"hush"}')
+
+
+def test_the_rest_stays_readable():
+    assert redact(b'{"status": "declined", "token": "x", "why": "no funds"}') == (
+        '{"status": "declined", "token": "***", "why": "no funds"}'
+    )
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"a\x00b", b"\xed\xa0\x80", "ü".encode() * 5000, b"\xc3"])
+def test_an_excerpt_can_always_be_stored(content):
+    shown = redact(content)
+
+    assert "\x00" not in shown
+    assert len(shown) <= 500
+    shown.encode()
+
+
+def test_a_secret_at_the_excerpts_end_is_redacted():
+    assert "hush" not in redact(b"x" * 490 + b' {"token": "hush"}')
+
+
+# --- Retry-After
+
+
+def retry_after(far, value):
+    far.on("GET", Answer(429, headers={"Retry-After": value}))
+    return call(far.url).retry_after()
+
+
+@pytest.mark.parametrize(("value", "seconds"), [("0", 0), ("7", 7), ("3600", 3600), ("99999999999", 99999999999)])
+def test_a_number_is_seconds(far, value, seconds):
+    assert retry_after(far, value) == seconds
+
+
+@pytest.mark.parametrize("value", ["", "soon", "-1", "1.5", "1e9", "+3", "Wed, 99 Foo 2026 00:00:00 GMT"])
+def test_what_is_neither_a_number_nor_a_date_is_none(far, value):
+    assert retry_after(far, value) is None
+
+
+def test_a_date_is_the_time_until_then(far):
+    ahead = datetime.now(UTC) + timedelta(seconds=60)
+
+    assert retry_after(far, format_datetime(ahead, usegmt=True)) == pytest.approx(60, abs=2)
+
+
+def test_a_date_in_the_past_is_now(far):
+    assert retry_after(far, "Wed, 21 Oct 2015 07:28:00 GMT") == 0
+
+
+def test_without_the_header_nothing_is_asked(far):
+    assert call(far.url).retry_after() is None
+
+
+def test_connections_are_used_again():
+    """A pool: a thousand calls a second must not be a thousand handshakes."""
+    peers = set()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve():
+            listener.settimeout(0.5)
+            while True:
+                try:
+                    connection, peer = listener.accept()
+                except TimeoutError:
+                    return
+                peers.add(peer)
+                with connection:
+                    while connection.recv(4096):
+                        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+
+        async def thrice():
+            async with Http(["127.0.0.1"]) as http:
+                for _ in range(3):
+                    await http.call("GET", f"http://127.0.0.1:{listener.getsockname()[1]}", headers={}, within=5)
+
+        asyncio.run(thrice())
+        thread.join()
+    assert len(peers) == 1
