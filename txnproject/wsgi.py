@@ -2,12 +2,12 @@
 
 import io
 import os
-from collections.abc import Iterable
 from typing import Any
 
 from django.core.checks import Error, run_checks
 from django.core.management.base import SystemCheckError
 from django.core.wsgi import get_wsgi_application
+from django.http.response import HttpResponseBase
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "txnproject.settings")
 _django = get_wsgi_application()
@@ -21,7 +21,7 @@ if errors:
     raise SystemCheckError("\n".join(str(error) for error in errors))
 
 
-def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+def application(environ: dict[str, Any], start_response: Any) -> HttpResponseBase:
     """Django, with the length of a body that came without one (chunked, or HTTP/2): Django would take it for empty.
 
     No more is read than what is refused for its size anyway.

@@ -114,7 +114,6 @@ class Engine:
             if room <= 0 or self._stopping:
                 self._held.update(lanes)
                 return [0] * len(lanes)
-            self._held.update(lanes[room:])
         want = dict.fromkeys(lanes[:room], min(BATCH, max(1, room // len(lanes))))
         try:
             found = jobs.claim_lanes(want, list(self._kinds.values()))
@@ -124,8 +123,14 @@ class Engine:
         claims = [claim for lane in found for claim in lane.claims]
         with self._lock:
             self._in_flight += len(claims)
+            full = self._in_flight >= self._capacity
+            if full:
+                self._held.update(lanes[room:])
         if claims:
             self._prepare(claims)
+        if not full:  # some lanes had nothing: the others' turn
+            for lane in lanes[room:]:
+                self._ask(lane)
         for lane_claim in found:
             self._look_ahead(lane_claim, want[lane_claim.lane])
         counts = {lane.lane: len(lane.claims) for lane in found}

@@ -7,6 +7,7 @@ whatever status, an answer is a `Response`.
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import re
 import socket
@@ -78,6 +79,9 @@ class Response:
 class Forbidden(OSError):
     """The address is not one that this service calls: OUTBOUND_ALLOWED_HOSTS opens named hosts."""
 
+    def __init__(self, why: str) -> None:
+        super().__init__(errno.EACCES, why)
+
 
 class Http:
     """What handlers call with. Open it inside the event loop (`async with Http(allowed)`); it pools connections."""
@@ -95,6 +99,8 @@ class Http:
         self._session = aiohttp.ClientSession(
             connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trace_configs=[_note_connections()]
         )
+        # It would repeat a GET or PUT by itself when the connection breaks: one call here is one call there.
+        self._session._retry_connection = False
         return self
 
     async def __aexit__(self, *_: object) -> None:
