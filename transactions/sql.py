@@ -1,7 +1,7 @@
 """The hot path's SQL over transactions: accept, read again, apply news, snapshots.
 
 Each statement has a name, a reason and a test. Batches travel as one JSON parameter; why rows are then found by
-`= ANY (ARRAY(SELECT …))` is said in `workers.sql`.
+`= ANY (ARRAY(SELECT …))`, and why a state is compared as `coalesce(state)`, is said in `workers.sql`.
 """
 
 # ruff: noqa: S608  only this constant is put into the statements
@@ -98,7 +98,7 @@ WITH news AS (
 ), cancelled AS (
     UPDATE workers_job job
     SET state = 'cancelled', updated_at = clock_timestamp(), last_error = 'final before its turn'
-    WHERE job.transaction_id = ANY (ARRAY(SELECT id FROM changed WHERE wins)) AND job.state = 'waiting'
+    WHERE job.transaction_id = ANY (ARRAY(SELECT id FROM changed WHERE wins)) AND coalesce(job.state) = 'waiting'
 ), told AS (
     INSERT INTO workers_job (transaction_id, kind, key, lane, run_at)
     SELECT id, 'notify', 'seq:' || sequence, 'c' || client_id, clock_timestamp() FROM changed WHERE wins
@@ -115,10 +115,10 @@ SET run_at = least(job.run_at, clock_timestamp() + h.after * interval '1 second'
 FROM jsonb_to_recordset(%(hasten)s) AS h(id uuid, after double precision), transactions_transaction t
 WHERE job.transaction_id = ANY (%(ids)s::uuid[]) AND t.id = ANY (%(ids)s::uuid[])
   AND job.transaction_id = h.id AND t.id = h.id
-  AND job.kind = 'track' AND job.state = 'waiting' AND job.attempt > 0
+  AND job.kind = 'track' AND coalesce(job.state) = 'waiting' AND job.attempt > 0
   AND t.status = 'pending' AND t.submission <> 'unsent'
   AND NOT EXISTS (SELECT 1 FROM workers_job c
-                  WHERE c.transaction_id = job.transaction_id AND c.kind = 'create' AND c.state = 'running')
+                  WHERE c.transaction_id = job.transaction_id AND c.kind = 'create' AND coalesce(c.state) = 'running')
 RETURNING job.lane, extract(epoch FROM job.run_at - clock_timestamp())::double precision
 """
 
@@ -139,7 +139,7 @@ SELECT t.id, t.client_id, t.client_ref, t.provider_id, t.amount, t.currency, t.r
        t.submission, t.sequence, t.failure_code, t.failure_detail, t.created_at, t.updated_at, t.finalised_at,
        t.create_began_at, extract(epoch FROM clock_timestamp() - t.created_at)::double precision,
        EXISTS (SELECT 1 FROM workers_job j
-               WHERE j.transaction_id = t.id AND j.kind = 'create' AND j.state = 'running')
+               WHERE j.transaction_id = t.id AND j.kind = 'create' AND coalesce(j.state) = 'running')
 FROM transactions_transaction t
 WHERE t.id = ANY (%(ids)s::uuid[])
 """

@@ -6,6 +6,8 @@ search would read every job that lies in the future.
 
 Batches travel as one JSON parameter. The planner knows nothing of its length, so rows are found by
 `= ANY (ARRAY(SELECT …))`, which is an index scan whatever the statistics say; a plain join would read whole tables.
+Where a job is found by its transaction, its state is compared as `coalesce(state)`: that keeps the planner from reading
+all of a partial index (every waiting job) because its statistics, old or none, say that there are few.
 """
 
 LOCK_LANES = """
@@ -47,7 +49,7 @@ WITH want AS (
                  AND s.state = 'running')
           AND (SELECT count(*) = 0 FROM workers_job s
                WHERE s.transaction_id = j.transaction_id AND s.kind = j.kind AND s.id < j.id
-                 AND s.state = 'waiting' AND s.run_at <= statement_timestamp())
+                 AND coalesce(s.state) = 'waiting' AND s.run_at <= statement_timestamp())
         ORDER BY j.run_at
         LIMIT greatest(room.n, 0)
         FOR UPDATE OF j SKIP LOCKED
@@ -114,7 +116,7 @@ SELECT DISTINCT settled.kind, settled.lane
 FROM settled
 JOIN workers_job w ON w.transaction_id = settled.transaction_id AND w.kind = settled.kind AND w.id <> settled.id
 WHERE w.transaction_id = ANY (ARRAY(SELECT transaction_id FROM settled))
-  AND w.state = 'waiting' AND w.run_at <= statement_timestamp()
+  AND coalesce(w.state) = 'waiting' AND w.run_at <= statement_timestamp()
 """
 
 ADD_ATTEMPTS = """
