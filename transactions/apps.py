@@ -8,6 +8,7 @@ class TransactionsConfig(AppConfig):
         from django.conf import settings
 
         from transactions import checks  # noqa: F401  registers them
+        from transactions.api import schema  # noqa: F401  registers it
         from transactions.config import client_limit, provider_limit
         from transactions.handlers.create import create
         from transactions.handlers.track import track

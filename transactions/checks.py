@@ -8,8 +8,7 @@ from django.db import Error as DatabaseError
 from django.db import connection
 
 from transactions.models import Provider
-from transactions.models.providers import LOOK_BEFORE, longest_create_timeout
-from transactions.providers.http import READ_TIMEOUT
+from transactions.models.providers import LOOK_BEFORE, READ_TIMEOUT, longest_create_timeout
 from workers.registry import LEASE_MARGIN
 
 

@@ -103,9 +103,10 @@ class ClientSettings:
 
 @dataclass(frozen=True, slots=True)
 class KeyOwner:
-    """Who an API key belongs to, and whether it may be used. DRF asks its users whether they are authenticated."""
+    """Who an API key belongs to, and whether the key itself may be used. DRF asks its users whether they are
+    authenticated."""
 
-    client: ClientSettings
+    client_id: int
     usable: bool
     is_authenticated: bool = True
 
@@ -141,10 +142,10 @@ def _live() -> Q:
 
 def _owner(digest: str) -> KeyOwner | None:
     key = ApiKey.objects.filter(digest=digest).first()
-    if key is None or (client := client_settings(key.client_id)) is None:
+    if key is None:
         return None
     expired = key.expires_at is not None and key.expires_at <= datetime.now(UTC)
-    return KeyOwner(client, usable=client.enabled and key.revoked_at is None and not expired)
+    return KeyOwner(key.client_id, usable=key.revoked_at is None and not expired)
 
 
 client_settings: Cache[int, ClientSettings | None] = Cache(_client)

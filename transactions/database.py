@@ -7,9 +7,12 @@ from django.db import InterfaceError, OperationalError, connection
 
 Result = TypeVar("Result")
 
+UNDONE = ("40001", "40P01")
+"""SQLSTATEs of a serialization failure and of a deadlock: PostgreSQL has undone it, and asks to try again."""
+
 
 def retry_once(work: Callable[[], Result]) -> Result:
-    """Run `work`; when the connection turns out to be dead, once more on a new one.
+    """Run `work`; when the connection turns out to be dead, or it was the victim of a deadlock, once more.
 
     Connections are kept, so after a restart of PostgreSQL each thread's first statement fails: without this every
     thread would answer one 503. `work` must be idempotent: it may have run before the connection died.
@@ -17,9 +20,11 @@ def retry_once(work: Callable[[], Result]) -> Result:
     before = connection.connection
     try:
         return work()
-    except (OperationalError, InterfaceError):
+    except (OperationalError, InterfaceError) as error:
         # `atomic` replaces a dead connection as it ends; else it is still there, and dead.
         replaced = connection.connection is not before
+        if getattr(error.__cause__, "pgcode", None) in UNDONE and not connection.in_atomic_block:
+            return work()
         if connection.in_atomic_block or (not replaced and connection.is_usable()):
             raise
         if not replaced:

@@ -52,8 +52,10 @@ def validate_headers(value: Any) -> None:
     """Raise ValidationError unless `value` is a JSON object of HTTP headers (RFC 9110, 5.1 and 5.5)."""
     validate_words(value)
     for name, content in value.items():
-        if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name) or not re.fullmatch(r"[\t\x20-\x7e]*", content):
-            raise ValidationError(f"{name!r} is not a header that can be sent.")
+        if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name):
+            raise ValidationError(f"{name!r} is no name of a header.")
+        if not re.fullmatch(r"[\t\x20-\x7e]*", content):
+            raise ValidationError(f"The value of {name} can only have ASCII characters, and no line breaks.")
 
 
 def validate_status_map(value: Any) -> None:

@@ -36,6 +36,20 @@ class News:
     """Why the provider must not be called any more, until an operator says so."""
 
 
+def sighting(source: Source, status: Status, unmapped: str = "") -> News:
+    """The news that the provider has the transaction, in some status; `unmapped` is a word of its that means none."""
+    failed = status == Status.FAILED
+    return News(
+        source,
+        status=status,
+        submission=Submission.CREATED,
+        review=Review.UNMAPPED if unmapped else "",
+        detail={"word": unmapped} if unmapped else {},
+        failure_code="failed_at_provider" if failed else "",
+        failure_detail="the provider reports it as failed" if failed else "",
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Applied:
     """What a piece of news did: it won (the status is final now), it contradicts, or it changed no status."""

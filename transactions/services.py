@@ -6,6 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 from django.db import connection, transaction
+from django.db.models import Q
 from django.db.models.functions import Now
 
 from transactions import sql
@@ -83,8 +84,10 @@ def tell_again(record: Record) -> None:
     """Have the current status sent to the client's endpoint now; where one waits to be sent, that one is."""
     lane = f"c{record.client_id}"
     with transaction.atomic(durable=True):
-        Transaction.objects.select_for_update().only("pk").get(pk=record.id)  # one at a time, as often as it is asked
-        waiting = Job.objects.filter(transaction_id=record.id, kind="notify", state=JobState.WAITING)
+        now = Transaction.objects.select_for_update().only("sequence").get(pk=record.id)  # one at a time
+        # Not the news of an earlier status, which would not be sent any more.
+        current = Q(key=f"seq:{now.sequence}") | Q(key__startswith="again:")
+        waiting = Job.objects.filter(current, transaction_id=record.id, kind="notify", state=JobState.WAITING)
         if not waiting.update(run_at=Now()):
             Job.objects.create(transaction_id=record.id, kind="notify", key=f"again:{uuid4()}", lane=lane)
     announce([Wake("notify", lane)])

@@ -7,7 +7,7 @@ class Status(models.TextChoices):
     """What the client sees. The first final status wins, by compare-and-set; nothing moves it after that."""
 
     PENDING = "pending", "pending"
-    """From acceptance on. The create's answer, a poll, a webhook or staff moves it on; a crash leaves it."""
+    """From acceptance on. The create's answer, a poll or a webhook moves it on; a crash leaves it."""
     COMPLETED = "completed", "completed"
     """Final: the provider has done it."""
     DECLINED = "declined", "declined"

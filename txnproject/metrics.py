@@ -8,13 +8,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-# All bounded by partial indexes: what waits and is due, what runs, what needs a person.
-_JOBS = """
-SELECT kind, state, count(*), coalesce(extract(epoch FROM clock_timestamp() - min(run_at)), 0)::double precision
-FROM workers_job
-WHERE (state = 'waiting' AND run_at <= clock_timestamp()) OR state = 'running' OR state = 'failed'
-GROUP BY kind, state
-"""
+from workers.sql import COUNTS
+
 _REVIEWS = "SELECT review, count(*) FROM transactions_transaction WHERE review <> '' GROUP BY review"
 _REFUSALS = """
 SELECT p.slug, r.reason, sum(r.count)::double precision
@@ -36,10 +31,10 @@ class ServiceCollector(Collector):
             "relay_webhooks_refused", "Webhooks refused", labels=["provider", "reason"]
         )  # fmt: skip
         with connection.cursor() as cursor:
-            cursor.execute(_JOBS)
+            cursor.execute(COUNTS)
             for kind, state, count, oldest in cursor.fetchall():
-                jobs.add_metric([kind, "due" if state == "waiting" else state], count)
-                if state == "waiting":
+                jobs.add_metric([kind, state], count)
+                if state == "due":
                     age.add_metric([kind], oldest)
             cursor.execute(_REVIEWS)
             for reason, count in cursor.fetchall():

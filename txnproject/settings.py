@@ -3,12 +3,14 @@
 Nothing here has an unsafe default: what is missing or wrong is refused at boot by `txnproject.checks`.
 """
 
+import math
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import environ
 import redis
+from django.core.exceptions import ImproperlyConfigured
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
@@ -82,7 +84,11 @@ TEMPLATES = [
 
 # --- PostgreSQL
 # Every wait has an end: a thread that waits for ever on a dead connection is a worker lost without a trace.
-DATABASES: dict[str, Any] = {"default": env.db_url_config(env.str("DATABASE_URL", "") or "postgresql:///unset")}
+try:
+    _database = env.db_url_config(env.str("DATABASE_URL", "") or "postgresql:///unset")
+except ValueError:  # a port that is none, say; the check says it
+    _database = env.db_url_config("postgresql:///unset")
+DATABASES: dict[str, Any] = {"default": _database}
 DATABASES["default"].update(
     CONN_MAX_AGE=None,  # kept: a connection a request costs more than the request
     DISABLE_SERVER_SIDE_CURSORS=False,
@@ -138,14 +144,30 @@ def _broker() -> dict[str, Any]:
 DRAMATIQ_BROKER = _broker()
 DRAMATIQ_AUTODISCOVER_MODULES = ["actors"]
 
-# --- jobs (seconds, counts); `workers.checks` says what goes together
-CREATE_LEASE = env.float("CREATE_LEASE", default=60.0)
-TRACK_LEASE = env.float("TRACK_LEASE", default=25.0)
-NOTIFY_LEASE = env.float("NOTIFY_LEASE", default=25.0)
-MAX_CRASHES = env.int("MAX_CRASHES", default=5)
-WORKER_CAPACITY = env.int("WORKER_CAPACITY", default=5000)
-WORKER_GRACE = env.float("WORKER_GRACE", default=8.0)
-NOTIFICATIONS_IN_FLIGHT = env.int("NOTIFICATIONS_IN_FLIGHT", default=100)
+# --- jobs (seconds, counts); the apps' checks say what goes together
+Number = TypeVar("Number", int, float)
+
+
+def _number(name: str, default: Number) -> Number:
+    """The variable as a number of the default's type."""
+    text = env.str(name, "")
+    try:
+        value = type(default)(text) if text else default
+        if math.isfinite(value):
+            return value
+    except ValueError:
+        pass
+    kind = "whole number" if isinstance(default, int) else "number"
+    raise ImproperlyConfigured(f"{name} is {text!r}: give a {kind}, or leave it out for {default:g}")
+
+
+CREATE_LEASE = _number("CREATE_LEASE", 60.0)
+TRACK_LEASE = _number("TRACK_LEASE", 25.0)
+NOTIFY_LEASE = _number("NOTIFY_LEASE", 25.0)
+MAX_CRASHES = _number("MAX_CRASHES", 5)
+WORKER_CAPACITY = _number("WORKER_CAPACITY", 5000)
+WORKER_GRACE = _number("WORKER_GRACE", 8.0)
+NOTIFICATIONS_IN_FLIGHT = _number("NOTIFICATIONS_IN_FLIGHT", 100)
 
 # --- the API
 REST_FRAMEWORK = {

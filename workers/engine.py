@@ -183,8 +183,8 @@ class Engine:
                 result = Lost("handed back by a stopping worker")
                 result = await jobs.run(claim, work, self._http)
         except asyncio.CancelledError:
-            if not self._stopping:
-                raise
+            if not self._stopping:  # something it awaited was cancelled, not we
+                result = Lost("its run was cancelled", after=1.0, crashed=True)
         self._settles.submit((claim, result))
 
     async def _cancel_all(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from workers.outbound import Http
 
 log = structlog.get_logger(__name__)
+
+RECOVERED_AT_ONCE = 500
+"""Expired leases that one statement returns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,7 @@ def claim_lanes(want: Mapping[Lane, int], kinds: Collection[registry.Kind]) -> l
     if not asked:
         return []
     leases = [{"kind": kind.name, "lease": kind.lease} for kind in kinds]
+    asked_at = time.monotonic()
     with connection.cursor() as cursor:
         # One string, one round trip, one implicit transaction; each statement has a snapshot of its own, so that the
         # claim sees what the holder of the lock before us has committed.
@@ -70,10 +75,11 @@ def claim_lanes(want: Mapping[Lane, int], kinds: Collection[registry.Kind]) -> l
             {"lanes": [one["lane"] for one in asked], "want": json.dumps(asked), "kinds": json.dumps(leases)},
         )
         rows = cursor.fetchall()
+    lag = time.monotonic() - asked_at
     claims: dict[Lane, list[Claim]] = defaultdict(list)
     lanes: dict[Lane, tuple[int, float | None]] = {}
     for room, next_in, *job in rows:
-        claim = Claim(*job)
+        claim = replace(Claim(*job), lag=lag)
         lanes[claim.lane] = (room, next_in)
         if claim.id is not None:
             claims[claim.lane].append(claim)
@@ -95,7 +101,8 @@ def claim_one(job: Job) -> Claim | None:
     """Claim this job whatever its time; None when it is not waiting or a sibling of it is running."""
     try:
         with connection.cursor() as cursor:
-            cursor.execute(sql.CLAIM_ONE, {"id": job.pk, "lease": registry.kind(job.kind).lease})
+            given: dict[str, Any] = {"lanes": [job.lane], "id": job.pk, "lease": registry.kind(job.kind).lease}
+            cursor.execute(sql.LOCK_LANES + ";" + sql.CLAIM_ONE, given)
             row = cursor.fetchone()
     except IntegrityError:  # a sibling was claimed at the same moment
         return None
@@ -164,14 +171,20 @@ def settle(results: Sequence[tuple[Claim, Result]]) -> list[Wake]:
         failed = Outcome(Failed(f"its outcome could not be stored: {type(error).__name__}"))
         try:
             return _settle([(claim, replace(failed, calls=result.calls if isinstance(result, Outcome) else ()))])
-        except (DataError, ValueError):  # it is the calls that cannot be stored
+        except (DataError, IntegrityError, ValueError):  # it is the calls that cannot be stored
+            pass
+        try:
             return _settle([(claim, failed)])
+        except (DataError, IntegrityError):  # nor can its end (its rows are gone, say): the others must not wait for it
+            log.exception("A job could not be ended", action="settle_refused", job={"id": claim.id})
+            return []
 
 
 def _settle(results: Sequence[tuple[Claim, Result]]) -> list[Wake]:
     wakes: list[Wake] = []
     mine = [{"id": claim.id, "attempt": claim.attempt} for claim, _ in results]
     with transaction.atomic(durable=True), connection.cursor() as cursor:
+        registry.lock({claim.transaction_id for claim, _ in results})  # transactions first, then jobs: as webhooks do
         cursor.execute(sql.OWNED, {"jobs": json.dumps(mine)})
         owned = {row[0] for row in cursor.fetchall()}
         news: list[Settled] = []
@@ -187,7 +200,6 @@ def _settle(results: Sequence[tuple[Claim, Result]]) -> list[Wake]:
             if isinstance(outcome, Outcome):
                 news.append((claim, outcome))
         by_kind = _settled_by_kind(news)
-        registry.lock({claim.transaction_id for claim, _ in news})
         for kind, settled in by_kind.items():
             wakes += registry.kind(kind).record(settled)
         if outcomes:
@@ -205,9 +217,13 @@ def _settle(results: Sequence[tuple[Claim, Result]]) -> list[Wake]:
 
 def recover() -> list[Lane]:
     """Return expired leases to waiting; give up jobs that lost their worker too often. Returns the lanes to wake."""
+    lost: list[tuple[int, str, Lane, int]] = []
     with connection.cursor() as cursor:
-        cursor.execute(sql.RECOVER, {"max_crashes": settings.MAX_CRASHES})
-        lost = cursor.fetchall()
+        while len(lost) % RECOVERED_AT_ONCE == 0:
+            cursor.execute(sql.RECOVER, {"max_crashes": settings.MAX_CRASHES, "most": RECOVERED_AT_ONCE})
+            if not (found := cursor.fetchall()):
+                break
+            lost += found
     for job, kind, _, crashes in lost:
         log.warning("A job's worker was lost", action="lease_expired", job={"id": job, "kind": kind})
         if crashes >= settings.MAX_CRASHES:

@@ -7,12 +7,14 @@ whatever status, an answer is a `Response`.
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import ipaddress
 import re
 import socket
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -31,6 +33,8 @@ CONNECT_TIMEOUT = 10.0
 """Seconds to reach the other side; until then nothing was sent."""
 EXCERPT = 500
 """Characters of an answer that are kept for operators."""
+RESOLVING = 128
+"""Names that are looked up at a time, for all lanes."""
 KEEPALIVE = 4.0
 """Seconds an idle connection is kept: less than the 5 s after which common servers (Node.js) close theirs, because a
 POST that meets a closing connection is one whose outcome is unknown."""
@@ -72,7 +76,7 @@ class Response:
             return float(value)
         try:
             return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError):
             return None
 
 
@@ -90,6 +94,8 @@ class Http:
         self._allowed = frozenset(allowed_hosts)
 
     async def __aenter__(self) -> Http:
+        # Names are resolved in threads. The default is a handful: a slow resolver of one lane's host would hold up all.
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(RESOLVING, thread_name_prefix="resolve"))
         connector = aiohttp.TCPConnector(
             limit=0,  # the lanes' limits decide what is in flight
             keepalive_timeout=KEEPALIVE,
@@ -112,10 +118,11 @@ class Http:
         """One call, redirects not followed, `within` so many seconds. Raises NotSent or OutcomeUnknown."""
         started_at, clock = datetime.now(UTC), time.perf_counter()
 
-        reached: list[bool] = []
+        reached: list[float] = []
 
         def record(**what: Any) -> Call:
             took = round((time.perf_counter() - clock) * 1000)
+            what["connect_ms"] = round((reached[-1] - clock) * 1000) if reached else took
             return Call(method, url.partition("?")[0], started_at, took, **what)  # a query may hold a secret
 
         try:
@@ -149,10 +156,10 @@ class Http:
 
 
 def _note_connections() -> aiohttp.TraceConfig:
-    """Tells each call, through the list that is its context, that it has a connection."""
+    """Tells each call, through the list that is its context, when it had a connection."""
 
     async def note(session: aiohttp.ClientSession, context: SimpleNamespace, params: object) -> None:
-        context.trace_request_ctx.append(True)
+        context.trace_request_ctx.append(time.perf_counter())
 
     noted = aiohttp.TraceConfig()
     noted.on_connection_create_end.append(note)

@@ -46,6 +46,8 @@ class Claim:
     claimed_at: datetime
     lease_until: datetime
     received: float = field(default_factory=time.monotonic, compare=False)
+    lag: float = field(default=0.0, compare=False)
+    """Seconds that the claim took: by so much `now` may be behind."""
 
     def now(self) -> datetime:
         """UTC by the database's clock, from the claim on: the one clock that times of all hosts are compared by."""
@@ -53,7 +55,7 @@ class Claim:
 
     def time_left(self) -> float:
         """Seconds until the lease ends."""
-        return (self.lease_until - self.now()).total_seconds()
+        return (self.lease_until - self.now()).total_seconds() - self.lag
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,8 @@ class Call:
     http_status: int | None = None
     error: str = ""
     excerpt: str = ""
+    connect_ms: int = 0
+    """Until there was a connection: nothing was sent before that."""
 
 
 @dataclass(frozen=True, slots=True)

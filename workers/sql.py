@@ -137,7 +137,7 @@ WITH expired AS (
     SELECT id, lease_until FROM workers_job
     WHERE state = 'running' AND lease_until < statement_timestamp()
     ORDER BY lease_until
-    LIMIT 500
+    LIMIT %(most)s
     FOR UPDATE SKIP LOCKED
 ), lost AS (
     UPDATE workers_job j
@@ -156,9 +156,9 @@ WITH expired AS (
 SELECT id, kind, lane, crashes FROM lost
 """
 
-DUE_LANES = """
--- For each lane that has waiting jobs: the seconds until its first one (0: it is overdue), when within `ahead`.
--- A loose scan of `job_due`: one probe a lane, however many jobs wait in it or lie in the future.
+# ruff: noqa: S608  only this constant is put into the statements
+# ruff: noqa: S608  only this constant is put into the statements
+_LANES = """
 WITH RECURSIVE lanes AS (
     (SELECT lane FROM workers_job WHERE state = 'waiting' ORDER BY lane LIMIT 1)
     UNION ALL
@@ -166,6 +166,15 @@ WITH RECURSIVE lanes AS (
     FROM lanes
     WHERE lanes.lane IS NOT NULL
 )
+"""
+
+DUE_LANES = (
+    """
+-- For each lane that has waiting jobs: the seconds until its first one (0: it is overdue), when within `ahead`.
+-- A loose scan of `job_due`: one probe a lane, however many jobs wait in it or lie in the future.
+"""
+    + _LANES
+    + """
 SELECT first.lane, greatest(0, extract(epoch FROM first.run_at - clock_timestamp()))::double precision
 FROM lanes
 CROSS JOIN LATERAL (
@@ -176,6 +185,25 @@ CROSS JOIN LATERAL (
 ) AS first
 WHERE first.run_at <= statement_timestamp() + %(ahead)s * interval '1 second'
 """
+)
+
+COUNTS = (
+    """
+-- For operators: the jobs that are due, running or failed, by kind, and the age of the oldest due one. Bounded by
+-- partial indexes and the loose scan: what lies in the future or is done costs nothing.
+"""
+    + _LANES
+    + """
+SELECT j.kind, 'due', count(*), extract(epoch FROM statement_timestamp() - min(j.run_at))::double precision
+FROM lanes JOIN workers_job j
+  ON j.lane = lanes.lane AND j.state = 'waiting' AND j.run_at <= statement_timestamp()
+GROUP BY j.kind
+UNION ALL
+SELECT kind, state, count(*), 0 FROM workers_job WHERE state = 'running' GROUP BY kind, state
+UNION ALL
+SELECT kind, state, count(*), 0 FROM workers_job WHERE state = 'failed' GROUP BY kind, state
+"""
+)
 
 BEAT = """
 -- A worker process says that it lives, and forgets those that have not for an hour.

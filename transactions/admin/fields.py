@@ -1,11 +1,9 @@
 """Form fields of the settings' pages."""
 
 import json
-import re
 from typing import Any
 
 from django import forms
-from django.core.exceptions import ValidationError
 from django.forms.fields import InvalidJSONInput
 
 
@@ -28,12 +26,3 @@ class WriteOnlyTextarea(forms.Textarea):
 
     def format_value(self, value: Any) -> None:
         return None
-
-
-def validate_headers(headers: Any) -> None:
-    """Raise ValidationError unless these can be sent as HTTP headers; one that cannot would end every call."""
-    for name, value in headers.items() if isinstance(headers, dict) else ():
-        if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name):
-            raise ValidationError(f"Not a header's name: {name!r}.")
-        if not re.fullmatch(r"[\t\x20-\x7e]*", str(value)):
-            raise ValidationError(f"The value of {name} has characters that no header may have.")

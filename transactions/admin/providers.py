@@ -10,9 +10,9 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from transactions.admin.credentials import SecretsAdmin
-from transactions.admin.fields import ReadableJSON, WriteOnlyTextarea, validate_headers
+from transactions.admin.fields import ReadableJSON, WriteOnlyTextarea
 from transactions.encryption import SecretUnreadable
-from transactions.fields import HttpUrlField, validate_words
+from transactions.fields import HttpUrlField, validate_headers
 from transactions.models import Provider
 from workers.admin.bases import SettingsForm, moment
 
@@ -22,7 +22,7 @@ class ProviderForm(SettingsForm):
 
     write_only = ("new_headers",)
     new_headers = forms.JSONField(
-        label="Headers", required=False, widget=WriteOnlyTextarea, validators=[validate_words, validate_headers]
+        label="Headers", required=False, widget=WriteOnlyTextarea, validators=[validate_headers]
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

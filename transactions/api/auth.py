@@ -4,7 +4,7 @@ from rest_framework import exceptions
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
-from transactions.config import KeyOwner, key_owner
+from transactions.config import KeyOwner, client_settings, key_owner
 from transactions.models import ApiKey
 
 
@@ -26,7 +26,8 @@ class ApiKeyAuthentication(BaseAuthentication):
         owner = key_owner(ApiKey.digest_of(key))
         if owner is None:
             raise exceptions.AuthenticationFailed
-        if not owner.usable:
+        client = client_settings(owner.client_id)
+        if not owner.usable or client is None or not client.enabled:
             raise KeyDisabled
         return owner, None
 

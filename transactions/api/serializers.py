@@ -4,6 +4,8 @@ import json
 import re
 from typing import Any
 
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from transactions.config import ClientSettings, ProviderSettings, provider_by_id, provider_by_slug
@@ -18,6 +20,7 @@ MAX_METADATA_BYTES = 4096
 CLIENT_REF = re.compile(r"[A-Za-z0-9._:-]{1,64}\Z")
 
 
+@extend_schema_field(OpenApiTypes.INT64)
 class StrictInteger(serializers.Field[int, Any, int, Any]):
     """A JSON integer: 1.5, "1" and true are none. (1.0 is none either: amounts are never floats.)"""
 
@@ -34,6 +37,7 @@ class StrictInteger(serializers.Field[int, Any, int, Any]):
         return data
 
 
+@extend_schema_field(OpenApiTypes.STR)
 class Text(serializers.Field[str, Any, str, Any]):
     """A JSON string that the database can hold, of at most `longest` characters, matching `pattern` where given."""
 
@@ -57,6 +61,7 @@ class Text(serializers.Field[str, Any, str, Any]):
         return data
 
 
+@extend_schema_field({"type": "object", "additionalProperties": {"type": "string"}, "maxProperties": MAX_METADATA_KEYS})
 class Metadata(serializers.Field[dict[str, str], Any, dict[str, str], Any]):
     """A flat JSON object of strings."""
 
@@ -163,6 +168,14 @@ class TransactionBody(serializers.Serializer[Any]):
     finalised_at = serializers.DateTimeField(allow_null=True)
 
 
+class TransactionPage(serializers.Serializer[Any]):
+    """A page of transactions; `next` and `previous` are links, or null at the ends."""
+
+    next = serializers.URLField(allow_null=True)
+    previous = serializers.URLField(allow_null=True)
+    results = TransactionBody(many=True)
+
+
 class EventBody(serializers.Serializer[Any]):
     """One change of status, as the client may see it; for the API's description."""
 
@@ -170,3 +183,9 @@ class EventBody(serializers.Serializer[Any]):
     status = serializers.ChoiceField(choices=Status.choices)
     source = serializers.ChoiceField(choices=Source.choices)  # type: ignore[assignment]  # DRF's own argument's name
     at = serializers.DateTimeField()
+
+
+class EventList(serializers.Serializer[Any]):
+    """All changes of a transaction's status."""
+
+    results = EventBody(many=True)

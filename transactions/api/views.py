@@ -11,13 +11,14 @@ from rest_framework.views import APIView
 from transactions.api.pages import NewestFirst
 from transactions.api.serializers import (
     CLIENT_REF,
-    EventBody,
+    EventList,
     ListQuery,
     NewTransaction,
     TransactionBody,
+    TransactionPage,
     provider_error,
 )
-from transactions.config import ClientSettings, KeyOwner, provider_by_id
+from transactions.config import ClientSettings, KeyOwner, client_settings, provider_by_id
 from transactions.database import retry_once
 from transactions.models import Event, Transaction
 from transactions.records import Record, rfc3339
@@ -34,7 +35,8 @@ class ClientView(APIView):
 
     @property
     def client(self) -> ClientSettings:
-        return cast(KeyOwner, self.request.user).client  # ApiKeyAuthentication is the only one here
+        owner = cast(KeyOwner, self.request.user)  # ApiKeyAuthentication's, which has seen the client
+        return cast(ClientSettings, client_settings(owner.client_id))
 
     def own(self, client_ref: str) -> Record:
         """This client's transaction. Raises NotFound, for another client's as for none."""
@@ -63,7 +65,7 @@ class Transactions(ClientView):
             return Response(as_json(record), status=202, headers={"Location": f"/v1/transactions/{record.client_ref}"})
         return Response(as_json(record), headers={"Idempotent-Replayed": "true"})
 
-    @extend_schema(parameters=[ListQuery], responses=TransactionBody(many=True))
+    @extend_schema(parameters=[ListQuery], responses=TransactionPage, operation_id="transactions_list")
     def get(self, request: Request) -> Response:
         """This client's transactions, newest first."""
         query = ListQuery(data=request.query_params)
@@ -82,7 +84,7 @@ class OneTransaction(ClientView):
 
 
 class Events(ClientView):
-    @extend_schema(responses=EventBody(many=True))
+    @extend_schema(responses=EventList)
     def get(self, request: Request, id: str) -> Response:
         """The changes of its status, in their order."""
         record = self.own(id)

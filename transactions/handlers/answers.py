@@ -1,39 +1,27 @@
 """What providers' answers mean to every handler that calls one."""
 
+import random
 from datetime import datetime
 
 from transactions.news import News
-from transactions.providers.base import CredentialsRefused, ProviderError, Seen, Throttled, Unsent
-from transactions.status import Review, Source, Status, Submission
+from transactions.providers.base import CredentialsRefused, ProviderError, Throttled, Unsent
+from transactions.status import Review, Source, Submission
 from workers.registry import Again, backoff
 
 LONGEST_WAIT = 3600.0
 """Seconds that a provider's Retry-After is believed at the most."""
 
 
-def sighting(seen: Seen, source: Source, began_at: datetime | None = None, hasten: float | None = None) -> News:
-    """The news that a provider has the transaction, in some status."""
-    failed = seen.status == Status.FAILED
-    return News(
-        source,
-        status=seen.status,
-        submission=Submission.CREATED,
-        review=Review.UNMAPPED if seen.unmapped else "",
-        detail={"word": seen.unmapped} if seen.unmapped else {},
-        began_at=began_at,
-        hasten=hasten,
-        failure_code="failed_at_provider" if failed else "",
-        failure_detail="the provider reports it as failed" if failed else "",
-    )
-
-
 def retry(error: ProviderError, attempt: int) -> Again:
     """When to call again after `error`: as the provider asks, else growing with `attempt`, and jittered."""
-    if isinstance(error, Throttled) and error.retry_after is not None:
-        return Again(min(error.retry_after, LONGEST_WAIT), why=str(error))
     if isinstance(error, Unsent):
         return Again(backoff(attempt, base=0.5, cap=60.0), why=f"not sent: {error}")
-    return Again(backoff(attempt, base=1.0, cap=60.0), why=str(error))
+    after = backoff(attempt, base=1.0, cap=60.0)
+    if isinstance(error, Throttled) and error.retry_after is not None:
+        asked = min(error.retry_after, LONGEST_WAIT)
+        # Not all at once when the wait is over; and not at once where none is asked for.
+        after = asked * random.uniform(1.0, 1.2) if asked else after  # noqa: S311  no secret
+    return Again(after, why=str(error))
 
 
 def trouble(error: ProviderError, source: Source, began_at: datetime | None) -> News | None:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from transactions.handlers.answers import retry, sighting, trouble
+from transactions.handlers.answers import retry, trouble
 from transactions.handlers.work import Work
-from transactions.news import News
+from transactions.news import News, sighting
 from transactions.providers import ADAPTERS
 from transactions.providers.base import Absent, Exists, ProviderError, Refused, Seen, Unclear
 from transactions.status import Source, Status, Submission
@@ -22,7 +22,8 @@ from workers.registry import Again, Call, Done, Outcome, backoff
 async def create(work: Work, http: Http) -> Outcome:
     """One run: a look where needed, a create where it is safe. Returns what it learnt and what comes next."""
     if work.record.submission == Submission.CREATED:
-        return Outcome(Done())  # a poll or a webhook has seen it
+        # A poll or a webhook has seen it: polling, which may have waited for this run, finds its status.
+        return Outcome(Done(), News(Source.CREATE, hasten=work.provider.second_poll))
     provider, adapter = work.provider, ADAPTERS[work.provider.adapter]
     calls: list[Call] = []
     if provider.check_before_create or work.create_began_at is not None or work.claim.attempt > 1:
@@ -41,7 +42,7 @@ async def create(work: Work, http: Http) -> Outcome:
         # A create must not outlive its lease: whoever runs the job next counts from the lease's end.
         again = Again(backoff(work.claim.attempt, base=0.1, cap=60.0), why="too late in its lease to begin a create")
         return Outcome(again, calls=tuple(calls))
-    began_at = work.claim.now()
+    began_at = work.claim.now() + timedelta(seconds=work.claim.lag)
     try:
         seen = await adapter.create(provider, http, work.order)
     except Exists as error:
@@ -77,7 +78,9 @@ def _while_absent(work: Work, asked_at: datetime) -> tuple[Again | Done, News] |
 
 
 def _created(work: Work, seen: Seen, calls: list[Call], began_at: datetime | None = None) -> Outcome:
-    return Outcome(Done(), sighting(seen, Source.CREATE, began_at, work.provider.second_poll), (*calls, seen.call))
+    news = sighting(Source.CREATE, seen.status, seen.unmapped)
+    news = replace(news, began_at=began_at, hasten=work.provider.second_poll)
+    return Outcome(Done(), news, (*calls, seen.call))
 
 
 async def _read_existing(work: Work, http: Http, calls: list[Call]) -> Outcome:
@@ -104,6 +107,7 @@ def _refused(error: Refused, calls: list[Call]) -> Outcome:
 
 def _unknown(work: Work, error: Unclear, began_at: datetime, calls: list[Call]) -> Outcome:
     """It may exist now or later: polling looks for it meanwhile, and the next run begins with a look."""
+    began_at += timedelta(milliseconds=error.call.connect_ms)  # it was sent once there was a connection
     news = News(Source.CREATE, submission=Submission.UNKNOWN, began_at=began_at, hasten=work.provider.second_poll)
     again = Again(work.provider.create_retry_delay, work.claim.step + 1, f"unknown: {error}")
     return Outcome(again, news, (*calls, error.call))

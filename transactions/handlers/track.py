@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from transactions.handlers.answers import retry, sighting, trouble
+from transactions.handlers.answers import retry, trouble
 from transactions.handlers.work import Work
-from transactions.news import News
+from transactions.news import News, sighting
 from transactions.providers import ADAPTERS
 from transactions.providers.base import Absent, ProviderError
 from transactions.status import FINAL, Review, Source, Submission
@@ -36,7 +36,7 @@ async def track(work: Work, http: Http) -> Outcome:
         after = max(again.after, _next(work, polls).after)
         learnt = trouble(error, Source.POLL, None) or _overdue(work)
         return Outcome(Again(after, polls, again.why), learnt, (error.call,))
-    news = sighting(seen, Source.POLL)
+    news = sighting(Source.POLL, seen.status, seen.unmapped)
     if seen.status in FINAL:
         return Outcome(Done(), news, (seen.call,))
     if not seen.unmapped and (overdue := _overdue(work)) is not None:

@@ -85,11 +85,11 @@ def _news(settled: Sequence[Settled]) -> list[tuple[UUID, News]]:
         if isinstance(outcome.news, News):
             found.append((claim.transaction_id, outcome.news))
         elif isinstance(outcome.next, Failed):
-            found.append((claim.transaction_id, _given_up(claim, outcome.next.reason)))
+            found.append((claim.transaction_id, given_up(claim, outcome.next.reason)))
     return found
 
 
-def _given_up(claim: Claim, reason: str) -> News:
+def given_up(claim: Claim, reason: str) -> News:
     """A job gave up. A create may have begun in one of its runs, for all we know, so polling must look for it."""
     create = claim.kind == "create"
     return News(

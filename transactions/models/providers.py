@@ -20,9 +20,12 @@ from transactions.fields import (
     validate_slug,
     validate_status_map,
 )
+from workers.registry import LEASE_MARGIN
 
-LOOK_BEFORE = 18.0
-"""Seconds of a lease that are not the create's: a look of up to 15 s, and 3 s to settle."""
+READ_TIMEOUT = 15.0
+"""Seconds for a look; the slowest known answers take 10."""
+LOOK_BEFORE = READ_TIMEOUT + LEASE_MARGIN
+"""Seconds of a lease that are not the create's: a look before it, and some to settle."""
 ORDER_FIELDS = ("id", "amount", "currency", "reference", "webhook_url")
 
 

@@ -10,7 +10,8 @@ from transactions.status import FINAL, Review, Source, Status, Submission
 
 
 class Transaction(models.Model):
-    """What a client asked for, and what is known of it. Written by the statements in `transactions.sql` only."""
+    """What a client asked for, and what is known of it. Its status is written by the statements in `transactions.sql`
+    only."""
 
     id = models.UUIDField(primary_key=True, help_text="Ours (version 7), and what the provider knows it by")
     client = models.ForeignKey(Client, on_delete=models.PROTECT, db_index=False)

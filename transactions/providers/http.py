@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from transactions.config import ProviderSettings
+from transactions.models.providers import READ_TIMEOUT
 from transactions.providers.base import (
     Absent,
     CredentialsRefused,
@@ -23,8 +24,6 @@ from transactions.template import fill
 from transactions.text import as_storable
 from workers.outbound import Http, NotSent, OutcomeUnknown, Response
 
-READ_TIMEOUT = 15.0
-"""Seconds for a look; the slowest known answers take 10."""
 REASON_LENGTH = 500
 """Characters of a provider's reason that are kept."""
 

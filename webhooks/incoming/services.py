@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -10,9 +11,9 @@ from django.db import connection, transaction
 
 from transactions.config import ProviderSettings
 from transactions.database import retry_once
-from transactions.news import Applied, News, apply
+from transactions.news import Applied, News, apply, sighting
 from transactions.providers.http import at_path, read_status
-from transactions.status import FINAL, Review, Source, Status, Submission
+from transactions.status import FINAL, Source, Status
 from transactions.text import as_storable
 from webhooks import sql
 from webhooks.incoming.authentication import Sender
@@ -41,16 +42,8 @@ def receive(provider: ProviderSettings, sender: Sender, body: bytes) -> str:
         "word": word["word"],
         "body": body.decode("utf-8", "replace").replace("\x00", "�"),
     }
-    news = News(
-        Source.WEBHOOK,
-        status=status,
-        submission=Submission.CREATED,
-        provider=provider.id,
-        review=Review.UNMAPPED if unmapped else "",
-        detail={"webhook": webhook_id, **({"word": unmapped} if unmapped else {})},
-        failure_code="failed_at_provider" if status == Status.FAILED else "",
-        failure_detail="the provider reports it as failed" if status == Status.FAILED else "",
-    )
+    news = sighting(Source.WEBHOOK, status, unmapped)
+    news = replace(news, provider=provider.id, detail=news.detail | {"webhook": webhook_id})
     return retry_once(lambda: _apply_once(row, _uuid(given_id), news, status))
 
 

@@ -14,8 +14,9 @@ from django.db import connection
 
 from transactions import sql
 from transactions.config import ClientSettings, client_settings, provider_by_id
-from transactions.handlers.work import snapshots
+from transactions.handlers.work import given_up, snapshots
 from transactions.models import Client
+from transactions.news import apply
 from transactions.records import Record, rfc3339
 from transactions.signing import signature
 from transactions.template import fill
@@ -74,12 +75,14 @@ async def notify(notice: Notice, http: Http) -> Outcome:
     if 200 <= answer.status < 300:
         return Outcome(Done(), Answer(confirmed=notice.record.sequence), (answer.call,))
     if answer.status == 410:
-        return Outcome(Failed("the endpoint answered 410: it is gone"), Answer(gone=True), (answer.call,))
+        # The endpoint's lane stops; this waits in it like all other news, until an operator enables the endpoint.
+        again = Again(5.0, why="the endpoint answered 410: it is gone")
+        return Outcome(again, Answer(gone=True), (answer.call,))
     return _later(notice, f"the endpoint answered {answer.status}", answer.call, _asked_to_wait(answer))
 
 
 def record(settled: Sequence[Settled]) -> Sequence[Wake]:
-    """Keep what clients confirmed, and disable endpoints that are gone."""
+    """Keep what clients confirmed, disable endpoints that are gone, ask for a person where a client cannot be told."""
     answers = [(claim, outcome.news) for claim, outcome in settled if isinstance(outcome.news, Answer)]
     if confirmed := [{"id": str(c.transaction_id), "sequence": a.confirmed} for c, a in answers if a.confirmed]:
         with connection.cursor() as cursor:
@@ -88,19 +91,22 @@ def record(settled: Sequence[Settled]) -> Sequence[Wake]:
         Client.objects.filter(pk__in=gone, endpoint_disabled_at=None).update(
             endpoint_disabled_at=datetime.now(UTC), endpoint_disabled_why="it answered 410 Gone"
         )
-    return []
+    failed = [(claim, outcome.next.reason) for claim, outcome in settled if isinstance(outcome.next, Failed)]
+    _, wakes = apply([(claim.transaction_id, given_up(claim, reason)) for claim, reason in failed])
+    return wakes
 
 
-def _later(notice: Notice, why: str, call: Call, asked: float | None = None) -> Outcome:
+def _later(notice: Notice, why: str, call: Call, asked: float = 0.0) -> Outcome:
     tries = notice.claim.step
     if tries >= len(DELAYS):
         return Outcome(Failed(f"given up after {tries + 1} tries: {why}"), None, (call,))
     after = DELAYS[tries] * random.uniform(0.8, 1.2)  # noqa: S311  no secret
-    return Outcome(Again(after if asked is None else min(asked, LONGEST_WAIT), tries + 1, why), None, (call,))
+    # Never sooner than the schedule: an endpoint that asks for seconds during a restart would use up all tries in them.
+    return Outcome(Again(max(after, min(asked, LONGEST_WAIT)), tries + 1, why), None, (call,))
 
 
-def _asked_to_wait(answer: Response) -> float | None:
-    return answer.retry_after() if answer.status in (429, 503) else None
+def _asked_to_wait(answer: Response) -> float:
+    return (answer.retry_after() or 0.0) if answer.status in (429, 503) else 0.0
 
 
 def _body(notice: Notice) -> bytes:
