@@ -1,19 +1,22 @@
 """Running jobs in a test, in one go or step by step."""
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
 from django.db.models.functions import Now
 
-from tests.cast import Third
+from tests.cast import Third, now
 from transactions.config import clear_caches
-from transactions.handlers.work import Work
 from transactions.models import Event, Provider, Transaction
+from transactions.news import News, apply
 from transactions.records import Record
-from workers import jobs
+from transactions.status import Source, Status
+from workers import jobs, registry
 from workers.jobs import Result
 from workers.models import Attempt, Job
-from workers.registry import Claim, Wake
+from workers.outbound import Http
+from workers.registry import Claim, Outcome, Wake
 from workers.standalone import run_job
 
 
@@ -27,13 +30,6 @@ def claim(found: Job) -> Claim:
     claimed = jobs.claim_one(found)
     assert claimed is not None
     return claimed
-
-
-def work(claimed: Claim) -> Work:
-    """What the handlers `create` and `track` see of it."""
-    found = jobs.load([claimed])[claimed.id]
-    assert isinstance(found, Work)
-    return found
 
 
 def settle(claimed: Claim, result: Result) -> list[Wake]:
@@ -79,3 +75,25 @@ def change(third: Third, **fields: Any) -> None:
     """Change settings of a provider, and have them seen at once."""
     Provider.objects.filter(pk=third.provider.pk).update(**fields)
     clear_caches()
+
+
+def facts(record: Record) -> tuple[str, str, str]:
+    """Status, submission and review of a transaction."""
+    row = now(record)
+    return row.status, row.submission, row.review
+
+
+def tell(record: Record, status: str) -> None:
+    """A webhook with this status arrives."""
+    apply([(record.id, News(Source.WEBHOOK, status=Status(status)))])
+
+
+def perform(claimed: Claim, http: type[Http] = Http) -> Outcome:
+    """Run a claimed job's handler alone."""
+    seen = jobs.load([claimed])[claimed.id]
+
+    async def go() -> Outcome:
+        async with http(["127.0.0.1"]) as opened:
+            return await registry.kind(claimed.kind).handle(seen, opened)
+
+    return asyncio.run(go())

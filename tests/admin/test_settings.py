@@ -47,8 +47,8 @@ def test_saving_an_unchanged_page_changes_nothing(admin_client, third):
         ("status_map", "not json", "Enter a valid JSON"),
         ("poll_growth", "0.5", "greater than or equal to 1"),
         ("new_headers", "[1]", "Give a JSON object of strings"),
-        ("new_headers", '{"bad name": "x"}', "Not a header&#x27;s name"),
-        ("new_headers", '{"X-Key": "a\\nb"}', "characters that no header may have"),
+        ("new_headers", '{"bad name": "x"}', "is no name of a header"),
+        ("new_headers", '{"X-Key": "a\\nb"}', "can only have ASCII characters"),
     ],
 )
 def test_a_wrong_value_is_refused_with_the_reason(admin_client, third, field, value, words):

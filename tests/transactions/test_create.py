@@ -1,45 +1,22 @@
-"""Creating: the answers table of the `http` adapter, from the call to what the row, the timeline and the jobs say."""
+"""Creating: what its answers mean, from the call to what the row, the timeline and the jobs say."""
 
-import asyncio
-import threading
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
 
 import pytest
-from django.db.models.functions import Now
 
-from tests.cast import accepted, job, now
-from tests.running import again, began, change, claim, expire, run, settle, timeline, tries, wait_of, work
-from tests.servers import Answer, silent
-from transactions.handlers.create import create
-from transactions.models import Provider, Transaction
+from tests.cast import job, now
+from tests.running import again, began, change, claim, expire, facts, perform, run, timeline, tries, wait_of
+from tests.servers import Answer
 from transactions.news import News, apply
-from transactions.status import Source, Status
+from transactions.status import Source, Submission
 from workers import jobs
 from workers.models import Job
 from workers.outbound import Http
-from workers.registry import Done, Outcome
 
 pytestmark = pytest.mark.django_db
 
 LOST = Answer(lost=True)
 UNKNOWN = [Answer(504), Answer(502), Answer(503), Answer(500), LOST]
-
-
-@pytest.fixture
-def record(alice, third):
-    return accepted(alice, third)
-
-
-@pytest.fixture
-def creating(record):
-    return job(record, "create")
-
-
-def facts(record):
-    row = now(record)
-    return row.status, row.submission, row.review
 
 
 # --- created
@@ -311,6 +288,20 @@ def test_it_never_creates_again_what_the_provider_is_known_to_have(record, creat
     assert far.methods.count("POST") == 1
 
 
+def test_what_is_known_to_be_there_is_polled_soon(record, creating):
+    """Its create was lost while polling waited for it, and a webhook said that it is pending."""
+    tracking, lost = job(record, "track"), claim(creating)
+    run(tracking)
+    expire(creating)
+    jobs.recover()
+    apply([(record.id, News(Source.WEBHOOK, submission=Submission.CREATED))])
+    assert lost.id == creating.pk
+
+    run(creating)
+
+    assert wait_of(again(tracking)) < 5
+
+
 def test_it_never_fails_for_lack_of_a_creation_what_the_provider_is_known_to_have(record, creating, far):
     Job.objects.filter(pk=creating.pk).update(step=9)
     began(record, 500, submission="created")
@@ -318,362 +309,3 @@ def test_it_never_fails_for_lack_of_a_creation_what_the_provider_is_known_to_hav
     run(creating)
 
     assert now(record).status == "pending"
-
-
-# --- not sent
-
-
-def test_a_refused_connection_is_not_sent_and_uses_no_retry(record, creating, far, third):
-    change(third, base_url="http://127.0.0.1:1")
-
-    found = run(creating)
-
-    assert facts(record) == ("pending", "unsent", "")
-    assert (found.state, found.step) == ("waiting", 0)
-    assert now(record).create_began_at is None
-
-
-@pytest.fixture
-def direct(third):
-    """Creates without a look first, so that it is the create that cannot be sent."""
-    change(third, check_before_create=False)
-
-
-def test_a_name_that_does_not_resolve_is_not_sent(record, creating, third, direct):
-    change(third, base_url="https://nowhere.invalid")
-
-    assert run(creating).step == 0
-    assert facts(record) == ("pending", "unsent", "")
-
-
-def test_a_failed_tls_handshake_is_not_sent(record, creating, far, third, direct):
-    change(third, base_url=far.url.replace("http:", "https:"))
-
-    assert run(creating).step == 0
-    assert facts(record) == ("pending", "unsent", "")
-    assert far.asked == []
-
-
-@pytest.mark.parametrize("create_timeout", [0.3, 35])
-def test_a_connection_that_is_not_taken_up_in_time_is_not_sent(
-    record, creating, third, direct, monkeypatch, create_timeout
-):
-    monkeypatch.setattr("workers.outbound.CONNECT_TIMEOUT", 0.4)
-    with silent() as port:
-        change(third, base_url=f"http://127.0.0.1:{port}", create_timeout=create_timeout)
-        found = run(creating)
-
-    assert found.step == 0
-    assert facts(record) == ("pending", "unsent", "")
-
-
-def test_not_sent_comes_again_soon_with_growing_delays(creating, third, direct):
-    change(third, base_url="http://127.0.0.1:1")
-    waits = [wait_of(run(creating)) for _ in range(9)]
-
-    for number, wait in enumerate(waits):
-        assert wait == pytest.approx(min(60, 0.5 * 2**number), rel=0.25)
-
-
-def test_delays_are_jittered(alice, third, direct):
-    change(third, base_url="http://127.0.0.1:1")
-    waits = {round(wait_of(run(job(accepted(alice, third), "create"))), 3) for _ in range(6)}
-
-    assert len(waits) > 1
-
-
-def test_not_sent_after_an_unknown_create_forgets_nothing(record, creating, far, third):
-    far.on("POST", Answer(504))
-    run(creating)
-    change(third, base_url="http://127.0.0.1:1")
-    run(creating)
-    change(third, base_url=far.url)
-
-    run(creating)
-
-    assert far.methods == ["GET", "POST", "GET"]
-
-
-# --- refused
-
-
-@pytest.mark.parametrize("status", [400, 404, 422])
-@pytest.mark.parametrize(
-    ("body", "reason"),
-    [
-        ({"detail": "no such account"}, "no such account"),
-        ({"message": "over the limit"}, "over the limit"),
-        ({"error": {"message": "closed"}}, "closed"),
-        ({"title": " bad  "}, "bad"),
-        ({"detail": ""}, "the provider answered {status}"),
-        (["x"], "the provider answered {status}"),
-    ],
-)
-def test_a_refusal_fails_the_transaction_with_the_providers_reason(record, creating, far, status, body, reason):
-    far.on("POST", Answer(status, body))
-
-    assert run(creating).state == "done"
-    assert facts(record) == ("failed", "refused", "")
-    row = now(record)
-    assert (row.failure_code, row.failure_detail) == ("refused", reason.format(status=status))
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"\xff\xfe",
-        b'{"detail": "a\\u0000b"}',
-        b'{"detail": "a\\ud800b"}',
-        b'{"detail": "' + b"x" * 20_000 + b'"}',
-        b"[" * 9000,
-        b'{"detail": 1' + b"0" * 5000 + b"}",
-    ],
-)
-def test_a_refusal_with_a_strange_body_is_a_refusal(record, creating, far, body):
-    far.on("POST", Answer(422, body=body))
-
-    run(creating)
-
-    assert facts(record) == ("failed", "refused", "")
-
-
-def test_a_strange_status_word_is_flagged_and_loses_nothing(record, creating, far):
-    far.on("POST", Answer(201, body=b'{"status": "a\\ud800b"}'))
-
-    assert run(creating).state == "done"
-    assert facts(record) == ("pending", "created", "unmapped")
-
-
-def test_a_final_status_cancels_what_still_waits_and_is_told_once(record, creating, far):
-    far.on("POST", Answer(422))
-
-    run(creating)
-
-    assert job(record, "track").state == "cancelled"
-    assert job(record, "notify").state == "cancelled"
-    assert job(record, "notify", "seq:2").state == "waiting"
-    assert Job.objects.filter(transaction_id=record.id, state="waiting").count() == 1
-
-
-# --- our credentials, and too many calls
-
-
-@pytest.mark.parametrize("status", [401, 403])
-def test_refused_credentials_pause_the_provider_and_fail_nothing(record, creating, far, third, status):
-    far.on("POST", Answer(status))
-
-    found = run(creating)
-
-    assert facts(record) == ("pending", "unsent", "credentials")
-    assert (found.state, found.step) == ("waiting", 0)
-    paused = Provider.objects.get(pk=third.provider.pk)
-    assert paused.paused and str(status) in paused.paused_why
-
-
-def test_a_look_whose_credentials_are_refused_pauses_as_well(record, creating, far, third):
-    far.on("GET", Answer(401))
-
-    run(creating)
-
-    assert Provider.objects.get(pk=third.provider.pk).paused
-    assert far.methods == ["GET"]
-
-
-def test_once_credentials_are_mended_the_flag_goes_with_the_final_status(record, creating, far):
-    far.on("POST", Answer(401), Answer(201, {"status": "completed"}))
-    run(creating)
-
-    run(creating)
-
-    assert facts(record) == ("completed", "created", "")
-
-
-@pytest.mark.parametrize(("asked", "wait"), [("7", 7), ("0", 0), ("86400", 3600), ("Wed, 21 Oct 2015 07:28:00 GMT", 0)])
-def test_a_429_is_waited_out_as_asked_without_using_a_retry(record, creating, far, asked, wait):
-    far.on("POST", Answer(429, headers={"Retry-After": asked}))
-
-    found = run(creating)
-
-    assert facts(record) == ("pending", "unsent", "")
-    assert (found.state, found.step) == ("waiting", 0)
-    assert wait_of(found) == pytest.approx(wait, abs=0.1)
-
-
-def test_a_429_with_a_date_is_waited_out_until_then(creating, far):
-    date = format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True)
-    far.on("POST", Answer(429, headers={"Retry-After": date}))
-
-    assert wait_of(run(creating)) == pytest.approx(90, abs=3)
-
-
-@pytest.mark.parametrize("asked", ["", "soon", "-5", "1e3", "²"])
-def test_a_429_that_names_no_time_grows(creating, far, asked):
-    far.on("GET", Answer(429, headers={"Retry-After": asked.encode().decode("latin-1")}))
-    waits = [wait_of(run(creating)) for _ in range(4)]
-
-    for number, wait in enumerate(waits):
-        assert wait == pytest.approx(2**number, rel=0.25)
-
-
-# --- lost runs
-
-
-def test_a_lost_run_counts_as_a_create_that_may_have_begun(record, creating, far):
-    claim(creating)
-    expire(creating)
-    jobs.recover()
-
-    run(creating)
-
-    assert far.methods == ["GET"]
-    assert facts(record) == ("pending", "unknown", "")
-    assert again(creating).run_at > again(creating).updated_at + timedelta(seconds=100)
-
-
-def test_the_window_of_a_lost_run_counts_from_the_end_of_its_lease(record, creating, far):
-    claim(creating)
-    expire(creating, 119)
-    jobs.recover()
-
-    assert wait_of(run(creating)) == pytest.approx(1, abs=0.5)
-
-
-def test_after_the_window_of_a_lost_run_it_creates(record, creating, far):
-    far.on("POST", Answer(201, {"status": "completed"}))
-    claim(creating)
-    expire(creating, 121)
-    jobs.recover()
-
-    run(creating)
-
-    assert facts(record) == ("completed", "created", "")
-
-
-@pytest.mark.parametrize(("create_age", "lost_age"), [(500, 5), (5, 500)])
-def test_of_a_lost_run_and_an_unknown_create_the_later_one_counts(record, creating, far, create_age, lost_age):
-    began(record, create_age)
-    claim(creating)
-    expire(creating, lost_age)
-    jobs.recover()
-
-    run(creating)
-
-    assert far.methods == ["GET"]
-
-
-@pytest.mark.parametrize("look", [Answer(500), Answer(429), Answer(401), LOST])
-def test_a_lost_run_is_not_forgotten_when_the_next_look_tells_nothing(record, creating, far, look):
-    claim(creating)
-    expire(creating)
-    jobs.recover()
-    far.on("GET", look)
-    run(creating)
-    far.on("GET", Answer(404))
-
-    run(creating)
-
-    assert far.of("POST") == []
-
-
-def test_a_handed_back_run_counts_as_a_create_that_may_have_begun(record, creating, far):
-    settle(claim(creating), jobs.Lost("handed back by a stopping worker"))
-
-    run(creating)
-
-    assert far.methods == ["GET"]
-
-
-def test_a_lost_run_that_did_create_is_found(record, creating, far):
-    far.on("GET", Answer(200, {"status": "completed"}))
-    claim(creating)
-    expire(creating)
-    jobs.recover()
-
-    run(creating)
-
-    assert facts(record) == ("completed", "created", "")
-    assert far.methods == ["GET"]
-
-
-def test_a_create_that_is_given_up_after_lost_runs_is_still_polled_for(record, creating, far, settings):
-    """A lost run may have created it: nobody would ever hear of it if polling took it for unsent."""
-    settings.MAX_CRASHES = 1
-    claim(creating)
-    expire(creating)
-    jobs.recover()
-    far.on("GET", Answer(200, {"status": "completed"}))
-
-    run(job(record, "track"))
-
-    assert again(creating).state == "failed"
-    assert now(record).status == "completed"
-
-
-def test_it_begins_no_create_that_its_lease_would_not_outlive(record, creating, far):
-    claimed = claim(creating)
-    Job.objects.filter(pk=creating.pk).update(lease_until=Now() + timedelta(seconds=30))
-    short = replace(claimed, lease_until=claimed.claimed_at + timedelta(seconds=30))
-
-    outcome = perform(short)
-
-    assert far.methods == ["GET"]
-    assert outcome.next.after > 0
-
-
-def test_a_final_transaction_has_nothing_left_to_create(record, creating, far):
-    Transaction.objects.filter(pk=record.id).update(status="completed", finalised_at=Now())
-
-    assert run(creating).state == "done"
-    assert far.asked == []
-
-
-def test_what_a_run_learnt_after_a_webhook_contradicts_nothing_when_it_agrees(record, creating, far):
-    far.on("POST", Answer(201, {"status": "completed"}))
-    claimed = claim(creating)
-    outcome = perform(claimed)
-    webhook(record, "completed")
-
-    settle(claimed, outcome)
-
-    assert facts(record) == ("completed", "created", "")
-    assert [kind for kind, *_ in timeline(record)] == ["status", "status"]
-
-
-def test_a_webhook_during_the_create_wins_and_the_creates_answer_contradicts(record, creating, far):
-    far.on("POST", Answer(201, {"status": "declined"}))
-    claimed = claim(creating)
-    outcome = perform(claimed)
-    webhook(record, "completed")
-
-    settle(claimed, outcome)
-
-    assert facts(record) == ("completed", "created", "contradiction")
-    assert timeline(record)[-1] == ("contradiction", "declined", None, "create")
-
-
-def test_nothing_is_left_to_do_when_the_handler_never_ran(record, creating):
-    assert settle(claim(creating), Outcome(Done())) == []
-    assert facts(record) == ("pending", "unsent", "")
-
-
-@pytest.fixture
-def released():
-    """An event that holds answers back until the test is over."""
-    event = threading.Event()
-    yield event
-    event.set()
-
-
-def perform(claimed, http=Http):
-    """Run the handler alone."""
-    seen = replace(work(claimed), claim=claimed)
-
-    async def go():
-        async with http(["127.0.0.1"]) as opened:
-            return await create(seen, opened)
-
-    return asyncio.run(go())
-
-
-def webhook(record, word):
-    apply([(record.id, News(Source.WEBHOOK, status=Status(word)))])

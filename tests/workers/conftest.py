@@ -1,9 +1,12 @@
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.workers.probe import Probe, register
+from tests.threads import await_sessions_end
+from tests.workers.probe import Gate, Probe, register
 from workers import registry
+from workers.engine import Engine
+from workers.registry import Claim
 
 
 @pytest.fixture
@@ -14,3 +17,41 @@ def probe(monkeypatch: pytest.MonkeyPatch) -> Iterator[Probe]:
     monkeypatch.setattr(registry, "_kinds", kinds)
     monkeypatch.setattr(registry, "_limits", limits)
     yield probe
+
+
+@pytest.fixture
+def claimed(probe: Probe) -> Claim:
+    """A job of the probe that was just claimed."""
+    return probe.claim_new()
+
+
+@pytest.fixture
+def engines(db: None) -> Iterator[Callable[..., Engine]]:
+    """Makes engines; ends them with the test, and their connections with them."""
+    made: list[Engine] = []
+
+    def make(probe: Probe, **how: int) -> Engine:
+        made.append(Engine([probe.kind], **how))
+        made[-1].start()
+        return made[-1]
+
+    yield make
+    for engine in made:
+        if not engine._loop.is_closed():
+            engine.stop(grace=0)
+    await_sessions_end()
+
+
+@pytest.fixture
+def engine(engines: Callable[..., Engine], probe: Probe) -> Engine:
+    """A running engine. For tests with `transaction=True`."""
+    return engines(probe)
+
+
+@pytest.fixture
+def gate(probe: Probe) -> Iterator[Gate]:
+    """Holds all runs until it is opened."""
+    gate = Gate()
+    probe.handle = gate
+    yield gate
+    gate.open.set()

@@ -1,5 +1,7 @@
 """A kind of job for tests: it does what a test says, in lanes whose limits the test sets."""
 
+import asyncio
+import threading
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Any
@@ -75,3 +77,26 @@ def register(probe: Probe) -> tuple[dict[str, Kind], dict[str, Any]]:
     """What the registry holds with the probe in it."""
     kinds = {kind.name: kind for kind in registry.kinds()}
     return kinds | {"probe": probe.kind}, registry._limits | {"x": probe.limit}
+
+
+class Gate:
+    """A handler that waits until it is opened; it counts who is in it."""
+
+    def __init__(self) -> None:
+        self.inside = self.most = 0
+        self.open = threading.Event()
+
+    async def __call__(self, work: Claim, http: Any) -> Outcome:
+        self.inside += 1
+        self.most = max(self.most, self.inside)
+        try:
+            while not self.open.is_set():  # noqa: ASYNC110  it is opened from another thread
+                await asyncio.sleep(0.005)
+        finally:
+            self.inside -= 1
+        return Outcome(Done())
+
+
+def all_done(lane: Lane = "x1") -> bool:
+    """Whether every job of the lane is done, and there is one."""
+    return set(states(lane)) == {"done"}

@@ -1,0 +1,157 @@
+"""Creating, where a run was lost, overtaken or too late."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from django.db.models.functions import Now
+
+from tests.cast import job, now
+from tests.running import again, began, claim, expire, facts, perform, run, settle, tell, timeline, wait_of
+from tests.servers import Answer
+from transactions.models import Transaction
+from workers import jobs
+from workers.models import Job
+from workers.registry import Again, Done, Outcome
+
+pytestmark = pytest.mark.django_db
+
+LOST = Answer(lost=True)
+
+
+def test_a_lost_run_counts_as_a_create_that_may_have_begun(record, creating, far):
+    claim(creating)
+    expire(creating)
+    jobs.recover()
+
+    run(creating)
+
+    assert far.methods == ["GET"]
+    assert facts(record) == ("pending", "unknown", "")
+    assert again(creating).run_at > again(creating).updated_at + timedelta(seconds=100)
+
+
+def test_the_window_of_a_lost_run_counts_from_the_end_of_its_lease(record, creating, far):
+    claim(creating)
+    expire(creating, 119)
+    jobs.recover()
+
+    assert wait_of(run(creating)) == pytest.approx(1, abs=0.5)
+
+
+def test_after_the_window_of_a_lost_run_it_creates(record, creating, far):
+    far.on("POST", Answer(201, {"status": "completed"}))
+    claim(creating)
+    expire(creating, 121)
+    jobs.recover()
+
+    run(creating)
+
+    assert facts(record) == ("completed", "created", "")
+
+
+@pytest.mark.parametrize(("create_age", "lost_age"), [(500, 5), (5, 500)])
+def test_of_a_lost_run_and_an_unknown_create_the_later_one_counts(record, creating, far, create_age, lost_age):
+    began(record, create_age)
+    claim(creating)
+    expire(creating, lost_age)
+    jobs.recover()
+
+    run(creating)
+
+    assert far.methods == ["GET"]
+
+
+@pytest.mark.parametrize("look", [Answer(500), Answer(429), Answer(401), LOST])
+def test_a_lost_run_is_not_forgotten_when_the_next_look_tells_nothing(record, creating, far, look):
+    claim(creating)
+    expire(creating)
+    jobs.recover()
+    far.on("GET", look)
+    run(creating)
+    far.on("GET", Answer(404))
+
+    run(creating)
+
+    assert far.of("POST") == []
+
+
+def test_a_handed_back_run_counts_as_a_create_that_may_have_begun(record, creating, far):
+    settle(claim(creating), jobs.Lost("handed back by a stopping worker"))
+
+    run(creating)
+
+    assert far.methods == ["GET"]
+
+
+def test_a_lost_run_that_did_create_is_found(record, creating, far):
+    far.on("GET", Answer(200, {"status": "completed"}))
+    claim(creating)
+    expire(creating)
+    jobs.recover()
+
+    run(creating)
+
+    assert facts(record) == ("completed", "created", "")
+    assert far.methods == ["GET"]
+
+
+def test_a_create_that_is_given_up_after_lost_runs_is_still_polled_for(record, creating, far, settings):
+    """A lost run may have created it: nobody would ever hear of it if polling took it for unsent."""
+    settings.MAX_CRASHES = 1
+    claim(creating)
+    expire(creating)
+    jobs.recover()
+    far.on("GET", Answer(200, {"status": "completed"}))
+
+    run(job(record, "track"))
+
+    assert again(creating).state == "failed"
+    assert now(record).status == "completed"
+
+
+def test_it_begins_no_create_that_its_lease_would_not_outlive(record, creating, far):
+    claimed = claim(creating)
+    Job.objects.filter(pk=creating.pk).update(lease_until=Now() + timedelta(seconds=30))
+    short = replace(claimed, lease_until=claimed.claimed_at + timedelta(seconds=30))
+
+    outcome = perform(short)
+
+    assert far.methods == ["GET"]
+    assert isinstance(outcome.next, Again) and outcome.next.after > 0
+
+
+def test_a_final_transaction_has_nothing_left_to_create(record, creating, far):
+    Transaction.objects.filter(pk=record.id).update(status="completed", finalised_at=Now())
+
+    assert run(creating).state == "done"
+    assert far.asked == []
+
+
+def test_what_a_run_learnt_after_a_webhook_contradicts_nothing_when_it_agrees(record, creating, far):
+    far.on("POST", Answer(201, {"status": "completed"}))
+    claimed = claim(creating)
+    outcome = perform(claimed)
+    tell(record, "completed")
+
+    settle(claimed, outcome)
+
+    assert facts(record) == ("completed", "created", "")
+    assert [kind for kind, *_ in timeline(record)] == ["status", "status"]
+
+
+def test_a_webhook_during_the_create_wins_and_the_creates_answer_contradicts(record, creating, far):
+    far.on("POST", Answer(201, {"status": "declined"}))
+    claimed = claim(creating)
+    outcome = perform(claimed)
+    tell(record, "completed")
+
+    settle(claimed, outcome)
+
+    assert facts(record) == ("completed", "created", "contradiction")
+    assert timeline(record)[-1] == ("contradiction", "declined", None, "create")
+
+
+def test_nothing_is_left_to_do_when_the_handler_never_ran(record, creating):
+    assert settle(claim(creating), Outcome(Done())) == []
+    assert facts(record) == ("pending", "unsent", "")

@@ -1,0 +1,44 @@
+"""A client whose endpoint is a server on loopback that answers as a test says."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.cast import Caller, Third, accepted, job, make_client, make_provider
+from tests.servers import Answer, Server, serving
+from transactions.records import Record
+from workers.models import Job
+
+
+@pytest.fixture
+def endpoint() -> Iterator[Server]:
+    """The client's endpoint; it confirms unless told otherwise."""
+    with serving() as server:
+        for method in ("POST", "PUT", "PATCH"):
+            server.on(method, Answer(204))
+        yield server
+
+
+@pytest.fixture
+def alice(db: None, endpoint: Server) -> Caller:
+    """A client; somebody is at its address."""
+    return make_client("alice", make_provider().provider, callback_url=endpoint.url + "/callback")
+
+
+@pytest.fixture
+def third(alice: Caller) -> Third:
+    """Its default provider."""
+    provider = alice.client.default_provider
+    assert provider is not None
+    return Third(provider, "")
+
+
+@pytest.fixture
+def record(alice: Caller, third: Third) -> Record:
+    return accepted(alice, third, reference="March", metadata={"a": "b"})
+
+
+@pytest.fixture
+def telling(record: Record) -> Job:
+    """The job that tells of `pending`."""
+    return job(record, "notify")

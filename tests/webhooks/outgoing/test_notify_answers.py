@@ -1,0 +1,222 @@
+"""Notifications: what becomes of an endpoint's answer."""
+
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+from django.db.models.functions import Now
+
+from tests.cast import accepted, job, make_client, now
+from tests.running import again, claim, expire, perform, run, settle, tries, wait_of
+from tests.servers import Answer
+from tests.webhooks.outgoing.steps import change, end
+from transactions.models import Client, Transaction
+from webhooks.outgoing.notify import Answer as Said
+from workers import jobs, registry
+from workers.models import Job
+from workers.registry import Done, Failed, Outcome
+
+pytestmark = pytest.mark.django_db
+
+SCHEDULE = [0, 5, 300, 1800, 7200, 18000, 36000, 36000]
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
+def test_2xx_confirms(telling, endpoint, status):
+    endpoint.on("POST", Answer(status))
+
+    assert run(telling).state == "done"
+    assert tries(telling) == [("POST", status)]
+
+
+def test_what_is_confirmed_is_kept_apart_from_what_is_final(record, telling):
+    run(telling)
+    first = now(record)
+    run(end(record))
+    second = now(record)
+
+    assert (first.informed_sequence, first.status) == (1, "pending")
+    assert (second.informed_sequence, second.status) == (2, "completed")
+    assert first.informed_at and second.informed_at
+    assert second.informed_at > first.informed_at > record.created_at
+
+
+def test_a_late_confirmation_of_pending_does_not_undo_that_of_the_final_status(record, telling):
+    claimed = claim(telling)
+    end(record)
+    Transaction.objects.filter(pk=record.id).update(informed_sequence=2, informed_at=Now())
+    before = now(record).informed_at
+
+    settle(claimed, Outcome(Done(), Said(confirmed=1)))
+
+    assert (now(record).informed_sequence, now(record).informed_at) == (2, before)
+
+
+def test_several_confirmations_of_one_transaction_in_one_batch(record, telling, alice):
+    first = claim(telling)
+    end(record)
+    Job.objects.filter(pk=first.id).update(kind="other")
+    second = claim(job(record, "notify", "seq:2"))
+    Job.objects.filter(pk=first.id).update(kind="notify", state="waiting", lease_until=None)
+
+    registry.kind("notify").record(
+        [(second, Outcome(Done(), Said(confirmed=2))), (first, Outcome(Done(), Said(confirmed=1)))]
+    )
+
+    assert now(record).informed_sequence == 2
+
+
+def test_a_final_status_is_final_before_the_client_knows_it(record):
+    end(record)
+
+    assert (now(record).status, now(record).informed_sequence) == ("completed", 0)
+
+
+def test_410_disables_the_endpoint_and_keeps_the_news_for_it(record, telling, endpoint, alice):
+    endpoint.on("POST", Answer(410))
+
+    assert run(telling).state == "waiting"
+    client = Client.objects.get(pk=alice.client.pk)
+    assert client.endpoint_disabled_at is not None
+    assert "410" in client.endpoint_disabled_why
+    assert now(record).informed_sequence == 0
+
+
+def test_an_endpoint_that_is_gone_is_not_called_again_at_once(telling, endpoint, alice):
+    """For two seconds processes may not know yet that it is disabled: that is no time for a storm."""
+    endpoint.on("POST", Answer(410))
+    run(telling)
+
+    assert [one.claims for one in jobs.claim_lanes({alice.settings.lane: 9}, [registry.kind("notify")])] in ([], [()])
+
+
+def test_an_endpoint_that_is_enabled_again_gets_what_was_kept(telling, endpoint, alice):
+    endpoint.on("POST", Answer(410), Answer(204))
+    run(telling)
+    change(alice, endpoint_disabled_at=None)
+
+    assert run(telling).state == "done"
+
+
+def test_410_leaves_another_clients_endpoint_alone(telling, endpoint, third):
+    bob = make_client("bob", third.provider)
+    endpoint.on("POST", Answer(410))
+    run(telling)
+
+    assert Client.objects.get(pk=bob.client.pk).endpoint_disabled_at is None
+
+
+def test_410_does_not_overwrite_why_it_was_disabled(telling, endpoint, alice):
+    claimed = claim(telling)
+    change(alice, endpoint_disabled_at=Now(), endpoint_disabled_why="by staff")
+    settle(claimed, Outcome(Failed("410"), Said(gone=True)))
+
+    assert Client.objects.get(pk=alice.client.pk).endpoint_disabled_why == "by staff"
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize(("asked", "wait"), [("70", 70), ("0", 0), ("999999", 36000)])
+def test_429_and_503_say_when(telling, endpoint, status, asked, wait):
+    endpoint.on("POST", Answer(status, headers={"Retry-After": asked}))
+
+    found = run(telling)
+
+    assert found.state == "waiting"
+    assert wait_of(found) == pytest.approx(wait, abs=0.1)
+
+
+def test_503_may_give_a_date(telling, endpoint):
+    date = format_datetime(datetime.now(UTC) + timedelta(seconds=100), usegmt=True)
+    endpoint.on("POST", Answer(503, headers={"Retry-After": date}))
+
+    assert wait_of(run(telling)) == pytest.approx(100, abs=3)
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_without_a_time_they_are_as_any_other_answer(telling, endpoint, status):
+    Job.objects.filter(pk=telling.pk).update(step=2)
+    endpoint.on("POST", Answer(status))
+
+    assert wait_of(run(telling)) == pytest.approx(300, rel=0.21)
+
+
+def test_another_answers_retry_after_is_not_asked_for(telling, endpoint):
+    Job.objects.filter(pk=telling.pk).update(step=2)
+    endpoint.on("POST", Answer(500, headers={"Retry-After": "7"}))
+
+    assert wait_of(run(telling)) == pytest.approx(300, rel=0.21)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [*(Answer(status) for status in (300, 301, 304, 400, 401, 404, 500, 502)), Answer(lost=True)],
+)
+def test_any_other_answer_is_tried_again(record, telling, endpoint, answer):
+    endpoint.on("POST", answer)
+
+    found = run(telling)
+
+    assert (found.state, found.step) == ("waiting", 1)
+    assert now(record).informed_sequence == 0
+
+
+def test_redirects_are_not_followed(telling, endpoint):
+    endpoint.on("POST", Answer(307, headers={"Location": endpoint.url + "/elsewhere"}))
+
+    assert run(telling).state == "waiting"
+    assert [asked.path for asked in endpoint.asked] == ["/callback"]
+
+
+def test_an_endpoint_that_cannot_be_reached_is_tried_again(telling, alice):
+    change(alice, callback_url="http://127.0.0.1:1/callback")
+
+    assert (run(telling).state, again(telling).step) == ("waiting", 1)
+
+
+def test_the_schedule_is_that_of_standard_webhooks_and_ends(telling, endpoint):
+    endpoint.on("POST", Answer(500))
+
+    waits = [wait_of(run(telling)) for _ in SCHEDULE]
+
+    for wait, planned in zip(waits, SCHEDULE, strict=True):
+        assert planned * 0.79 - 0.01 <= wait <= planned * 1.21 + 0.01
+    assert run(telling).state == "failed"
+    assert "9 tries" in again(telling).last_error
+    assert len(endpoint.asked) == 9
+
+
+def test_the_schedule_is_jittered(alice, third, endpoint):
+    endpoint.on("POST", Answer(500))
+    telling = [job(accepted(alice, third), "notify") for _ in range(5)]
+    Job.objects.filter(kind="notify").update(step=4)
+
+    assert len({round(wait_of(run(one))) for one in telling}) > 1
+
+
+def test_being_asked_to_wait_counts_as_a_try(telling, endpoint):
+    endpoint.on("POST", Answer(503, headers={"Retry-After": "0"}))
+    for _ in range(9):
+        found = run(telling)
+
+    assert found.state == "failed"
+
+
+def test_a_notification_that_is_given_up_asks_for_a_look_and_changes_no_status(record, endpoint):
+    endpoint.on("POST", Answer(500))
+    told = end(record)
+    Job.objects.filter(pk=told.pk).update(step=8)
+
+    assert run(told).state == "failed"
+    assert (now(record).status, now(record).review, now(record).informed_sequence) == ("completed", "given_up", 0)
+
+
+def test_a_lost_run_is_told_again_under_the_same_id(telling, endpoint):
+    claimed = claim(telling)
+    perform(claimed)
+    expire(again(telling))
+    jobs.recover()
+
+    run(telling)
+
+    assert len({asked.headers["webhook-id"] for asked in endpoint.asked}) == 1
+    assert len(endpoint.asked) == 2

@@ -1,0 +1,123 @@
+"""Notifications: never backwards, and never to an endpoint that is disabled."""
+
+import contextlib
+
+import pytest
+from django.db import connection
+from django.db.models.functions import Now
+
+from tests.running import again, claim, perform, run, settle
+from tests.webhooks.outgoing.steps import change, end
+from transactions.config import clear_caches
+from transactions.encryption import SecretUnreadable
+from transactions.news import News, apply
+from transactions.services import tell_again
+from transactions.status import Source, Status
+from webhooks.outgoing.notify import Answer as Said
+from workers import jobs, registry
+from workers.models import Job
+from workers.registry import Again, Done, Outcome
+
+pytestmark = pytest.mark.django_db
+
+
+# --- never backwards
+
+
+def test_pending_is_told_200_ms_after_acceptance(record, telling):
+    assert (telling.run_at - record.created_at).total_seconds() == pytest.approx(0.2)
+
+
+def test_a_final_status_before_that_is_all_that_is_told(record, telling, endpoint):
+    end(record)
+
+    assert again(telling).state == "cancelled"
+    assert run(telling).state == "cancelled"
+    assert endpoint.asked == []
+
+
+def test_a_pending_that_has_not_begun_when_the_final_status_comes_is_not_sent(record, telling, endpoint):
+    claimed = claim(telling)
+    end(record)
+
+    assert jobs.load([claimed]) == {}
+
+
+def test_a_pending_that_is_to_be_tried_again_is_not_once_there_is_a_final_status(record, telling, endpoint):
+    claimed = claim(telling)
+    end(record)
+    settle(claimed, Outcome(Again(0.0, 1)))
+
+    assert run(telling).state == "done"
+    assert endpoint.asked == []
+
+
+def test_the_final_status_waits_for_the_pending_that_is_under_way(record, telling, endpoint, alice):
+    claimed = claim(telling)
+    told = end(record)
+    kind, lane = registry.kind("notify"), alice.settings.lane
+    assert [one.claims for one in jobs.claim_lanes({lane: 9}, [kind])] == [()]
+    assert jobs.claim_one(told) is None
+
+    wakes = settle(claimed, Outcome(Done(), Said(confirmed=1)))
+
+    assert registry.Wake("notify", lane) in wakes
+    [found] = jobs.claim_lanes({lane: 9}, [kind])
+    assert [one.key for one in found.claims] == ["seq:2"]
+
+
+def test_a_slow_pending_and_the_final_status_arrive_in_their_order(record, telling, endpoint):
+    claimed = claim(telling)
+    outcome = perform(claimed)
+    told = end(record)
+    settle(claimed, outcome)
+    run(told)
+
+    assert [asked.json["data"]["sequence"] for asked in endpoint.asked] == [1, 2]
+
+
+def test_news_that_is_asked_for_again_is_the_transaction_as_it_is_then(record, telling, endpoint, alice):
+    run(telling)
+    tell_again(record)
+    waiting = Job.objects.get(kind="notify", state="waiting")
+    claimed = claim(waiting)
+    perform(claimed)
+    settle(claimed, Outcome(Again(0.0, 1)))
+    told = end(record)
+
+    run(waiting)
+    run(told)
+
+    assert [asked.json["data"]["status"] for asked in endpoint.asked][-1] == "completed"
+    assert "pending" not in [asked.json["data"]["status"] for asked in endpoint.asked[2:]]
+
+
+def test_a_review_or_a_contradiction_is_not_told(record, endpoint):
+    run(end(record))
+    apply([(record.id, News(Source.POLL, status=Status.DECLINED))])
+
+    assert Job.objects.filter(kind="notify", state="waiting").count() == 0
+
+
+# --- disabled endpoints
+
+
+def test_a_disabled_endpoint_is_told_later(record, alice):
+    due = end(record)
+    change(alice, endpoint_disabled_at=Now())
+    kind = registry.kind("notify")
+
+    assert jobs.claim_lanes({alice.settings.lane: 9}, [kind]) == []
+    change(alice, endpoint_disabled_at=None)
+    [found] = jobs.claim_lanes({alice.settings.lane: 9}, [kind])
+    assert [one.id for one in found.claims] == [due.pk]
+
+
+def test_a_secret_that_no_key_opens_is_not_a_reason_to_send_unsigned(telling, endpoint, alice):
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE transactions_callbacksecret SET secret = 'unreadable'")
+    clear_caches()
+    with contextlib.suppress(SecretUnreadable):
+        run(telling)
+
+    assert endpoint.asked == []

@@ -1,0 +1,88 @@
+"""The engine's capacity, and its lanes' limits."""
+
+import time
+
+import pytest
+
+from tests.servers import until
+from tests.workers.probe import Gate, all_done, new_job, new_jobs
+from workers.models import Job
+from workers.registry import Done, Outcome
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def test_it_runs_no_more_than_its_capacity(engines, probe, gate):
+    engine = engines(probe, capacity=3)
+    new_jobs(10)
+    engine.wake("x1")
+    until(lambda: gate.inside == 3)
+
+    gate.open.set()
+
+    until(all_done)
+    assert gate.most == 3
+
+
+def test_it_runs_no_more_than_its_capacity_of_many_lanes(engines, probe, gate):
+    engine = engines(probe, capacity=2)
+    for number in range(8):
+        new_job(lane=f"x{number}")
+    for number in range(8):
+        engine.wake(f"x{number}")
+    until(lambda: gate.inside >= 2)
+
+    gate.open.set()
+
+    until(lambda: set(Job.objects.values_list("state", flat=True)) == {"done"})
+    assert gate.most == 2
+
+
+def test_it_runs_no_more_than_a_lanes_limit_and_goes_on_by_itself(engine, probe, gate):
+    probe.limits["x1"] = 2
+    new_jobs(7)
+    engine.wake("x1")
+    until(lambda: gate.inside == 2)
+
+    gate.open.set()
+
+    until(all_done)
+    assert gate.most == 2
+
+
+def test_a_lane_at_its_limit_does_not_delay_another(engine, probe):
+    held = Gate()
+
+    async def by_lane(work, http):
+        return await held(work, http) if work.lane == "x1" else Outcome(Done())
+
+    probe.handle, probe.limits["x1"] = by_lane, 2
+    new_jobs(50)
+    engine.wake("x1").result(5)
+    new_jobs(20, lane="x2")
+    started = time.monotonic()
+    engine.wake("x2")
+
+    until(lambda: all_done("x2"), 2)
+    assert time.monotonic() - started < 1
+    assert held.inside == 2
+    held.open.set()
+
+
+def test_two_workers_keep_within_a_lanes_limit_and_run_each_job_once(engines, probe, gate):
+    probe.limits["x1"] = 3
+    one, other = engines(probe), engines(probe)
+    new_jobs(30)
+    for engine in (one, other):
+        engine.wake("x1")
+    until(lambda: gate.inside == 3)
+    gate.open.set()
+
+    def woken():
+        one.wake("x1")
+        other.wake("x1")
+        return all_done()
+
+    until(woken)
+    assert gate.most == 3
+    assert sorted(work.id for work in probe.begun) == sorted(Job.objects.values_list("id", flat=True))

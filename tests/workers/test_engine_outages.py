@@ -1,0 +1,196 @@
+"""The engine while the database goes away, and as it stops."""
+
+import threading
+import time
+from dataclasses import replace
+
+import pytest
+from django.db import DatabaseError, OperationalError
+from django.db.models.functions import Now
+
+from tests.servers import until
+from tests.threads import end_sessions
+from tests.workers.probe import all_done, new_job, new_jobs, states
+from workers import jobs, registry
+from workers.models import Job
+from workers.registry import Failed, Outcome
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+# --- the database goes away
+
+
+def test_what_a_run_learnt_survives_the_end_of_every_connection(engine, probe, gate):
+    new_job()
+    engine.wake("x1").result(5)
+    until(lambda: gate.inside == 1)
+
+    end_sessions()
+    gate.open.set()
+
+    until(all_done)
+    assert len(probe.begun) == 1
+
+
+def test_it_claims_again_after_the_end_of_every_connection(engine, probe):
+    new_job()
+    engine.wake("x1")
+    until(all_done)
+    end_sessions()
+    new_job()
+
+    with pytest.raises(DatabaseError):
+        engine.wake("x1").result(5)
+    engine.wake("x1")
+
+    until(all_done)
+
+
+def test_a_settle_that_fails_is_repeated(engine, probe, monkeypatch):
+    tried, settle = [], jobs.settle
+
+    def flaky(results):
+        tried.append(len(results))
+        if len(tried) < 3:
+            raise OperationalError("away")
+        return settle(results)
+
+    monkeypatch.setattr(jobs, "settle", flaky)
+    new_job()
+    engine.wake("x1")
+
+    until(all_done)
+    assert tried == [1, 1, 1]
+    until(lambda: engine.in_flight == 0)
+
+
+def test_a_claim_that_cannot_load_hands_its_jobs_back(engine, probe, monkeypatch):
+    """The database went away between the claim and the load: nothing has begun, so nothing need wait for a lease."""
+    tried = []
+
+    def flaky(claims):
+        tried.append(1)
+        if len(tried) == 1:
+            raise OperationalError("away")
+        return {claim.id: claim for claim in claims}
+
+    monkeypatch.setitem(registry._kinds, "probe", replace(probe.kind, load=flaky))
+    new_job()
+    engine.wake("x1")
+
+    def woken():
+        engine.wake("x1")
+        return all_done()
+
+    until(woken, 5)
+
+
+# --- stopping
+
+
+def test_stopping_hands_back_at_once_what_is_under_way(engine, probe, gate):
+    new_jobs(20)
+    engine.wake("x1")
+    until(lambda: gate.inside == 20)
+    started = time.monotonic()
+
+    engine.stop(grace=0)
+
+    assert time.monotonic() - started < 2
+    assert set(Job.objects.values_list("state", "crashes")) == {("waiting", 0)}
+    assert not Job.objects.filter(lost_at=None).exists()
+    assert [one.id for one in probe.claim(50)] != []
+
+
+def test_stopping_lets_runs_end_within_the_grace(engine, probe, gate):
+    new_job()
+    engine.wake("x1")
+    until(lambda: gate.inside == 1)
+    threading.Timer(0.2, gate.open.set).start()
+
+    engine.stop(grace=10)
+
+    assert states() == ["done"]
+
+
+def test_stopping_an_idle_engine_waits_for_nothing(engine):
+    started = time.monotonic()
+
+    engine.stop(grace=10)
+
+    assert time.monotonic() - started < 1
+
+
+def test_a_stopped_engine_claims_nothing(engine, probe):
+    engine.stop(grace=0)
+    new_job()
+
+    assert engine.wake("x1") is None
+    assert engine.wake("x1", 0.01) is None
+    assert states() == ["waiting"]
+
+
+def test_a_wake_while_it_stops_leaves_nothing_running(engine, probe, gate):
+    new_jobs(500)
+    for _ in range(3):
+        engine.wake("x1")
+
+    engine.stop(grace=0)
+
+    assert set(states()) == {"waiting"}
+
+
+def test_jobs_whose_run_had_not_begun_are_not_remembered_as_lost(engine, probe, monkeypatch):
+    """They were claimed as the stop came: no call can have begun, so no create need be waited for."""
+    loading, go_on = threading.Event(), threading.Event()
+
+    def load(claims):
+        loading.set()
+        go_on.wait(10)
+        return {claim.id: claim for claim in claims}
+
+    monkeypatch.setitem(registry._kinds, "probe", replace(probe.kind, load=load))
+    new_job()
+    engine.wake("x1")
+    loading.wait(5)
+    threading.Timer(0.2, go_on.set).start()
+
+    engine.stop(grace=0)
+
+    assert probe.begun == []
+    assert (Job.objects.get().state, Job.objects.get().lost_at) == ("waiting", None)
+
+
+def test_a_lost_run_before_one_that_had_not_begun_is_still_remembered(engine, probe, monkeypatch):
+    loading, go_on = threading.Event(), threading.Event()
+
+    def load(claims):
+        loading.set()
+        go_on.wait(10)
+        return {claim.id: claim for claim in claims}
+
+    monkeypatch.setitem(registry._kinds, "probe", replace(probe.kind, load=load))
+    new_job(lost_at=Now())
+    engine.wake("x1")
+    loading.wait(5)
+    threading.Timer(0.2, go_on.set).start()
+
+    engine.stop(grace=0)
+
+    assert Job.objects.get().state == "waiting"
+    assert Job.objects.get().lost_at is not None
+
+
+def test_what_ended_before_the_stop_is_settled(engine, probe):
+    async def fail(work, http):
+        return Outcome(Failed("no"))
+
+    probe.handle = fail
+    new_jobs(300)
+    engine.wake("x1")
+    until(lambda: len(probe.begun) == 300)
+
+    engine.stop(grace=0)
+
+    assert set(states()) == {"failed"}

@@ -1,0 +1,202 @@
+"""Recovering what died, and finding what is due."""
+
+import json
+
+import pytest
+from django.db import IntegrityError, connection, transaction
+from django.db.models.functions import Now
+
+from tests.cast import accepted, job, now
+from tests.running import again, claim, expire, wait_of
+from tests.threads import aside, at_once, errors
+from tests.workers.probe import new_job, new_jobs
+from workers import jobs, sql
+from workers.models import Attempt, Job
+
+pytestmark = pytest.mark.django_db
+several = pytest.mark.django_db(transaction=True)
+
+
+def row(claimed):
+    return Job.objects.get(pk=claimed.id)
+
+
+# --- recovering
+
+
+def test_an_expired_lease_comes_back_at_once_with_the_time_it_ended(probe, claimed):
+    expire(row(claimed), 3)
+    ended = row(claimed).lease_until
+
+    assert jobs.recover() == ["x1"]
+
+    found = row(claimed)
+    assert (found.state, found.lease_until, found.lost_at, found.crashes) == ("waiting", None, ended, 1)
+    assert "lost" in found.last_error
+    [next_claim] = probe.claim()
+    assert (next_claim.lost_at, next_claim.crashes, next_claim.attempt) == (ended, 1, 2)
+
+
+def test_a_lease_that_holds_is_left_alone(claimed):
+    assert jobs.recover() == []
+    assert row(claimed).state == "running"
+
+
+def test_a_lost_run_is_seen_by_operators(claimed):
+    expire(row(claimed))
+    jobs.recover()
+
+    [lost] = Attempt.objects.all()
+    assert (lost.job_id, lost.number, lost.duration_ms) == (claimed.id, 1, None)
+    assert "lost" in lost.error
+
+
+def test_after_max_crashes_in_a_row_it_is_given_up(probe, settings):
+    claimed = probe.claim_new(crashes=settings.MAX_CRASHES - 1)
+    expire(row(claimed))
+
+    jobs.recover()
+
+    assert row(claimed).state == "failed"
+    assert f"{settings.MAX_CRASHES} times" in row(claimed).last_error
+
+
+def test_before_that_it_is_not(probe, settings):
+    claimed = probe.claim_new(crashes=settings.MAX_CRASHES - 2)
+    expire(row(claimed))
+    jobs.recover()
+
+    assert row(claimed).state == "waiting"
+
+
+@pytest.mark.parametrize("kind", ["create", "track"])
+def test_a_job_that_is_given_up_asks_for_a_look(alice, third, settings, kind):
+    record = accepted(alice, third)
+    settings.MAX_CRASHES = 1
+    claim(job(record, kind))
+    expire(job(record, kind))
+
+    jobs.recover()
+
+    assert (job(record, kind).state, now(record).status, now(record).review) == ("failed", "pending", "given_up")
+
+
+def test_a_create_that_is_given_up_remembers_that_it_may_have_begun(alice, third, settings):
+    record = accepted(alice, third)
+    settings.MAX_CRASHES = 1
+    claim(job(record, "create"))
+    expire(job(record, "create"))
+
+    jobs.recover()
+
+    assert (now(record).submission, now(record).create_began_at is not None) == ("unknown", True)
+
+
+def test_a_given_up_job_that_cannot_be_ended_now_is_not_run_soon(probe, settings, monkeypatch):
+    """Its worker dies between the two steps: the job must not kill the next worker a second later."""
+    claimed = probe.claim_new(crashes=settings.MAX_CRASHES - 1)
+    expire(row(claimed))
+    monkeypatch.setattr(jobs, "give_up", lambda *_: None)
+
+    jobs.recover()
+
+    assert wait_of(row(claimed)) > 3000
+
+
+@several
+def test_two_who_recover_at_once_count_a_crash_once(probe):
+    claimed = probe.claim_new()
+    expire(row(claimed))
+
+    results = at_once(*[jobs.recover] * 6)
+
+    assert errors(results) == []
+    assert (row(claimed).crashes, Attempt.objects.count()) == (1, 1)
+
+
+@several
+def test_a_recovery_does_not_wait_for_a_settle_under_way(probe):
+    claimed = probe.claim_new()
+    expire(row(claimed))
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(sql.OWNED, {"jobs": json.dumps([{"id": claimed.id, "attempt": claimed.attempt}])})
+
+        assert aside(jobs.recover) == []
+
+
+# --- what is due
+
+
+def test_it_names_the_lanes_that_are_due_and_when(probe):
+    new_job(due_in=-5)
+    new_job(due_in=0.5, lane="x2")
+    new_job(due_in=0.2, lane="x2")
+    new_job(due_in=30, lane="x3")
+    new_job(lane="x4", state="done")
+
+    found = dict(jobs.due_lanes(1.0))
+
+    assert set(found) == {"x1", "x2"}
+    assert found["x1"] == 0
+    assert found["x2"] == pytest.approx(0.2, abs=0.1)
+
+
+def test_nothing_waits_nowhere(db):
+    assert jobs.due_lanes(1.0) == []
+
+
+def test_jobs_far_in_the_future_hide_no_due_one(probe):
+    new_jobs(200, due_in=5000)
+    new_jobs(200, due_in=5000, lane="x0")
+    new_job(due_in=-1)
+
+    assert [name for name, _ in jobs.due_lanes(1.0)] == ["x1"]
+    assert len(probe.claim()) == 1
+
+
+def rows_read(statement, params):
+    """How many rows of jobs a statement reads, those it throws away among them."""
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE workers_job")
+        cursor.execute("EXPLAIN (ANALYZE, FORMAT JSON) " + statement, params)
+        [[plan]] = cursor.fetchall()
+
+    def walk(node):
+        read = 0
+        if node.get("Relation Name") == "workers_job" and "Scan" in node["Node Type"]:
+            read = node["Actual Loops"] * (node["Actual Rows"] + node.get("Rows Removed by Filter", 0))
+        return read + sum(walk(child) for child in node.get("Plans", []))
+
+    return walk((json.loads(plan) if isinstance(plan, str) else plan)[0]["Plan"])
+
+
+@pytest.mark.parametrize("due_in", [5000, -5000])
+def test_looking_for_due_lanes_does_not_read_the_jobs_in_them(probe, due_in):
+    new_jobs(3000, due_in=due_in)
+
+    assert rows_read(sql.DUE_LANES, {"ahead": 1.0}) < 50
+
+
+def test_a_claim_does_not_read_the_jobs_that_are_not_due(probe):
+    new_jobs(3000, due_in=5000)
+    new_job()
+    want = [{"lane": "x1", "n": 250, "cap": 1000}]
+
+    params = {"want": json.dumps(want), "kinds": json.dumps([{"kind": "probe", "lease": 30.0}])}
+    assert rows_read(sql.CLAIM, params) < 50
+
+
+def test_a_claim_from_a_lane_at_its_limit_does_not_read_what_is_overdue(probe):
+    new_jobs(3000, due_in=-5000)
+    want = [{"lane": "x1", "n": 250, "cap": 0}]
+
+    params = {"want": json.dumps(want), "kinds": json.dumps([{"kind": "probe", "lease": 30.0}])}
+    assert rows_read(sql.CLAIM, params) < 50
+
+
+def test_the_database_refuses_a_job_that_cannot_be(probe):
+    new = new_job()
+    for wrong in ({"state": "odd"}, {"state": "running"}, {"lease_until": Now()}):
+        with pytest.raises(IntegrityError), transaction.atomic():
+            Job.objects.filter(pk=new.pk).update(**wrong)
+    assert again(new).state == "waiting"
