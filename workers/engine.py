@@ -7,6 +7,8 @@ messages (`wake`), from its own settles, and from the dispatcher; whichever come
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
+import contextlib
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -18,6 +20,7 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 
 from workers import jobs, registry
+from workers.announce import announce
 from workers.coalesce import Coalescer
 from workers.jobs import LaneClaim, Lost, Result
 from workers.outbound import Http
@@ -72,9 +75,11 @@ class Engine:
         return None
 
     def wake_all(self, wakes: Sequence[Wake]) -> None:
+        """Wake our own lanes; what other workers' queues are for is announced to them."""
         for wake in wakes:
             if wake.kind in self._kinds:
                 self.wake(wake.lane, wake.after)
+        announce([wake for wake in wakes if wake.kind not in self._kinds])
 
     def stop(self, grace: float) -> None:
         """Claim nothing more, let runs end for `grace` seconds, hand back the rest, settle everything."""
@@ -84,7 +89,9 @@ class Engine:
         until = time.monotonic() + grace
         while self._tasks and time.monotonic() < until:
             time.sleep(0.02)
-        asyncio.run_coroutine_threadsafe(self._cancel_all(), self._loop).result(timeout=5)
+        cancelled = asyncio.run_coroutine_threadsafe(self._cancel_all(), self._loop)
+        with contextlib.suppress(concurrent.futures.TimeoutError):  # a busy loop: settle what has ended all the same
+            cancelled.result(timeout=5)
         self._settles.close(timeout=5)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(timeout=5)

@@ -281,6 +281,15 @@ def test_it_does_not_wake_for_kinds_that_are_not_its_own(engine, probe):
     until(all_done)
 
 
+def test_it_tells_other_workers_of_the_kinds_that_are_not_its_own(engine, monkeypatch):
+    told = []
+    monkeypatch.setattr("workers.engine.announce", told.extend)
+
+    engine.wake_all([registry.Wake("create", "x1"), registry.Wake("probe", "x1")])
+
+    assert told == [registry.Wake("create", "x1")]
+
+
 def test_no_wake_is_lost_while_claims_are_under_way(engine, probe):
     """Whoever writes a job and then wakes its lane may rely on it."""
 

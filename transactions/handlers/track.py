@@ -20,12 +20,12 @@ async def track(work: Work, http: Http) -> Outcome:
 
     Polling ends `track_grace` after `track_for`: an operator has been asked to look since then.
     """
-    if work.age > work.provider.track_for + work.provider.track_grace:
-        return Outcome(Done(), _overdue(work))
     if work.creating or work.record.submission == Submission.UNSENT:
-        # Nothing to poll while the create is under way or waits to be sent.
+        # Nothing to poll while the create is under way or waits to be sent, however long that is.
         waits = replace(_overdue(work) or News(Source.POLL), hasten=work.provider.second_poll)
         return Outcome(Again(PARK, why="waits for the create"), waits)
+    if work.age > work.provider.track_for + work.provider.track_grace:
+        return Outcome(Done(), _overdue(work))
     polls = work.claim.step + 1
     try:
         seen = await ADAPTERS[work.provider.adapter].read(work.provider, http, work.record.id)
