@@ -10,7 +10,7 @@ from typing import Any
 
 import dramatiq
 
-from workers import lifecycle
+from workers import engine
 
 CLAIM_TIMEOUT = 40
 """Seconds to wait for a claim: longer than the database's own statement timeout, so that its error is what we see."""
@@ -44,9 +44,9 @@ BY_KIND: dict[str, "dramatiq.Actor[[Mapping[str, float]], None]"] = {
 
 
 def _wake(lanes: Mapping[str, float]) -> None:
-    if lifecycle.engine is None:
+    if engine.running is None:
         raise RuntimeError("no engine runs in this process: start it by `manage.py rundramatiq`")
-    claims = [lifecycle.engine.wake(lane, after) for lane, after in lanes.items()]
+    claims = [engine.running.wake(lane, after) for lane, after in lanes.items()]
     for claim in claims:
         if claim is not None:
             claim.result(CLAIM_TIMEOUT)

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 import structlog
 
+from workers import actors
 from workers.coalesce import Coalescer
 from workers.registry import Wake
 
@@ -36,8 +37,6 @@ class Announcer:
                 self._coalescer.submit(wake)
 
     def _send(self, wakes: list[Wake]) -> list[None]:
-        from workers.actors import BY_KIND
-
         for wake in wakes:
             self._queued.pop((wake.kind, wake.lane), None)  # first: what comes from here on is sent anew
         now = time.monotonic()
@@ -49,7 +48,7 @@ class Announcer:
             known[wake.lane] = min(wake.after, known.get(wake.lane, wake.after))
         for kind, due in lanes.items():
             try:
-                BY_KIND[kind].send(due)
+                actors.BY_KIND[kind].send(due)
             except Exception as error:  # whatever the broker's client raises; the dispatchers find the jobs
                 log.warning("The broker cannot be reached", action="announce_failed", error=type(error).__name__)
                 break

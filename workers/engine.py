@@ -11,7 +11,7 @@ import concurrent.futures
 import contextlib
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -20,7 +20,6 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 
 from workers import jobs, registry
-from workers.announce import announce
 from workers.coalesce import Coalescer
 from workers.jobs import LaneClaim, Lost, Result
 from workers.outbound import Http
@@ -37,7 +36,15 @@ SOON = 2.0
 class Engine:
     """One a worker process. `start`, then `wake` from any thread; `stop` hands back what is unfinished."""
 
-    def __init__(self, kinds: Sequence[registry.Kind], *, capacity: int | None = None) -> None:
+    def __init__(
+        self,
+        kinds: Sequence[registry.Kind],
+        *,
+        tell: Callable[[Sequence[Wake]], None] = lambda wakes: None,
+        capacity: int | None = None,
+    ) -> None:
+        """`tell` hears of lanes whose kinds are not ours; `capacity` is how many jobs run at a time."""
+        self._tell = tell
         self._kinds = {kind.name: kind for kind in kinds}
         self._capacity = capacity or settings.WORKER_CAPACITY
         self._loop = asyncio.new_event_loop()
@@ -75,11 +82,11 @@ class Engine:
         return None
 
     def wake_all(self, wakes: Sequence[Wake]) -> None:
-        """Wake our own lanes; what other workers' queues are for is announced to them."""
+        """Wake our own lanes; other workers are told of what is for their queues."""
         for wake in wakes:
             if wake.kind in self._kinds:
                 self.wake(wake.lane, wake.after)
-        announce([wake for wake in wakes if wake.kind not in self._kinds])
+        self._tell([wake for wake in wakes if wake.kind not in self._kinds])
 
     def stop(self, grace: float) -> None:
         """Claim nothing more, let runs end for `grace` seconds, hand back the rest, settle everything."""
@@ -229,3 +236,7 @@ class Engine:
                 time.sleep(pause)
                 pause = min(pause * 2, 2.0)
         return []  # the leases are over: others have the jobs
+
+
+running: Engine | None = None
+"""This process's engine; None outside of a worker. `workers.lifecycle` sets it."""

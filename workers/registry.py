@@ -12,11 +12,8 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
-
-if TYPE_CHECKING:
-    from workers.outbound import Http
 
 LEASE_MARGIN = 3.0
 """Seconds before the lease's end at which a run is cut off, so that its settle still counts."""
@@ -112,7 +109,8 @@ class Wake:
     after: float = 0.0
 
 
-Handler = Callable[[Any, "Http"], Awaitable[Outcome]]
+Handler = Callable[[Any, Any], Awaitable[Outcome]]
+"""Gets the snapshot that its kind's `load` made, and a `workers.outbound.Http` to call with."""
 Settled = tuple[Claim, Outcome]
 
 

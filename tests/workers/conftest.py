@@ -1,4 +1,5 @@
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -30,7 +31,7 @@ def engines(db: None) -> Iterator[Callable[..., Engine]]:
     """Makes engines; ends them with the test, and their connections with them."""
     made: list[Engine] = []
 
-    def make(probe: Probe, **how: int) -> Engine:
+    def make(probe: Probe, **how: Any) -> Engine:
         made.append(Engine([probe.kind], **how))
         made[-1].start()
         return made[-1]

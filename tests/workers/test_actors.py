@@ -12,7 +12,8 @@ from tests.cast import accepted, job
 from tests.servers import Answer, serving, until
 from tests.threads import await_sessions_end
 from transactions.models import Provider
-from workers import actors, lifecycle
+from workers import actors
+from workers import engine as engines
 from workers.announce import announce
 from workers.lifecycle import EngineLifecycle
 from workers.registry import Wake
@@ -42,7 +43,7 @@ def future(result):
 @pytest.mark.parametrize("kind", list(actors.BY_KIND))
 def test_a_message_wakes_the_lanes_it_names(monkeypatch, kind):
     engine = Woken()
-    monkeypatch.setattr(lifecycle, "engine", engine)
+    monkeypatch.setattr(engines, "running", engine)
 
     actors.BY_KIND[kind].fn({"p1": 0.0, "c2": 1.5})
 
@@ -56,14 +57,14 @@ def test_each_kind_has_its_own_queue():
 
 
 def test_a_database_error_is_raised_so_that_the_message_is_repeated(monkeypatch):
-    monkeypatch.setattr(lifecycle, "engine", Woken(future(3), future(OperationalError("away"))))
+    monkeypatch.setattr(engines, "running", Woken(future(3), future(OperationalError("away"))))
 
     with pytest.raises(OperationalError):
         actors.create_at_provider.fn({"p1": 0.0, "p2": 0.0})
 
 
 def test_it_does_not_wait_for_a_wake_that_lies_ahead(monkeypatch):
-    monkeypatch.setattr(lifecycle, "engine", Woken(None))
+    monkeypatch.setattr(engines, "running", Woken(None))
     started = time.monotonic()
 
     actors.create_at_provider.fn({"p1": 60.0})
@@ -79,7 +80,7 @@ def test_repeats_are_bounded_and_grow():
 
 
 def test_a_process_without_an_engine_says_how_to_start_one(monkeypatch):
-    monkeypatch.setattr(lifecycle, "engine", None)
+    monkeypatch.setattr(engines, "running", None)
 
     with pytest.raises(RuntimeError, match="rundramatiq"):
         actors.notify_client.fn({"c1": 0.0})
@@ -98,7 +99,7 @@ def worker(db):
     worker.start()
     yield worker
     worker.stop(timeout=10_000)
-    lifecycle.engine = None
+    engines.running = None
     await_sessions_end()
 
 
@@ -128,7 +129,7 @@ def test_a_worker_finds_by_itself_what_no_message_told_of(alice, third, worker, 
 
 def test_a_message_for_a_lane_that_is_gone_harms_nothing(monkeypatch):
     engine = Woken(future(0))
-    monkeypatch.setattr(lifecycle, "engine", engine)
+    monkeypatch.setattr(engines, "running", engine)
 
     actors.create_at_provider.fn({"p999": 0.0})
 

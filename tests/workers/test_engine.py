@@ -283,7 +283,7 @@ def test_it_does_not_wake_for_kinds_that_are_not_its_own(engine, probe):
 
 def test_it_tells_other_workers_of_the_kinds_that_are_not_its_own(engine, monkeypatch):
     told: list[registry.Wake] = []
-    monkeypatch.setattr("workers.engine.announce", told.extend)
+    monkeypatch.setattr(engine, "_tell", told.extend)
 
     engine.wake_all([registry.Wake("create", "x1"), registry.Wake("probe", "x1")])
 
