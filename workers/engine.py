@@ -196,9 +196,9 @@ class Engine:
             if not self._stopping:
                 result = Lost("handed back by a stopping worker")
                 result = await jobs.run(claim, work, self._http)
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as error:
             if not self._stopping:  # something it awaited was cancelled, not we
-                result = Lost("its run was cancelled", after=1.0, crashed=True)
+                result = jobs.crash(claim, error, begun=True)
         self._settles.submit((claim, result))
 
     async def _cancel_all(self) -> None:

@@ -6,9 +6,9 @@ import asyncio
 import json
 import time
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 from django.conf import settings
@@ -42,6 +42,7 @@ class Lost:
 
 
 Result = Outcome | Lost
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,7 @@ def load(claims: Sequence[Claim]) -> dict[int, Any]:
     """
     try:
         found: dict[int, Any] = {}
-        for kind, mine in _by_kind(claims).items():
+        for kind, mine in _by_kind((claim.kind, claim) for claim in claims).items():
             found.update(registry.kind(kind).load(mine))
         return found
     except (DatabaseError, InterfaceError):
@@ -140,10 +141,10 @@ async def run(claim: Claim, work: Any, http: Http) -> Result:
             return await registry.kind(claim.kind).handle(work, http)
     except Exception as error:
         log.exception("A run crashed", action="run_crashed", job={"id": claim.id, "kind": claim.kind})
-        return _crash(claim, error, begun=not isinstance(work, Exception))
+        return crash(claim, error, begun=not isinstance(work, Exception))
 
 
-def _crash(claim: Claim, error: Exception, *, begun: bool) -> Result:
+def crash(claim: Claim, error: BaseException, *, begun: bool) -> Result:
     """What becomes of a run that raised: again, later each time, and given up after MAX_CRASHES."""
     why = f"its run raised {type(error).__name__}"
     if claim.crashes + 1 >= settings.MAX_CRASHES:
@@ -199,7 +200,7 @@ def _settle(results: Sequence[tuple[Claim, Result]]) -> list[Wake]:
             outcomes.append(_next_state(claim, outcome))
             if isinstance(outcome, Outcome):
                 news.append((claim, outcome))
-        by_kind = _settled_by_kind(news)
+        by_kind = _by_kind((settled[0].kind, settled) for settled in news)
         for kind, settled in by_kind.items():
             wakes += registry.kind(kind).record(settled)
         if outcomes:
@@ -271,15 +272,8 @@ def _attempts(claim: Claim, outcome: Outcome) -> list[dict[str, Any]]:
     return [of | asdict(call) for call in outcome.calls]
 
 
-def _by_kind(claims: Sequence[Claim]) -> dict[str, list[Claim]]:
-    found: dict[str, list[Claim]] = defaultdict(list)
-    for claim in claims:
-        found[claim.kind].append(claim)
-    return found
-
-
-def _settled_by_kind(settled: Sequence[Settled]) -> dict[str, list[Settled]]:
-    found: dict[str, list[Settled]] = defaultdict(list)
-    for claim, outcome in settled:
-        found[claim.kind].append((claim, outcome))
+def _by_kind(items: Iterable[tuple[str, Item]]) -> dict[str, list[Item]]:
+    found: dict[str, list[Item]] = defaultdict(list)
+    for kind, item in items:
+        found[kind].append(item)
     return found

@@ -156,6 +156,19 @@ def test_a_handler_that_is_cancelled_by_what_it_awaits_has_crashed(engine, probe
     until(lambda: engine.in_flight == 0)
 
 
+def test_a_handler_that_is_cancelled_every_time_is_given_up(engine, probe, settings):
+    settings.MAX_CRASHES = 1
+
+    async def cancelled(work, http):
+        raise asyncio.CancelledError
+
+    probe.handle = cancelled
+    new_job()
+    engine.wake("x1")
+
+    until(lambda: states() == ["failed"], 3)
+
+
 @pytest.mark.parametrize("nonsense", [None, "done", Done()])
 def test_a_handler_that_returns_nonsense_harms_no_other(engine, probe, nonsense):
     async def some(work, http):
