@@ -12,6 +12,7 @@ from django.db.models import Q
 
 from transactions.database import retry_once
 from transactions.models import ApiKey, Client, Provider
+from workers.registry import Limit
 
 FRESH = 2.0
 """Seconds for which a value is used before it is read again: revoking a key takes effect within it."""
@@ -70,6 +71,8 @@ class ProviderSettings:
     track_for: float
     track_grace: float
     max_in_flight: int
+    max_calls_per_second: float | None
+    circuit_breaker: bool
     check_before_create: bool
     paused: bool
     webhook_auth: str
@@ -164,13 +167,17 @@ def clear_caches() -> None:
         cache.clear()
 
 
-def provider_limit(lane: str) -> int:
-    """How many calls a provider's lane may have in flight; none while it is paused."""
+def provider_limit(lane: str) -> Limit:
+    """What a provider's lane may do; nothing while it is paused."""
     found = provider_by_id(int(lane[1:]))
-    return 0 if found is None or found.paused else found.max_in_flight
+    if found is None or found.paused:
+        return Limit()
+    return Limit(found.max_in_flight, found.max_calls_per_second, found.circuit_breaker)
 
 
-def client_limit(lane: str) -> int:
-    """How many notifications a client's lane may have in flight; none while its endpoint is disabled."""
+def client_limit(lane: str) -> Limit:
+    """What a client's lane may do; nothing while its endpoint is disabled."""
     found = client_settings(int(lane[1:]))
-    return 0 if found is None or found.endpoint_disabled else int(settings.NOTIFICATIONS_IN_FLIGHT)
+    if found is None or found.endpoint_disabled:
+        return Limit()
+    return Limit(settings.NOTIFICATIONS_IN_FLIGHT)

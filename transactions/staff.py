@@ -15,8 +15,10 @@ from django.db.models import Max, Q
 from transactions.models import ApiKey, Client, Event, Provider, Transaction
 from transactions.signing import new_secret
 from transactions.status import FINAL, Review, Source, Submission
+from workers import breaker
 from workers.announce import announce
 from workers.models import Job, JobState
+from workers.registry import Wake
 from workers.staff import revive
 
 log = structlog.get_logger(__name__)
@@ -121,6 +123,16 @@ def add_secret(*, owner: Client | Provider, overlap: timedelta | None, by: User,
         secret = new_secret()
         _log(by, owner, f"Added the {secrets.create(secret=secret)}")
     return secret
+
+
+def close_breakers(*, provider: Provider, by: User) -> int:
+    """Close a provider's open circuit breakers: what they hold goes on at once. Returns how many were open."""
+    with transaction.atomic(durable=True):
+        closed = breaker.close(provider.lane)
+        if closed:
+            _log(by, provider, f"Closed {closed} circuit breaker{'s' if closed > 1 else ''}")
+    announce([Wake(kind, provider.lane) for kind in AT_PROVIDER])
+    return closed
 
 
 def secrets_of(owner: Client | Provider) -> Any:

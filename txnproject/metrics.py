@@ -16,6 +16,10 @@ SELECT p.slug, r.reason, sum(r.count)::double precision
 FROM webhooks_refusalcount r JOIN transactions_provider p ON p.id = r.provider_id
 GROUP BY p.slug, r.reason
 """
+_BREAKERS = """
+SELECT p.slug, b.kind, (b.opened_at IS NOT NULL)::int FROM workers_breaker b
+JOIN transactions_provider p ON b.lane = 'p' || p.id
+"""
 _WORKERS = """
 SELECT count(*), coalesce(sum(in_flight), 0)::int FROM workers_workerprocess
 WHERE beat_at > now() - interval '15 seconds'
@@ -30,6 +34,9 @@ class ServiceCollector(Collector):
         refusals = GaugeMetricFamily(
             "relay_webhooks_refused", "Webhooks refused", labels=["provider", "reason"]
         )  # fmt: skip
+        breakers = GaugeMetricFamily(
+            "relay_breaker_open", "1 while a circuit breaker holds back a provider's jobs", labels=["provider", "kind"]
+        )
         with connection.cursor() as cursor:
             cursor.execute(COUNTS)
             for kind, state, count, oldest in cursor.fetchall():
@@ -42,9 +49,12 @@ class ServiceCollector(Collector):
             cursor.execute(_REFUSALS)
             for provider, reason, count in cursor.fetchall():
                 refusals.add_metric([provider, reason], count)
+            cursor.execute(_BREAKERS)
+            for provider, kind, is_open in cursor.fetchall():
+                breakers.add_metric([provider, kind], is_open)
             cursor.execute(_WORKERS)
             workers, in_flight = cursor.fetchone()
-        yield from (jobs, age, reviews, refusals)
+        yield from (jobs, age, reviews, refusals, breakers)
         yield GaugeMetricFamily("relay_workers", "Worker processes that report", value=workers)
         yield GaugeMetricFamily("relay_in_flight", "Jobs under way in them", value=in_flight)
 

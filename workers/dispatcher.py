@@ -6,6 +6,7 @@ of lanes with waiting jobs, not on the number of jobs.
 """
 
 import os
+import signal
 import socket
 import threading
 import uuid
@@ -20,6 +21,11 @@ log = structlog.get_logger(__name__)
 
 INTERVAL = 1.0
 """Seconds between two looks. A job due before the next one gets a timer, so its delay is exact all the same."""
+
+
+STUCK = 30
+"""Looks in a row without an answer from the engine's event loop after which the process ends itself. What it had under
+way comes back with its leases; a process that claims jobs and runs none would go on losing them, and look alive."""
 
 
 class Dispatcher:
@@ -43,8 +49,12 @@ class Dispatcher:
 
     def tick(self) -> None:
         """One look. Raises django.db's errors when the database is away."""
+        if (silent := self._engine.unanswered()) > STUCK:
+            log.critical("The event loop is stuck: this process ends", action="worker_stuck", looks=silent)
+            os.kill(os.getpid(), signal.SIGKILL)
         with connection.cursor() as cursor:
             cursor.execute(sql.BEAT, self._about | {"in_flight": self._engine.in_flight})
+        self._engine.wake_all(self._engine.tally.write())
         for lane in jobs.recover():
             self._engine.wake(lane)
         for lane, due_in in jobs.due_lanes(ahead=INTERVAL):

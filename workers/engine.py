@@ -11,6 +11,7 @@ import concurrent.futures
 import contextlib
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
@@ -20,9 +21,11 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 
 from workers import jobs, registry
+from workers.breaker import Tally
 from workers.coalesce import Coalescer
 from workers.jobs import LaneClaim, Lost, Result
 from workers.outbound import Http
+from workers.pace import Pacer
 from workers.registry import Claim, Lane, Wake
 
 log = structlog.get_logger(__name__)
@@ -54,7 +57,10 @@ class Engine:
         self._asked: dict[Lane, Future[int]] = {}
         self._timers: dict[Lane, float] = {}
         self._held: set[Lane] = set()  # lanes that had more than they or we had room for
-        self._in_flight = 0
+        self._running: Counter[Lane] = Counter()
+        self.tally = Tally()
+        self._pacer = Pacer()
+        self._unanswered = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
         self._started = threading.Event()
@@ -62,7 +68,17 @@ class Engine:
 
     @property
     def in_flight(self) -> int:
-        return self._in_flight
+        with self._lock:
+            return self._running.total()
+
+    def unanswered(self) -> int:
+        """How many calls of this in a row the event loop has not answered; asks it again."""
+        asked, self._unanswered = self._unanswered, self._unanswered + 1
+        self._loop.call_soon_threadsafe(self._answer)
+        return asked
+
+    def _answer(self) -> None:
+        self._unanswered = 0
 
     def start(self) -> None:
         self._thread.start()
@@ -100,6 +116,7 @@ class Engine:
         with contextlib.suppress(concurrent.futures.TimeoutError):  # a busy loop: settle what has ended all the same
             cancelled.result(timeout=5)
         self._settles.close(timeout=5)
+        self._pacer.close()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(timeout=5)
 
@@ -124,11 +141,12 @@ class Engine:
         with self._lock:
             for lane in lanes:
                 self._asked.pop(lane, None)  # what becomes due from now on asks anew
-            room = self._capacity - self._in_flight
-            if room <= 0 or self._stopping:
+            room = 0 if self._stopping else max(0, self._capacity - self._running.total())
+            want = self._shares(lanes[:room], room)
+            self._held.update(lane for lane in lanes[:room] if lane not in want)
+            if not want:
                 self._held.update(lanes)
                 return [0] * len(lanes)
-        want = dict.fromkeys(lanes[:room], min(BATCH, max(1, room // len(lanes))))
         try:
             found = jobs.claim_lanes(want, list(self._kinds.values()))
         except (DatabaseError, InterfaceError):
@@ -136,8 +154,8 @@ class Engine:
             raise
         claims = [claim for lane in found for claim in lane.claims]
         with self._lock:
-            self._in_flight += len(claims)
-            full = self._in_flight >= self._capacity
+            self._running.update(claim.lane for claim in claims)
+            full = self._running.total() >= self._capacity
             if full:
                 self._held.update(lanes[room:])
         if claims:
@@ -149,6 +167,16 @@ class Engine:
             self._look_ahead(lane_claim, want[lane_claim.lane])
         counts = {lane.lane: len(lane.claims) for lane in found}
         return [counts.get(lane, 0) for lane in lanes]
+
+    def _shares(self, lanes: Sequence[Lane], room: int) -> dict[Lane, int]:
+        """How many each lane may take: never so many that it holds more places than it leaves free.
+
+        So a lane whose other side hangs, with however high a limit, has half of the places, two such lanes a third
+        each, and there are always some for the others.
+        """
+        share = min(BATCH, max(1, room // max(1, len(lanes))))
+        shares = {lane: min(share, (room - self._running[lane] + 1) // 2) for lane in lanes}
+        return {lane: n for lane, n in shares.items() if n > 0}
 
     def _prepare(self, claims: list[Claim]) -> None:
         """Load what the handlers need, and launch them; what cannot be loaded now goes back at once."""
@@ -195,7 +223,7 @@ class Engine:
         try:
             if not self._stopping:
                 result = Lost("handed back by a stopping worker")
-                result = await jobs.run(claim, work, self._http)
+                result = await jobs.run(claim, work, self._http, self._pacer)
         except asyncio.CancelledError as error:
             if not self._stopping:  # something it awaited was cancelled, not we
                 result = jobs.crash(claim, error, begun=True)
@@ -212,14 +240,18 @@ class Engine:
 
     def _settle(self, results: list[tuple[Claim, Result]]) -> list[None]:
         """The settle coalescer's flush. While the database is away it waits: what we learnt must not be forgotten."""
+        for claim, result in results:
+            self.tally.note(claim, result)
         try:
             wakes = self._settle_patiently(results)
+            if self.tally.pressing:
+                wakes += self.tally.write()
         finally:
             with self._lock:
-                self._in_flight -= len(results)
+                self._running -= Counter(claim.lane for claim, _ in results)
                 held, self._held = self._held, set()
-        for lane in held:
-            self._ask(lane)
+            for lane in held:
+                self._ask(lane)
         self.wake_all(wakes)
         return [None] * len(results)
 

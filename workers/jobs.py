@@ -8,18 +8,18 @@ import time
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import structlog
 from django.conf import settings
 from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, connection, transaction
 
 from workers import registry, sql
+from workers.breaker import PROBE_EVERY
 from workers.models import Job, JobState
-from workers.registry import Again, Claim, Done, Failed, Lane, Outcome, Settled, Wake
-
-if TYPE_CHECKING:
-    from workers.outbound import Http
+from workers.outbound import Http
+from workers.pace import AHEAD, Paced, Pacer
+from workers.registry import Again, Claim, Done, Failed, Lane, Limit, Outcome, Settled, Wake
 
 log = structlog.get_logger(__name__)
 
@@ -63,7 +63,7 @@ def claim_lanes(want: Mapping[Lane, int], kinds: Collection[registry.Kind]) -> l
     A lane that is stopped (its limit is 0) is not asked, and not in the answer.
     """
     limits = {lane: _limit(lane) for lane in want}
-    asked = [{"lane": lane, "n": n, "cap": limits[lane]} for lane, n in want.items() if limits[lane] > 0]
+    asked = [{"lane": lane, "n": n, **asdict(limits[lane])} for lane, n in want.items() if limits[lane].in_flight > 0]
     if not asked:
         return []
     leases = [{"kind": kind.name, "lease": kind.lease} for kind in kinds]
@@ -73,33 +73,42 @@ def claim_lanes(want: Mapping[Lane, int], kinds: Collection[registry.Kind]) -> l
         # claim sees what the holder of the lock before us has committed.
         cursor.execute(
             sql.LOCK_LANES + ";" + sql.CLAIM,
-            {"lanes": [one["lane"] for one in asked], "want": json.dumps(asked), "kinds": json.dumps(leases)},
+            {
+                "lanes": [one["lane"] for one in asked],
+                "want": json.dumps(asked),
+                "kinds": json.dumps(leases),
+                "ahead": AHEAD,
+                "probe_every": PROBE_EVERY,
+            },
         )
         rows = cursor.fetchall()
     lag = time.monotonic() - asked_at
     claims: dict[Lane, list[Claim]] = defaultdict(list)
     lanes: dict[Lane, tuple[int, float | None]] = {}
     for room, next_in, *job in rows:
-        claim = replace(Claim(*job), lag=lag)
+        claim = replace(Claim(*job), limit=limits[job[4]], lag=lag)
         lanes[claim.lane] = (room, next_in)
         if claim.id is not None:
             claims[claim.lane].append(claim)
     return [LaneClaim(lane, tuple(claims[lane]), room, next_in) for lane, (room, next_in) in lanes.items()]
 
 
-def _limit(lane: Lane) -> int:
-    """The lane's limit; 0 where it cannot be told (a secret that no key opens, say): that stops no other lane."""
+def _limit(lane: Lane) -> Limit:
+    """The lane's limit; it is stopped where that cannot be told (a secret that no key opens, say), and no other is."""
     try:
         return registry.lane_limit(lane)
     except DatabaseError:
         raise
     except Exception:
         log.exception("A lane is stopped: its limit cannot be told", action="lane_stopped", lane=lane)
-        return 0
+        return Limit()
 
 
 def claim_one(job: Job) -> Claim | None:
-    """Claim this job whatever its time; None when it is not waiting or a sibling of it is running."""
+    """Claim this job whatever its time; None when it is not waiting or a sibling of it is running.
+
+    Its calls keep to the lane's pace and count for its breaker, but neither a full lane nor an open breaker stops it.
+    """
     try:
         with connection.cursor() as cursor:
             given: dict[str, Any] = {"lanes": [job.lane], "id": job.pk, "lease": registry.kind(job.kind).lease}
@@ -107,7 +116,7 @@ def claim_one(job: Job) -> Claim | None:
             row = cursor.fetchone()
     except IntegrityError:  # a sibling was claimed at the same moment
         return None
-    return Claim(*row) if row else None
+    return replace(Claim(*row), limit=_limit(job.lane)) if row else None
 
 
 def load(claims: Sequence[Claim]) -> dict[int, Any]:
@@ -130,10 +139,12 @@ def load(claims: Sequence[Claim]) -> dict[int, Any]:
         return {job: work for claim in claims for job, work in load([claim]).items()}
 
 
-async def run(claim: Claim, work: Any, http: Http) -> Result:
-    """Run a claimed job's handler on its snapshot, within its lease; whatever it raises is a crash."""
+async def run(claim: Claim, work: Any, http: Http, pacer: Pacer) -> Result:
+    """Run a claimed job's handler on its snapshot, within its lease, at its lane's pace; what it raises is a crash."""
     if work is None:
         return Outcome(Done())
+    if claim.limit.per_second is not None:
+        http = Paced(http, pacer, claim, claim.limit.per_second)
     try:
         if isinstance(work, Exception):
             raise work

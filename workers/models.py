@@ -57,8 +57,9 @@ class Job(models.Model):
             ),
         ]
         indexes = [
-            # The claim's and the dispatcher's: due jobs of a lane in their order. Its size is the waiting jobs'.
-            models.Index(F("lane"), F("run_at"), name="job_due", condition=Q(state=JobState.WAITING)),
+            # The claim's and the dispatcher's: due jobs of a lane and kind in their order. By kind, because a claim
+            # must not read past the thousands of one kind that an open circuit breaker holds.
+            models.Index("lane", "kind", "run_at", name="job_due_by_kind", condition=Q(state=JobState.WAITING)),
             # The admin's list of what needs a person.
             models.Index(F("id").desc(), name="job_failed", condition=Q(state=JobState.FAILED)),
         ]
@@ -87,6 +88,42 @@ class Attempt(models.Model):
 
     def __str__(self) -> str:
         return f"{self.method} {self.url} → {self.http_status or self.error}"
+
+
+class Breaker(models.Model):
+    """The circuit breaker of one kind of job in one lane, for all workers; what moves it is in `workers.breaker`."""
+
+    lane = models.CharField(max_length=24)
+    kind = models.CharField(max_length=16)
+    runs = models.FloatField(default=0, help_text="That made calls lately: each counts less from second to second")
+    failures = models.FloatField(default=0, help_text="Those of them that failed")
+    counted_at = models.DateTimeField(db_default=Now())
+    opened_at = models.DateTimeField(null=True, blank=True, help_text="Empty: it is closed, and calls go on")
+    probe_at = models.DateTimeField(null=True, blank=True, help_text="When the next run is let through")
+
+    class Meta:
+        ordering = ["lane", "kind"]
+        constraints = [
+            models.UniqueConstraint(fields=["lane", "kind"], name="breaker_once"),
+            models.CheckConstraint(
+                condition=Q(opened_at__isnull=True, probe_at__isnull=True)
+                | Q(opened_at__isnull=False, probe_at__isnull=False),
+                name="breaker_probes_iff_open",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} in {self.lane}"
+
+
+class Pace(models.Model):
+    """How far the calls of a lane with a limit a second have been spread out: each turn is taken from it once."""
+
+    lane = models.CharField(max_length=24, primary_key=True)
+    until = models.DateTimeField(help_text="The next free turn")
+
+    def __str__(self) -> str:
+        return self.lane
 
 
 class WorkerProcess(models.Model):

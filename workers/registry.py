@@ -24,6 +24,18 @@ other's limits; jobs of different lanes never do."""
 
 
 @dataclass(frozen=True, slots=True)
+class Limit:
+    """What a lane's jobs may do, over all workers. The default stops the lane."""
+
+    in_flight: int = 0
+    """How many of them may run at once; 0: none."""
+    per_second: float | None = None
+    """How many calls may begin in a second; None: any number."""
+    breaker: bool = False
+    """Whether runs that fail open its circuit breaker (see `workers.breaker`)."""
+
+
+@dataclass(frozen=True, slots=True)
 class Claim:
     """A job that is ours until its lease ends."""
 
@@ -42,6 +54,9 @@ class Claim:
     """UTC. The run before this one never settled: until then its calls may have begun. None: it settled."""
     claimed_at: datetime
     lease_until: datetime
+    probe: bool = False
+    """The lane's circuit breaker is open, and this run tries whether the other side is back."""
+    limit: Limit = Limit()
     received: float = field(default_factory=time.monotonic, compare=False)
     lag: float = field(default=0.0, compare=False)
     """Seconds that the claim took: by so much `now` may be behind."""
@@ -66,8 +81,12 @@ class Call:
     http_status: int | None = None
     error: str = ""
     excerpt: str = ""
+    waited_ms: int = 0
+    """For the lane's turn, before it was started."""
     connect_ms: int = 0
-    """Until there was a connection: nothing was sent before that."""
+    """From its start until there was a connection: nothing was sent before that."""
+    made: bool = True
+    """False: it was kept back by us, and says nothing of the other side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,15 +154,15 @@ class Kind:
 
 _kinds: dict[str, Kind] = {}
 _locks: list[Callable[[Collection[UUID]], None]] = []
-_limits: dict[str, Callable[[Lane], int]] = {}
+_limits: dict[str, Callable[[Lane], Limit]] = {}
 
 
 def register(kind: Kind) -> None:
     _kinds[kind.name] = kind
 
 
-def register_limit(prefix: str, limit: Callable[[Lane], int]) -> None:
-    """`limit` says of a lane that starts with `prefix` how many of its jobs may run at once; 0 stops it."""
+def register_limit(prefix: str, limit: Callable[[Lane], Limit]) -> None:
+    """`limit` says of a lane that starts with `prefix` what its jobs may do."""
     _limits[prefix] = limit
 
 
@@ -167,9 +186,9 @@ def kinds() -> list[Kind]:
     return list(_kinds.values())
 
 
-def lane_limit(lane: Lane) -> int:
-    """How many jobs of this lane may run at once, over all workers; 0 for a lane that nobody has registered."""
-    return next((limit(lane) for prefix, limit in _limits.items() if lane.startswith(prefix)), 0)
+def lane_limit(lane: Lane) -> Limit:
+    """What this lane's jobs may do; a lane that nobody has registered is stopped."""
+    return next((limit(lane) for prefix, limit in _limits.items() if lane.startswith(prefix)), Limit())
 
 
 def backoff(attempt: int, *, base: float, cap: float) -> float:

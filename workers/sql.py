@@ -22,26 +22,44 @@ CLAIM = """
 -- Committed before the work starts: a job that kills its worker has been counted.
 -- A row per claimed job; a lane without one still has its row (job columns null), with the seconds until its next.
 WITH want AS (
-    SELECT * FROM jsonb_to_recordset(%(want)s) AS w(lane text, n int, cap int)
+    SELECT * FROM jsonb_to_recordset(%(want)s)
+        AS w(lane text, n int, in_flight int, per_second double precision, breaker boolean)
 ), kinds AS (
     SELECT * FROM jsonb_to_recordset(%(kinds)s) AS k(kind text, lease double precision)
 ), room AS (
-    SELECT want.lane,
-           least(want.n, want.cap - (
-               SELECT count(*) FROM workers_job r WHERE r.lane = want.lane AND r.state = 'running'
-           ))::int AS n,
-           (SELECT extract(epoch FROM min(w.run_at) - statement_timestamp())::double precision
-            FROM workers_job w
-            WHERE w.lane = want.lane AND w.state = 'waiting' AND w.run_at > statement_timestamp()) AS next_in
+    SELECT want.lane, want.breaker,
+           least(want.n,
+                 want.in_flight - (
+                     SELECT count(*) FROM workers_job r WHERE r.lane = want.lane AND r.state = 'running'
+                 ),
+                 -- Runs would wait for their turns with the lease running: no more than some seconds' worth of them.
+                 ceil(want.per_second * (%(ahead)s - coalesce((
+                     SELECT greatest(0, extract(epoch FROM p.until - clock_timestamp()))::double precision
+                     FROM workers_pace p WHERE p.lane = want.lane), 0)))
+           )::int AS n,
+           (SELECT extract(epoch FROM min(next.run_at) - statement_timestamp())::double precision
+            FROM kinds CROSS JOIN LATERAL (
+                SELECT w.run_at FROM workers_job w
+                WHERE w.lane = want.lane AND w.kind = kinds.kind AND w.state = 'waiting'
+                  AND w.run_at > statement_timestamp()
+                ORDER BY w.run_at
+                LIMIT 1
+            ) AS next) AS next_in
     FROM want
+), gate AS (
+    -- An open circuit breaker lets one through when a probe is due, and else none.
+    SELECT room.lane, room.n, kinds.kind, b.opened_at IS NOT NULL AS probing,
+           greatest(0, CASE WHEN b.opened_at IS NULL THEN room.n
+                            WHEN b.probe_at <= statement_timestamp() THEN least(1, room.n) ELSE 0 END) AS most
+    FROM room CROSS JOIN kinds
+    LEFT JOIN workers_breaker b ON room.breaker AND b.lane = room.lane AND b.kind = kinds.kind
 ), due AS (
-    SELECT picked.id
-    FROM room
+    SELECT picked.id, gate.probing, gate.n, row_number() OVER (PARTITION BY gate.lane ORDER BY picked.run_at) AS nth
+    FROM gate
     CROSS JOIN LATERAL (
-        SELECT j.id
+        SELECT j.id, j.run_at
         FROM workers_job j
-        WHERE j.lane = room.lane AND j.state = 'waiting' AND j.run_at <= statement_timestamp()
-          AND j.kind = ANY (ARRAY(SELECT kind FROM kinds))
+        WHERE j.lane = gate.lane AND j.kind = gate.kind AND j.state = 'waiting' AND j.run_at <= statement_timestamp()
           -- One job of a kind and transaction at a time: a `pending` still under way must not arrive after the news
           -- of the final status. (A scalar, so that it stays one index probe a job.)
           AND (SELECT count(*) = 0 FROM workers_job s
@@ -51,19 +69,25 @@ WITH want AS (
                WHERE s.transaction_id = j.transaction_id AND s.kind = j.kind AND s.id < j.id
                  AND coalesce(s.state) = 'waiting' AND s.run_at <= statement_timestamp())
         ORDER BY j.run_at
-        LIMIT greatest(room.n, 0)
+        LIMIT gate.most
         FOR UPDATE OF j SKIP LOCKED
     ) AS picked
 ), claimed AS (
     UPDATE workers_job j
     SET state = 'running', attempt = j.attempt + 1, updated_at = clock_timestamp(),
         lease_until = clock_timestamp() + (SELECT lease FROM kinds WHERE kinds.kind = j.kind) * interval '1 second'
-    WHERE j.id = ANY (ARRAY(SELECT id FROM due))
+    WHERE j.id = ANY (ARRAY(SELECT id FROM due WHERE nth <= n))
     RETURNING j.*
+), probes AS (
+    SELECT claimed.id, claimed.lane, claimed.kind FROM claimed JOIN due USING (id) WHERE due.probing
+), probed AS (
+    UPDATE workers_breaker b SET probe_at = clock_timestamp() + %(probe_every)s * interval '1 second'
+    FROM probes WHERE b.lane = probes.lane AND b.kind = probes.kind
 )
 SELECT room.n, room.next_in,
        claimed.id, claimed.transaction_id, claimed.kind, claimed.key, room.lane, claimed.attempt, claimed.step,
-       claimed.crashes, claimed.lost_at, claimed.updated_at, claimed.lease_until
+       claimed.crashes, claimed.lost_at, claimed.updated_at, claimed.lease_until,
+       claimed.id IN (SELECT id FROM probes)
 FROM room LEFT JOIN claimed ON claimed.lane = room.lane
 """
 
@@ -157,33 +181,38 @@ SELECT id, kind, lane, crashes FROM lost
 """
 
 # ruff: noqa: S608  only this constant is put into the statements
-# ruff: noqa: S608  only this constant is put into the statements
 _LANES = """
 WITH RECURSIVE lanes AS (
-    (SELECT lane FROM workers_job WHERE state = 'waiting' ORDER BY lane LIMIT 1)
+    (SELECT lane, kind FROM workers_job WHERE state = 'waiting' ORDER BY lane, kind LIMIT 1)
     UNION ALL
-    SELECT (SELECT j.lane FROM workers_job j WHERE j.state = 'waiting' AND j.lane > lanes.lane ORDER BY j.lane LIMIT 1)
+    SELECT next.lane, next.kind
     FROM lanes
-    WHERE lanes.lane IS NOT NULL
+    CROSS JOIN LATERAL (
+        SELECT j.lane, j.kind FROM workers_job j
+        WHERE j.state = 'waiting' AND (j.lane, j.kind) > (lanes.lane, lanes.kind)
+        ORDER BY j.lane, j.kind
+        LIMIT 1
+    ) AS next
 )
 """
 
 DUE_LANES = (
     """
 -- For each lane that has waiting jobs: the seconds until its first one (0: it is overdue), when within `ahead`.
--- A loose scan of `job_due`: one probe a lane, however many jobs wait in it or lie in the future.
+-- A loose scan of `job_due_by_kind`: one probe a lane and kind, however many jobs wait there or lie in the future.
 """
     + _LANES
     + """
-SELECT first.lane, greatest(0, extract(epoch FROM first.run_at - clock_timestamp()))::double precision
+SELECT first.lane, greatest(0, extract(epoch FROM min(first.run_at) - clock_timestamp()))::double precision
 FROM lanes
 CROSS JOIN LATERAL (
     SELECT j.lane, j.run_at FROM workers_job j
-    WHERE j.lane = lanes.lane AND j.state = 'waiting'
+    WHERE j.lane = lanes.lane AND j.kind = lanes.kind AND j.state = 'waiting'
     ORDER BY j.run_at
     LIMIT 1
 ) AS first
 WHERE first.run_at <= statement_timestamp() + %(ahead)s * interval '1 second'
+GROUP BY first.lane
 """
 )
 
@@ -196,7 +225,7 @@ COUNTS = (
     + """
 SELECT j.kind, 'due', count(*), extract(epoch FROM statement_timestamp() - min(j.run_at))::double precision
 FROM lanes JOIN workers_job j
-  ON j.lane = lanes.lane AND j.state = 'waiting' AND j.run_at <= statement_timestamp()
+  ON j.lane = lanes.lane AND j.kind = lanes.kind AND j.state = 'waiting' AND j.run_at <= statement_timestamp()
 GROUP BY j.kind
 UNION ALL
 SELECT kind, state, count(*), 0 FROM workers_job WHERE state = 'running' GROUP BY kind, state
@@ -204,6 +233,15 @@ UNION ALL
 SELECT kind, state, count(*), 0 FROM workers_job WHERE state = 'failed' GROUP BY kind, state
 """
 )
+
+TAKE_TURNS = """
+-- The next turns of a lane with a limit a second, for all workers: each is given once, and they lie evenly. `span` is
+-- the seconds that they take up. Returns the seconds until the first of them.
+INSERT INTO workers_pace AS p (lane, until)
+VALUES (%(lane)s, clock_timestamp() + %(span)s * interval '1 second')
+ON CONFLICT (lane) DO UPDATE SET until = greatest(p.until, clock_timestamp()) + %(span)s * interval '1 second'
+RETURNING extract(epoch FROM until - clock_timestamp())::double precision - %(span)s
+"""
 
 BEAT = """
 -- A worker process says that it lives, and forgets those that have not for an hour.

@@ -9,9 +9,11 @@ from django.conf import settings
 
 from workers import jobs, registry
 from workers.announce import announce
+from workers.breaker import Tally
 from workers.jobs import Result
 from workers.models import Job
 from workers.outbound import Http
+from workers.pace import Pacer
 
 
 def run_job(job_id: int) -> str:
@@ -22,12 +24,18 @@ def run_job(job_id: int) -> str:
     job = Job.objects.get(pk=job_id)
     claim = jobs.claim_one(job)
     if claim is not None:
-        result = asyncio.run(_run(claim, jobs.load([claim]).get(claim.id)))
+        pacer, tally = Pacer(), Tally()
+        try:
+            result = asyncio.run(_run(claim, jobs.load([claim]).get(claim.id), pacer))
+        finally:
+            pacer.close()
         announce(jobs.settle([(claim, result)]))
+        tally.note(claim, result)
+        announce(tally.write())
     job.refresh_from_db()
     return job.state
 
 
-async def _run(claim: registry.Claim, work: Any) -> Result:
+async def _run(claim: registry.Claim, work: Any, pacer: Pacer) -> Result:
     async with Http(settings.OUTBOUND_ALLOWED_HOSTS) as http:
-        return await jobs.run(claim, work, http)
+        return await jobs.run(claim, work, http, pacer)

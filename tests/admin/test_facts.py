@@ -15,7 +15,7 @@ from transactions.status import Source, Status, Submission
 from webhooks.models import RefusalCount, Webhook
 from workers import jobs
 from workers.admin import bases
-from workers.models import Attempt, Job, WorkerProcess
+from workers.models import Attempt, Breaker, Job, WorkerProcess
 from workers.registry import Again, Call, Outcome
 
 pytestmark = pytest.mark.django_db
@@ -122,6 +122,15 @@ def test_it_says_what_comes_next(viewer, order, seconds, words):
     Job.objects.filter(kind="track").update(run_at=due)
 
     assert viewer.get(address(Transaction, "change", order.id)).context["next_step"] == f"poll the provider, {words}"
+
+
+def test_it_says_that_an_open_circuit_breaker_holds_it_up(viewer, order, third):
+    Breaker.objects.create(lane=third.provider.lane, kind="create", opened_at=timezone.now(), probe_at=timezone.now())
+    due_now(kind="create")
+
+    next_step = viewer.get(address(Transaction, "change", order.id)).context["next_step"]
+
+    assert next_step.endswith("now, as soon as third answers again: its circuit breaker is open")
 
 
 def test_it_says_that_a_paused_provider_holds_it_up(viewer, order):

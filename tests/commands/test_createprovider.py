@@ -106,6 +106,7 @@ def test_it_prints_the_secret_for_people_too():
         ("poll_growth", "1.5", 1.5),
         ("create_retries", "0", 0),
         ("max_in_flight", "7", 7),
+        ("max_calls_per_second", "2.5", 2.5),
         ("status_field", "data.state", "data.state"),
         ("webhook_id_field", "data.ref", "data.ref"),
         ("create_path", "/v2/create", "/v2/create"),
@@ -119,7 +120,7 @@ def test_it_takes_settings(name, text, value):
     assert getattr(provider(**{name: text}), name) == value
 
 
-@pytest.mark.parametrize("name", ["check_before_create", "paused"])
+@pytest.mark.parametrize("name", ["check_before_create", "circuit_breaker", "paused"])
 @pytest.mark.parametrize(
     ("text", "value"), [("true", True), ("True", True), ("1", True), ("false", False), ("0", False)]
 )
@@ -140,6 +141,7 @@ def test_the_last_of_two_settings_counts():
         "create_timeout=inf", "first_poll=-0.1", "first_poll=nan", "second_poll=0", "poll_growth=0.5",
         "poll_growth=nan", "poll_cap=0", "settle_window=-1", "track_for=nan", "create_retries=-1", "create_retries=1.5",
         "create_retries=99999999999", "max_in_flight=0", "max_in_flight=-1", "max_in_flight=x", "paused=maybe",
+        "max_calls_per_second=0", "max_calls_per_second=0.1", "max_calls_per_second=nan", "circuit_breaker=perhaps",
         "status_map=[]", 'status_map={"OK": 1}', 'status_map={"OK": "done"}', "status_map={", "status_map=null",
         "headers=[]", 'headers={"a": 1}', 'headers={"a b": "c"}', 'headers={"a": "b\\r\\nc: d"}',
         "create_body=[]", 'create_body={"a": "{nothing}"}', "create_body=", "status_path=transactions",

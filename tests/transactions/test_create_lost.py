@@ -7,11 +7,12 @@ import pytest
 from django.db.models.functions import Now
 
 from tests.cast import job, now
-from tests.running import again, began, claim, expire, facts, perform, run, settle, tell, timeline, wait_of
+from tests.running import again, began, change, claim, expire, facts, perform, run, settle, tell, timeline, wait_of
 from tests.servers import Answer
+from tests.threads import await_sessions_end
 from transactions.models import Transaction
 from workers import jobs
-from workers.models import Job
+from workers.models import Attempt, Job, Pace
 from workers.registry import Again, Done, Outcome
 
 pytestmark = pytest.mark.django_db
@@ -108,6 +109,21 @@ def test_a_create_that_is_given_up_after_lost_runs_is_still_polled_for(record, c
 
     assert again(creating).state == "failed"
     assert now(record).status == "completed"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_create_that_waited_for_its_turn_began_after_the_wait(record, creating, far, third):
+    """The settle window must not begin before anything was sent."""
+    change(third, max_calls_per_second=2, check_before_create=False)
+    Pace.objects.create(lane=third.provider.lane, until=Now() + timedelta(seconds=1))
+    far.on("POST", Answer(504))
+
+    run(creating)
+    await_sessions_end()
+
+    [attempt], began_at = Attempt.objects.all(), now(record).create_began_at
+    assert began_at is not None
+    assert began_at >= attempt.started_at - timedelta(seconds=0.2)
 
 
 def test_it_begins_no_create_that_its_lease_would_not_outlive(record, creating, far):

@@ -12,7 +12,7 @@ from tests.api.outages import database_away
 from tests.cast import accepted, due_now, job
 from tests.webhooks.senders import send
 from transactions.models import Transaction
-from workers.models import Job, WorkerProcess
+from workers.models import Breaker, Job, WorkerProcess
 
 pytestmark = pytest.mark.django_db
 
@@ -97,3 +97,10 @@ def test_without_the_database_it_fails_in_plain_text():
 
     assert (answer.status_code, answer["Content-Type"]) == (500, "text/plain")
     assert b"nonexistent" not in answer.content
+
+
+def test_it_says_which_circuit_breakers_are_open(third):
+    Breaker.objects.create(lane=third.settings.lane, kind="create", opened_at=Now(), probe_at=Now())
+    Breaker.objects.create(lane=third.settings.lane, kind="track")
+
+    assert values("relay_breaker_open") == {("create", "third"): 1, ("track", "third"): 0}

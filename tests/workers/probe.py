@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -11,9 +12,9 @@ from django.db.models.functions import Now
 
 from workers import jobs, registry
 from workers.models import Job
-from workers.registry import Claim, Done, Kind, Lane, Outcome, Settled, Wake
+from workers.registry import Claim, Done, Kind, Lane, Limit, Outcome, Settled, Wake
 
-LIMIT = 1000
+LIMIT = Limit(1000)
 
 
 async def done(work: Claim, http: Any) -> Outcome:
@@ -26,13 +27,14 @@ class Probe:
     def __init__(self) -> None:
         self.handle: Callable[[Claim, Any], Awaitable[Outcome]] = done
         self.record: Callable[[Sequence[Settled]], Sequence[Wake]] = lambda settled: []
-        self.limits: dict[Lane, int] = {}
+        self.rule = LIMIT
+        self.limits: dict[Lane, int] = {}  # in flight, where it is another number
         self.begun: list[Claim] = []
         self.recorded: list[Settled] = []
         self.kind = Kind("probe", "probe", 30.0, self._load, self._handle, self._record)
 
-    def limit(self, lane: Lane) -> int:
-        return self.limits.get(lane, LIMIT)
+    def limit(self, lane: Lane) -> Limit:
+        return replace(self.rule, in_flight=self.limits.get(lane, self.rule.in_flight))
 
     def claim(self, n: int = 100, lane: Lane = "x1") -> list[Claim]:
         """Claim from one lane."""

@@ -1,8 +1,10 @@
 """The dispatcher: what nobody was told of, and what died."""
 
 import contextlib
+import os
+import signal
 import threading
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.db import OperationalError
@@ -14,8 +16,10 @@ from tests.threads import await_sessions_end, end_sessions
 from tests.workers.probe import new_job
 from workers import dispatcher as module
 from workers import jobs
+from workers.breaker import Tally
 from workers.dispatcher import Dispatcher
-from workers.models import Job, WorkerProcess
+from workers.models import Breaker, Job, WorkerProcess
+from workers.registry import Call, Done, Limit, Outcome
 
 pytestmark = pytest.mark.django_db
 
@@ -26,6 +30,14 @@ class Woken:
     def __init__(self):
         self.wakes = {}
         self.in_flight = 3
+        self.tally = Tally()
+        self.silent = 0
+
+    def unanswered(self):
+        return self.silent
+
+    def wake_all(self, wakes):
+        self.wakes |= {wake.lane: wake.after for wake in wakes}
 
     def wake(self, lane, after=0.0):
         self.wakes[lane] = after
@@ -56,6 +68,29 @@ def test_it_wakes_lanes_whose_job_is_due_before_its_next_look_at_that_time(dispa
     dispatcher.tick()
 
     assert engine.wakes == {"x1": pytest.approx(0.5, abs=0.1)}
+
+
+def test_it_ends_the_process_when_the_event_loop_is_stuck(dispatcher, engine, monkeypatch):
+    ended = []
+    monkeypatch.setattr("workers.dispatcher.os.kill", lambda pid, how: ended.append((pid, how)))
+    engine.silent = module.STUCK
+    dispatcher.tick()
+    assert ended == []
+
+    engine.silent += 1
+    dispatcher.tick()
+
+    assert ended == [(os.getpid(), signal.SIGKILL)]
+
+
+def test_it_writes_down_how_runs_ended(dispatcher, engine, probe):
+    probe.rule = Limit(1000, breaker=True)
+    call = Call("GET", "http://far", datetime.now(UTC), 1, http_status=200)
+    engine.tally.note(probe.claim_new(), Outcome(Done(), calls=(call,)))
+
+    dispatcher.tick()
+
+    assert Breaker.objects.get().runs == 1
 
 
 def test_it_returns_expired_leases_and_wakes_their_lanes(dispatcher, engine, probe):

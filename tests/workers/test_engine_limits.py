@@ -14,14 +14,37 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 def test_it_runs_no_more_than_its_capacity(engines, probe, gate):
     engine = engines(probe, capacity=3)
-    new_jobs(10)
-    engine.wake("x1")
+    lanes = ("x1", "x2", "x3")
+    for lane in lanes:
+        new_jobs(10, lane=lane)
+        engine.wake(lane)
     until(lambda: gate.inside == 3)
 
     gate.open.set()
 
-    until(all_done)
+    until(lambda: all(all_done(lane) for lane in lanes))
     assert gate.most == 3
+
+
+def test_a_lane_never_holds_more_places_than_it_leaves_free(engines, probe):
+    """One whose other side hangs, with a limit above the capacity: the others find places all the same."""
+    held = Gate()
+
+    async def by_lane(work, http):
+        return await held(work, http) if work.lane == "x1" else Outcome(Done())
+
+    probe.handle = by_lane
+    engine = engines(probe, capacity=20)
+    new_jobs(50)
+    until(lambda: engine.wake("x1").result(5) == 0)
+    assert held.inside == 10
+    new_jobs(30, lane="x2")
+
+    engine.wake("x2")
+
+    until(lambda: all_done("x2"))
+    held.open.set()
+    until(all_done)
 
 
 def test_it_runs_no_more_than_its_capacity_of_many_lanes(engines, probe, gate):

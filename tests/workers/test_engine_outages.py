@@ -13,7 +13,7 @@ from tests.threads import end_sessions
 from tests.workers.probe import all_done, new_job, new_jobs, states
 from workers import jobs, registry
 from workers.models import Job
-from workers.registry import Failed, Outcome
+from workers.registry import Done, Failed, Outcome
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -87,6 +87,29 @@ def test_a_claim_that_cannot_load_hands_its_jobs_back(engine, probe, monkeypatch
 
 
 # --- stopping
+
+
+def test_an_event_loop_that_lives_answers(engine):
+    until(lambda: engine.unanswered() == 0)
+
+
+def test_one_that_is_stuck_does_not(engine, probe):
+    blocked, release = threading.Event(), threading.Event()
+
+    async def handle(work, http):
+        blocked.set()
+        release.wait(10)  # as no handler should: it blocks the loop
+        return Outcome(Done())
+
+    probe.handle = handle
+    new_job()
+    engine.wake("x1")
+    blocked.wait(5)
+    engine.unanswered()
+
+    assert [engine.unanswered() for _ in range(3)] == [1, 2, 3]
+    release.set()
+    until(lambda: engine.unanswered() == 0)
 
 
 def test_stopping_hands_back_at_once_what_is_under_way(engine, probe, gate):

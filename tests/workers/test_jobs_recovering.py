@@ -1,6 +1,7 @@
 """Recovering what died, and finding what is due."""
 
 import json
+from datetime import timedelta
 
 import pytest
 from django.db import IntegrityError, connection, transaction
@@ -11,7 +12,7 @@ from tests.running import again, claim, expire, wait_of
 from tests.threads import aside, at_once, errors
 from tests.workers.probe import new_job, new_jobs
 from workers import jobs, sql
-from workers.models import Attempt, Job
+from workers.models import Attempt, Breaker, Job
 
 pytestmark = pytest.mark.django_db
 several = pytest.mark.django_db(transaction=True)
@@ -170,6 +171,12 @@ def rows_read(statement, params):
     return walk((json.loads(plan) if isinstance(plan, str) else plan)[0]["Plan"])
 
 
+def claim_params(*, in_flight):
+    want = [{"lane": "x1", "n": 250, "in_flight": in_flight, "per_second": None, "breaker": True}]
+    kinds = [{"kind": "other", "lease": 30.0}, {"kind": "probe", "lease": 30.0}]
+    return {"want": json.dumps(want), "kinds": json.dumps(kinds), "ahead": 2.0, "probe_every": 5.0}
+
+
 @pytest.mark.parametrize("due_in", [5000, -5000])
 def test_looking_for_due_lanes_does_not_read_the_jobs_in_them(probe, due_in):
     new_jobs(3000, due_in=due_in)
@@ -180,17 +187,22 @@ def test_looking_for_due_lanes_does_not_read_the_jobs_in_them(probe, due_in):
 def test_a_claim_does_not_read_the_jobs_that_are_not_due(probe):
     new_jobs(3000, due_in=5000)
     new_job()
-    want = [{"lane": "x1", "n": 250, "cap": 1000}]
-
-    params = {"want": json.dumps(want), "kinds": json.dumps([{"kind": "probe", "lease": 30.0}])}
+    params = claim_params(in_flight=1000)
     assert rows_read(sql.CLAIM, params) < 50
+
+
+def test_a_claim_does_not_read_past_what_an_open_breaker_holds(probe):
+    new_jobs(3000, due_in=-5000)
+    Job.objects.update(kind="other")
+    Breaker.objects.create(lane="x1", kind="other", opened_at=Now(), probe_at=Now() + timedelta(seconds=5))
+    new_job()
+
+    assert rows_read(sql.CLAIM, claim_params(in_flight=1000)) < 50
 
 
 def test_a_claim_from_a_lane_at_its_limit_does_not_read_what_is_overdue(probe):
     new_jobs(3000, due_in=-5000)
-    want = [{"lane": "x1", "n": 250, "cap": 0}]
-
-    params = {"want": json.dumps(want), "kinds": json.dumps([{"kind": "probe", "lease": 30.0}])}
+    params = claim_params(in_flight=0)
     assert rows_read(sql.CLAIM, params) < 50
 
 

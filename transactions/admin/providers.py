@@ -3,18 +3,23 @@
 from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.widgets import AdminTextInputWidget
 from django.db import models
-from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.db.models import Exists, OuterRef, QuerySet, Value
+from django.db.models.functions import Cast, Concat
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import URLPattern, path
 
 from transactions.admin.credentials import SecretsAdmin
 from transactions.admin.fields import ReadableJSON, WriteOnlyTextarea
+from transactions.admin.pages import ask, staff
 from transactions.encryption import SecretUnreadable
 from transactions.fields import HttpUrlField, validate_headers
 from transactions.models import Provider
-from workers.admin.bases import SettingsForm, moment
+from transactions.staff import close_breakers
+from workers.admin.bases import SettingsForm, change_url, exact, moment
+from workers.models import Breaker
 
 
 class ProviderForm(SettingsForm):
@@ -58,13 +63,25 @@ def headers_note(provider: Provider) -> str:
     return {0: "None is set", 1: "1 is set"}.get(count, f"{count} are set")
 
 
+def _said(breaker: Breaker) -> dict[str, str]:
+    """One breaker in words."""
+    lately = f"{breaker.failures:.0f} of {breaker.runs:.0f} runs failed"
+    return {
+        "kind": breaker.kind,
+        "state": "open: held back" if breaker.opened_at else "closed: calls go on",
+        "since": exact(breaker.opened_at),
+        "next": exact(breaker.probe_at),
+        "lately": f"{lately}, in the seconds before {exact(breaker.counted_at)}",
+    }
+
+
 created = moment("created_at")
 
 
 @admin.register(Provider)
 class ProviderAdmin(SecretsAdmin):
     form = ProviderForm
-    list_display = ("slug", "paused", "paused_why", "base_url", "webhook_auth", "max_in_flight")
+    list_display = ("slug", "paused", "paused_why", "held_back", "base_url", "webhook_auth", "max_in_flight")
     list_filter = ("paused",)
     search_fields = ("slug",)
     formfield_overrides = {
@@ -77,7 +94,8 @@ class ProviderAdmin(SecretsAdmin):
                                          "status_field", "status_map", "new_headers")}),
         ("When it is called", {"fields": ("check_before_create", "create_timeout", "settle_window", "create_retries",
                                           "create_retry_delay", "first_poll", "second_poll", "poll_growth", "poll_cap",
-                                          "track_for", "track_grace", "max_in_flight")}),
+                                          "track_for", "track_grace", "max_in_flight", "max_calls_per_second",
+                                          "circuit_breaker")}),
         ("How it calls us", {"fields": ("webhook_auth", "webhook_id_field", "webhook_status_field")}),
     )  # fmt: skip
     secret_permission = "transactions.add_webhooksecret"  # noqa: S105  a permission's name
@@ -86,7 +104,41 @@ class ProviderAdmin(SecretsAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Provider]:
         rows: QuerySet[Provider] = super().get_queryset(request)
-        return rows.defer("headers")
+        lane = Concat(Value("p"), Cast(OuterRef("pk"), models.CharField()))
+        is_open = Breaker.objects.filter(lane=lane, opened_at__isnull=False)
+        return rows.defer("headers").annotate(has_open_breaker=Exists(is_open))
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.close_breakers_view)
+        close = path("<int:owner>/breakers/close/", view, name="transactions_provider_close_breakers")
+        return [close, *super().get_urls()]
+
+    def close_breakers_view(self, request: HttpRequest, owner: int) -> HttpResponse:
+        """GET asks, POST does it."""
+        of = self.owner(request, owner, "transactions.close_breaker")
+        if request.method != "POST":
+            says = [
+                f"What is held back goes on at once, at most {of.max_in_flight} calls at a time.",
+                "A breaker opens again when most of these calls fail, too. To hold calls back for good, pause instead.",
+            ]
+            title = f"Close the circuit breakers of {of}"
+            return ask(self, request, forms.Form(), title=title, of=of, says=says, submit="Close them")
+        closed = close_breakers(provider=of, by=staff(request))
+        text = "Closed: what was held back goes on." if closed else "None is open any more."
+        self.message_user(request, text, messages.SUCCESS if closed else messages.WARNING)
+        return HttpResponseRedirect(change_url(of))
+
+    def about(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
+        breakers = list(Breaker.objects.filter(lane=obj.lane))
+        is_open = any(one.opened_at for one in breakers)
+        return super().about(request, obj) | {
+            "breakers": [_said(one) for one in breakers],
+            "may_close_breaker": is_open and request.user.has_perm("transactions.close_breaker"),
+        }
+
+    @admin.display(description="held back by its circuit breaker", boolean=True)
+    def held_back(self, provider: Any) -> bool:
+        return bool(provider.has_open_breaker and provider.circuit_breaker)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Provider | None = None) -> Any:
         """The addresses of webhooks under way hold the slug, and the tokens in them are made from it."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from transactions.models import Event, Transaction
 from transactions.status import Review, Status, Submission
+from workers.breaker import is_open
 from workers.models import Job, JobState
 
 STATUS = {
@@ -74,11 +75,15 @@ def _step(job: Job) -> str:
 
 
 def held_up(transaction: Transaction, kind: str) -> str:
-    """What keeps jobs of this kind from running; empty when nothing does. Reads the client and the provider."""
+    """What keeps jobs of this kind from running; empty when nothing does. Reads the client, or provider and breaker."""
     if kind == "notify":
         client = transaction.client
         return f", as soon as {client}'s endpoint is enabled again" if client.endpoint_disabled_at else ""
-    return f", as soon as {transaction.provider} is resumed" if transaction.provider.paused else ""
+    provider = transaction.provider
+    if provider.paused:
+        return f", as soon as {provider} is resumed"
+    held_back = provider.circuit_breaker and is_open(provider.lane, kind)
+    return f", as soon as {provider} answers again: its circuit breaker is open" if held_back else ""
 
 
 def in_words(seconds: float) -> str:

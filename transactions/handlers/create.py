@@ -107,7 +107,7 @@ def _refused(error: Refused, calls: list[Call]) -> Outcome:
 
 def _unknown(work: Work, error: Unclear, began_at: datetime, calls: list[Call]) -> Outcome:
     """It may exist now or later: polling looks for it meanwhile, and the next run begins with a look."""
-    began_at += timedelta(milliseconds=error.call.connect_ms)  # it was sent once there was a connection
+    began_at += timedelta(milliseconds=error.call.waited_ms + error.call.connect_ms)  # it was sent no sooner
     news = News(Source.CREATE, submission=Submission.UNKNOWN, began_at=began_at, hasten=work.provider.second_poll)
     again = Again(work.provider.create_retry_delay, work.claim.step + 1, f"unknown: {error}")
     return Outcome(again, news, (*calls, error.call))

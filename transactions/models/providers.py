@@ -81,6 +81,15 @@ class Provider(models.Model):
     max_in_flight = models.PositiveIntegerField(
         default=200, validators=[MinValueValidator(1)], help_text="Calls at a time, over all workers"
     )
+    max_calls_per_second = models.FloatField(
+        null=True, blank=True,
+        validators=[validate_finite, MinValueValidator(0.2), MaxValueValidator(10_000.0)],
+        help_text="Spread evenly, over all workers; a create is two calls with the look before it. Empty: no limit",
+    )  # fmt: skip
+    circuit_breaker = models.BooleanField(
+        default=True, db_default=True,
+        help_text="While most creates, or most polls, fail: hold them back, but for a try every few seconds",
+    )  # fmt: skip
     check_before_create = models.BooleanField(default=True, help_text="Look for the transaction before creating it")
     paused = models.BooleanField(default=False, help_text="No calls; what is due waits, nothing is lost")
     paused_why = models.CharField(max_length=255, blank=True, default="")
@@ -93,9 +102,15 @@ class Provider(models.Model):
 
     class Meta:
         ordering = ["slug"]
+        permissions = [("close_breaker", "Can close a circuit breaker")]
 
     def __str__(self) -> str:
         return self.slug
+
+    @property
+    def lane(self) -> str:
+        """What its jobs share limits and circuit breakers by."""
+        return f"p{self.pk}"
 
     def clean(self) -> None:
         longest = longest_create_timeout()

@@ -1,0 +1,291 @@
+"""The circuit breaker: what opens it, what it lets through, what closes it."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.db.models import F
+from django.db.models.functions import Now
+
+from tests.servers import until
+from tests.workers.probe import new_job, new_jobs, states
+from workers import breaker, jobs
+from workers.breaker import ENOUGH, FADE, PROBE_EVERY, Count, Tally, judge
+from workers.models import Breaker
+from workers.registry import Again, Call, Done, Limit, Outcome
+
+pytestmark = pytest.mark.django_db
+several = pytest.mark.django_db(transaction=True)
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def call(status=None, **more):
+    return Call("GET", "http://far", NOW, 1, http_status=status, **more)
+
+
+def answered(*statuses):
+    return Outcome(Done(), calls=tuple(call(status) for status in statuses))
+
+
+@pytest.fixture
+def probe(probe):
+    probe.rule = Limit(1000, breaker=True)
+    return probe
+
+
+def run(probe, outcome, times=1):
+    """Claim, count and write down so many runs; how many were claimed."""
+    tally = Tally()
+    claims = probe.claim(times)
+    for claimed in claims:
+        tally.note(claimed, outcome)
+        jobs.settle([(claimed, outcome)])
+    tally.write()
+    return len(claims)
+
+
+def opened(probe, outcome=None):
+    """Its breaker, opened by runs that failed."""
+    new_jobs(ENOUGH)
+    assert run(probe, outcome or answered(500), ENOUGH) == ENOUGH
+    found = Breaker.objects.get()
+    assert found.opened_at is not None
+    return found
+
+
+def probe_now():
+    Breaker.objects.update(probe_at=Now())
+
+
+# --- what it makes of a count
+
+
+@pytest.mark.parametrize(
+    ("runs", "failures", "opens"),
+    [(10, 5, True), (10, 4, False), (9, 9, False), (1000, 100, False)],
+)
+def test_it_opens_when_most_of_enough_runs_failed(runs, failures, opens):
+    one = Breaker(counted_at=NOW)
+
+    judge(one, Count(runs=runs, failures=failures), NOW)
+
+    assert (one.opened_at is not None) is opens
+
+
+def test_what_failed_long_ago_counts_no_more():
+    one = Breaker(counted_at=NOW, runs=9, failures=9)
+
+    judge(one, Count(runs=9, failures=2), NOW + timedelta(seconds=10 * FADE))
+
+    assert one.opened_at is None
+
+
+def test_failures_in_several_processes_add_up():
+    one = Breaker(counted_at=NOW)
+
+    for _ in range(2):
+        judge(one, Count(runs=6, failures=6), NOW)
+
+    assert one.opened_at == NOW
+
+
+def test_when_it_opens_the_first_probe_is_due_as_late_as_a_429_asked_for():
+    one = Breaker(counted_at=NOW)
+
+    judge(one, Count(runs=ENOUGH, failures=ENOUGH, asked_to_wait=90), NOW)
+
+    assert one.probe_at == NOW + timedelta(seconds=90)
+
+
+def test_while_it_is_open_runs_that_began_before_say_nothing():
+    one = Breaker(counted_at=NOW, opened_at=NOW, probe_at=NOW)
+
+    judge(one, Count(runs=100), NOW)
+
+    assert one.opened_at == NOW
+
+
+def test_one_probe_that_succeeds_closes_it_with_a_clean_slate():
+    one = Breaker(counted_at=NOW, opened_at=NOW, probe_at=NOW, runs=50, failures=50)
+
+    judge(one, Count(runs=2, failures=1, probes_passed=1, probes_failed=1), NOW + timedelta(seconds=60))
+
+    assert (one.opened_at, one.probe_at, one.runs, one.failures) == (None, None, 0, 0)
+
+
+def test_a_probe_that_is_asked_to_wait_puts_the_next_one_off():
+    one = Breaker(counted_at=NOW, opened_at=NOW, probe_at=NOW)
+
+    judge(one, Count(runs=1, failures=1, probes_failed=1, asked_to_wait=30), NOW)
+
+    assert (one.opened_at, one.probe_at) == (NOW, NOW + timedelta(seconds=30))
+
+
+# --- what counts
+
+
+@pytest.mark.parametrize(
+    ("outcome", "failures"),
+    [
+        (answered(200), 0),
+        (answered(404), 0),
+        (answered(422), 0),
+        (answered(500), 1),
+        (answered(429), 1),
+        (answered(404, 504), 1),
+        (answered(None), 1),
+    ],
+)
+def test_a_run_failed_when_a_call_of_it_was_not_served(probe, outcome, failures):
+    new_job()
+
+    run(probe, outcome)
+
+    assert (Breaker.objects.get().runs, Breaker.objects.get().failures) == (1, failures)
+
+
+@pytest.mark.parametrize("outcome", [Outcome(Done()), Outcome(Done(), calls=(call(made=False),))])
+def test_a_run_that_called_nobody_does_not_count(probe, outcome):
+    new_job()
+
+    run(probe, outcome)
+
+    assert not Breaker.objects.exists()
+
+
+def test_a_lane_without_a_breaker_is_not_counted(probe):
+    probe.rule = Limit(1000)
+    new_job()
+
+    run(probe, answered(500))
+
+    assert not Breaker.objects.exists()
+
+
+def test_the_longest_wait_that_a_429_asked_for_is_kept(probe):
+    tally = Tally()
+    new_jobs(2)
+    for claimed, after in zip(probe.claim(), (30.0, 10.0), strict=True):
+        tally.note(claimed, Outcome(Again(after), calls=(call(429),)))
+
+    assert tally._counts["x1", "probe"].asked_to_wait == 30
+
+
+def test_it_is_pressing_when_a_breaker_may_open_and_not_before(probe):
+    tally = Tally()
+    new_jobs(ENOUGH)
+    *most, last = probe.claim(ENOUGH // 2)
+    for claimed in most:
+        tally.note(claimed, answered(500))
+    assert not tally.pressing
+
+    tally.note(last, answered(500))
+
+    assert tally.pressing
+
+
+# --- what it lets through
+
+
+def test_an_open_one_lets_nothing_through(probe):
+    opened(probe)
+    new_job()
+
+    assert probe.claim() == []
+
+
+def test_it_stops_one_kind_and_one_lane_only(probe):
+    opened(probe)
+    Breaker.objects.update(kind="other")
+    new_job()
+    assert len(probe.claim()) == 1
+
+    Breaker.objects.update(kind="probe", lane="x2")
+    new_job()
+    assert len(probe.claim()) == 1
+
+
+def test_when_a_probe_is_due_one_run_goes_through_and_the_next_in_some_seconds(probe):
+    opened(probe)
+    new_jobs(3)
+    probe_now()
+
+    [claimed] = probe.claim()
+
+    assert claimed.probe
+    assert probe.claim() == []
+    wait = Breaker.objects.annotate(wait=F("probe_at") - Now()).get().wait
+    assert wait.total_seconds() == pytest.approx(PROBE_EVERY, abs=0.5)
+
+
+def test_a_probe_whose_worker_dies_is_followed_by_another(probe):
+    opened(probe)
+    new_jobs(2)
+    probe_now()
+    probe.claim()
+    probe_now()
+
+    assert [claimed.probe for claimed in probe.claim()] == [True]
+
+
+def test_a_probe_that_succeeds_sets_the_rest_going(probe):
+    opened(probe)
+    new_jobs(3)
+    probe_now()
+
+    assert run(probe, answered(200)) == 1
+
+    assert [claimed.probe for claimed in probe.claim()] == [False, False]
+
+
+def test_a_probe_that_fails_leaves_it_open(probe):
+    opened(probe)
+    new_jobs(3)
+    probe_now()
+
+    run(probe, answered(503))
+
+    assert probe.claim() == []
+
+
+def test_one_that_is_switched_off_stops_nothing(probe):
+    opened(probe)
+    new_jobs(3)
+    probe.rule = Limit(1000)
+
+    assert [claimed.probe for claimed in probe.claim()] == [False] * 3
+
+
+def test_an_operator_may_close_it(probe):
+    opened(probe)
+    new_jobs(3)
+
+    assert breaker.close("x1") == 1
+
+    assert len(probe.claim()) == 3
+    assert breaker.close("x1") == 0
+
+
+# --- in the engine
+
+
+@several
+def test_the_engine_stops_calling_what_fails_and_goes_on_once_it_is_back(engine, probe):
+    healthy = False
+
+    async def handle(work, http):
+        return answered(200 if healthy else 500)
+
+    probe.handle = handle
+    new_jobs(ENOUGH)
+    engine.wake("x1")
+    until(lambda: Breaker.objects.filter(opened_at__isnull=False).exists())
+    new_jobs(5)
+    assert engine.wake("x1").result(5) == 0
+
+    healthy = True
+    probe_now()
+    engine.wake("x1")
+
+    until(lambda: states() == ["done"] * (ENOUGH + 5))
+    assert Breaker.objects.get().opened_at is None
