@@ -3,12 +3,22 @@
 from collections.abc import Callable
 from typing import TypeVar
 
-from django.db import InterfaceError, OperationalError, connection
+from django.db import DatabaseError, InterfaceError, OperationalError, connection
 
 Result = TypeVar("Result")
 
 UNDONE = ("40001", "40P01")
 """SQLSTATEs of a serialization failure and of a deadlock: PostgreSQL has undone it, and asks to try again."""
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether it is the connection that failed, and no statement's fault.
+
+    A server that ends in the middle of a statement is a DatabaseError of no kind to psycopg2, and without a SQLSTATE.
+    """
+    if isinstance(error, OperationalError | InterfaceError):
+        return True
+    return type(error) is DatabaseError and getattr(error.__cause__, "pgcode", "") is None
 
 
 def retry_once(work: Callable[[], Result]) -> Result:
@@ -20,7 +30,9 @@ def retry_once(work: Callable[[], Result]) -> Result:
     before = connection.connection
     try:
         return work()
-    except (OperationalError, InterfaceError) as error:
+    except (DatabaseError, InterfaceError) as error:
+        if not is_away(error):
+            raise
         # `atomic` replaces a dead connection as it ends; else it is still there, and dead.
         replaced = connection.connection is not before
         if getattr(error.__cause__, "pgcode", None) in UNDONE and not connection.in_atomic_block:

@@ -50,7 +50,7 @@ def accept(*, client: ClientSettings, order: Order) -> tuple[Record, bool]:
 
     Once this returns, nothing short of losing the database loses the transaction. The same id with the same content
     gives the transaction as it is now. Raises IdempotencyMismatch for other content, NoProvider for a new one without
-    a provider, and django.db.OperationalError when the database is away: whether it was stored is unknown then, and
+    a provider, and django.db's errors (`is_away`) when the database is away: whether it was stored is unknown then, and
     the same request tells.
     """
     if (provider := order.provider) is not None:

@@ -168,7 +168,7 @@ def settle(results: Sequence[tuple[Claim, Result]]) -> list[Wake]:
     """Write what runs learnt and what comes next, in one transaction; returns the lanes that have work now.
 
     A job that lost its lease leaves only its calls. When the database refuses the batch for what one outcome holds,
-    each is settled alone and the refused one fails with the reason. Raises django.db.OperationalError when the
+    each is settled alone and the refused one fails with the reason. Raises django.db's errors when the
     database is away: nothing is settled then, try again.
     """
     try:

@@ -28,9 +28,9 @@ def stack(stores: Stores, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     stack.stop()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def breakable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stack, Stores]]:
-    """A stack and stores for one test that breaks them: stop, crash and start them as you like."""
+    """A stack and stores for a module whose tests break them: stop, crash and start them as you like."""
     with throwaway_stores() as stores:
         stack = Stack(
             tmp_path_factory.mktemp("breakable"),

@@ -10,7 +10,6 @@ from typing import Any
 import structlog
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
-from django.db import InterfaceError, OperationalError
 from django.http import (
     Http404,
     HttpRequest,
@@ -21,6 +20,8 @@ from django.http import (
 )
 from rest_framework import exceptions
 from rest_framework.response import Response
+
+from transactions.database import is_away
 
 log = structlog.get_logger(__name__)
 
@@ -94,7 +95,7 @@ def for_exception(error: Exception, request: HttpRequest) -> HttpResponse:
     """The problem that an exception is to a caller. What is nobody's request's fault is logged."""
     if isinstance(error, exceptions.ValidationError):
         return problem(request, "invalid", errors=list(_field_errors(error.detail)))
-    if isinstance(error, OperationalError | InterfaceError):
+    if is_away(error):
         log.error("The database cannot be reached", action="database_away", error=str(error).split("\n")[0])
         return problem(request, "unavailable", headers={"Retry-After": RETRY_AFTER})
     if isinstance(error, RequestDataTooBig):

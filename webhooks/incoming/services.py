@@ -30,7 +30,7 @@ class Malformed(Exception):
 def receive(provider: ProviderSettings, sender: Sender, body: bytes) -> str:
     """Record and apply an authentic webhook; returns what it did: a `Webhook.Result`, or `repeated`.
 
-    Raises Malformed for a body that is no such JSON, and django.db.OperationalError when the database is away.
+    Raises Malformed for a body that is no such JSON, and django.db's errors (`is_away`) when the database is away.
     """
     given_id, word = _read(provider, sender, body)
     status, unmapped = read_status(provider, word, "word")
