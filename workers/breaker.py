@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import DateTimeField
 from django.db.models.expressions import Func
 
+from workers import sql
 from workers.models import Breaker
 from workers.registry import Again, Call, Claim, Lane, Outcome, Wake
 
@@ -32,6 +34,10 @@ SHARE = 0.5
 """It opens when this share of them has failed. Well above the 10 % of creates that are known to go unanswered."""
 PROBE_EVERY = 5.0
 """Seconds between two probes; each may take its whole time-out, so what hangs is found to be back all the same."""
+
+
+FRESH = 1.0
+"""Seconds after which it is read again what is open: so much longer may a process call what another found to fail."""
 
 
 @dataclass(slots=True)
@@ -88,6 +94,8 @@ class Tally:
         with self._lock:
             counts, self._counts = self._counts, defaultdict(Count)
         closed = [Wake(kind, lane) for (lane, kind), count in counts.items() if _write(lane, kind, count)]
+        if counts:
+            held_back.forget()
         return closed
 
 
@@ -132,6 +140,34 @@ def judge(breaker: Breaker, count: Count, now: datetime) -> None:
     if breaker.runs >= ENOUGH and breaker.failures >= SHARE * breaker.runs:
         breaker.opened_at = now
         breaker.probe_at = now + timedelta(seconds=max(PROBE_EVERY, count.asked_to_wait))
+
+
+class _HeldBack:
+    """What open breakers hold back, read anew every second: a claim must not cost a query more."""
+
+    def __init__(self) -> None:
+        self._read_at = -math.inf
+        self._known: frozenset[tuple[Lane, str]] = frozenset()
+
+    def __call__(self) -> frozenset[tuple[Lane, str]]:
+        if time.monotonic() - self._read_at > FRESH:
+            found = Breaker.objects.filter(opened_at__isnull=False).values_list("lane", "kind")
+            self._known, self._read_at = frozenset(found), time.monotonic()
+        return self._known
+
+    def forget(self) -> None:
+        self._read_at = -math.inf
+
+
+held_back = _HeldBack()
+"""`held_back()`: the lanes and kinds whose breaker is open, as of a second ago. Raises django.db's errors."""
+
+
+def take_probe(lane: Lane, kind: str) -> bool:
+    """Whether one run may go through now; for the next `PROBE_EVERY` seconds no other may, in any worker."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql.TAKE_PROBE, {"lane": lane, "kind": kind, "every": PROBE_EVERY})
+        return cursor.fetchone() is not None
 
 
 def is_open(lane: Lane, kind: str) -> bool:

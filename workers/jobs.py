@@ -14,11 +14,10 @@ import structlog
 from django.conf import settings
 from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, connection, transaction
 
-from workers import registry, sql
-from workers.breaker import PROBE_EVERY
+from workers import breaker, pace, registry, sql
 from workers.models import Job, JobState
 from workers.outbound import Http
-from workers.pace import AHEAD, Paced, Pacer
+from workers.pace import Paced, Pacer
 from workers.registry import Again, Claim, Done, Failed, Lane, Limit, Outcome, Settled, Wake
 
 log = structlog.get_logger(__name__)
@@ -60,33 +59,58 @@ class LaneClaim:
 def claim_lanes(want: Mapping[Lane, int], kinds: Collection[registry.Kind]) -> list[LaneClaim]:
     """Claim up to `want[lane]` due jobs of each lane, of these kinds, within the lane's limit over all workers.
 
-    A lane that is stopped (its limit is 0) is not asked, and not in the answer.
+    A lane that is stopped (its limit is 0, or breakers hold back all its kinds) is not asked, and not in the answer,
+    unless a probe of it is due.
     """
-    limits = {lane: _limit(lane) for lane in want}
-    asked = [{"lane": lane, "n": n, **asdict(limits[lane])} for lane, n in want.items() if limits[lane].in_flight > 0]
+    limits = {lane: limit for lane in want if (limit := _limit(lane)).in_flight > 0}
+    asked: list[_Asked] = []
+    probes: list[_Asked] = []
+    for lane, limit in limits.items():
+        n = want[lane] if limit.per_second is None else min(want[lane], pace.room(lane, limit.per_second))
+        held_back = breaker.held_back() if limit.breaker else frozenset()
+        for kind in kinds:
+            if (lane, kind.name) not in held_back:
+                asked.append(_Asked(lane, kind, n, limit))
+            elif n > 0 and breaker.take_probe(lane, kind.name):
+                probes.append(_Asked(lane, kind, 1, limit, probe=True))
+    found = {one.lane: one for one in _claim(asked)}
+    for probe in probes:  # each by itself: a lane may have one of each kind
+        for one in _claim([probe]):
+            before = found.get(one.lane)
+            found[one.lane] = replace(before, claims=before.claims + one.claims) if before else one
+    return list(found.values())
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a claim asks of one lane and kind."""
+
+    lane: Lane
+    kind: registry.Kind
+    n: int
+    limit: Limit
+    probe: bool = False
+
+
+def _claim(asked: Sequence[_Asked]) -> list[LaneClaim]:
     if not asked:
         return []
-    leases = [{"kind": kind.name, "lease": kind.lease} for kind in kinds]
+    limits = {one.lane: one.limit for one in asked}
+    want = [
+        {"lane": one.lane, "kind": one.kind.name, "lease": one.kind.lease, "n": one.n, "in_flight": one.limit.in_flight}
+        for one in asked
+    ]
     asked_at = time.monotonic()
     with connection.cursor() as cursor:
         # One string, one round trip, one implicit transaction; each statement has a snapshot of its own, so that the
         # claim sees what the holder of the lock before us has committed.
-        cursor.execute(
-            sql.LOCK_LANES + ";" + sql.CLAIM,
-            {
-                "lanes": [one["lane"] for one in asked],
-                "want": json.dumps(asked),
-                "kinds": json.dumps(leases),
-                "ahead": AHEAD,
-                "probe_every": PROBE_EVERY,
-            },
-        )
+        cursor.execute(sql.LOCK_LANES + ";" + sql.CLAIM, {"lanes": list(limits), "want": json.dumps(want)})
         rows = cursor.fetchall()
     lag = time.monotonic() - asked_at
     claims: dict[Lane, list[Claim]] = defaultdict(list)
     lanes: dict[Lane, tuple[int, float | None]] = {}
     for room, next_in, *job in rows:
-        claim = replace(Claim(*job), limit=limits[job[4]], lag=lag)
+        claim = replace(Claim(*job), probe=asked[0].probe, limit=limits[job[4]], lag=lag)
         lanes[claim.lane] = (room, next_in)
         if claim.id is not None:
             claims[claim.lane].append(claim)

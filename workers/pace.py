@@ -7,6 +7,7 @@ being taken is the next batch. The claim takes no more jobs than will have their
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
@@ -24,6 +25,15 @@ AHEAD = 2.0
 
 Turn = tuple[Lane, float]
 """A lane and its calls a second."""
+
+
+def room(lane: Lane, per_second: float) -> int:
+    """How many jobs of a lane a claim may take: those that will have their turn within `AHEAD` seconds."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql.PACE, {"lane": lane})
+        found = cursor.fetchone()
+    taken = float(found[0]) if found else 0.0
+    return max(0, math.ceil(per_second * (AHEAD - taken)))
 
 
 class Pacer:

@@ -19,47 +19,31 @@ FROM (SELECT lane FROM unnest(%(lanes)s::text[]) AS lane ORDER BY hashtext(lane)
 
 CLAIM = """
 -- waiting -> running for the oldest due jobs of each lane, up to what the lane may have in flight over all workers.
--- Committed before the work starts: a job that kills its worker has been counted.
+-- Committed before the work starts: a job that kills its worker has been counted. `want` has a row a lane and kind.
 -- A row per claimed job; a lane without one still has its row (job columns null), with the seconds until its next.
 WITH want AS (
     SELECT * FROM jsonb_to_recordset(%(want)s)
-        AS w(lane text, n int, in_flight int, per_second double precision, breaker boolean)
-), kinds AS (
-    SELECT * FROM jsonb_to_recordset(%(kinds)s) AS k(kind text, lease double precision)
+        AS w(lane text, kind text, lease double precision, n int, in_flight int)
 ), room AS (
-    SELECT want.lane, want.breaker,
-           least(want.n,
-                 want.in_flight - (
-                     SELECT count(*) FROM workers_job r WHERE r.lane = want.lane AND r.state = 'running'
-                 ),
-                 -- Runs would wait for their turns with the lease running: no more than some seconds' worth of them.
-                 ceil(want.per_second * (%(ahead)s - coalesce((
-                     SELECT greatest(0, extract(epoch FROM p.until - clock_timestamp()))::double precision
-                     FROM workers_pace p WHERE p.lane = want.lane), 0)))
-           )::int AS n,
-           (SELECT extract(epoch FROM min(next.run_at) - statement_timestamp())::double precision
-            FROM kinds CROSS JOIN LATERAL (
-                SELECT w.run_at FROM workers_job w
-                WHERE w.lane = want.lane AND w.kind = kinds.kind AND w.state = 'waiting'
-                  AND w.run_at > statement_timestamp()
-                ORDER BY w.run_at
-                LIMIT 1
-            ) AS next) AS next_in
+    SELECT want.lane,
+           least(min(want.n), min(want.in_flight) - (
+               SELECT count(*) FROM workers_job r WHERE r.lane = want.lane AND r.state = 'running'
+           ))::int AS n,
+           extract(epoch FROM min((
+               SELECT min(w.run_at) FROM workers_job w
+               WHERE w.lane = want.lane AND w.kind = want.kind AND w.state = 'waiting'
+                 AND w.run_at > statement_timestamp()
+           )) - statement_timestamp())::double precision AS next_in
     FROM want
-), gate AS (
-    -- An open circuit breaker lets one through when a probe is due, and else none.
-    SELECT room.lane, room.n, kinds.kind, b.opened_at IS NOT NULL AS probing,
-           greatest(0, CASE WHEN b.opened_at IS NULL THEN room.n
-                            WHEN b.probe_at <= statement_timestamp() THEN least(1, room.n) ELSE 0 END) AS most
-    FROM room CROSS JOIN kinds
-    LEFT JOIN workers_breaker b ON room.breaker AND b.lane = room.lane AND b.kind = kinds.kind
+    GROUP BY want.lane
 ), due AS (
-    SELECT picked.id, gate.probing, gate.n, row_number() OVER (PARTITION BY gate.lane ORDER BY picked.run_at) AS nth
-    FROM gate
+    SELECT picked.id, room.n, row_number() OVER (PARTITION BY room.lane ORDER BY picked.run_at) AS nth
+    FROM room
+    JOIN want ON want.lane = room.lane
     CROSS JOIN LATERAL (
         SELECT j.id, j.run_at
         FROM workers_job j
-        WHERE j.lane = gate.lane AND j.kind = gate.kind AND j.state = 'waiting' AND j.run_at <= statement_timestamp()
+        WHERE j.lane = want.lane AND j.kind = want.kind AND j.state = 'waiting' AND j.run_at <= statement_timestamp()
           -- One job of a kind and transaction at a time: a `pending` still under way must not arrive after the news
           -- of the final status. (A scalar, so that it stays one index probe a job.)
           AND (SELECT count(*) = 0 FROM workers_job s
@@ -69,26 +53,34 @@ WITH want AS (
                WHERE s.transaction_id = j.transaction_id AND s.kind = j.kind AND s.id < j.id
                  AND coalesce(s.state) = 'waiting' AND s.run_at <= statement_timestamp())
         ORDER BY j.run_at
-        LIMIT gate.most
+        LIMIT greatest(room.n, 0)
         FOR UPDATE OF j SKIP LOCKED
     ) AS picked
 ), claimed AS (
     UPDATE workers_job j
     SET state = 'running', attempt = j.attempt + 1, updated_at = clock_timestamp(),
-        lease_until = clock_timestamp() + (SELECT lease FROM kinds WHERE kinds.kind = j.kind) * interval '1 second'
+        lease_until = clock_timestamp()
+                      + (SELECT lease FROM want WHERE want.lane = j.lane AND want.kind = j.kind) * interval '1 second'
     WHERE j.id = ANY (ARRAY(SELECT id FROM due WHERE nth <= n))
     RETURNING j.*
-), probes AS (
-    SELECT claimed.id, claimed.lane, claimed.kind FROM claimed JOIN due USING (id) WHERE due.probing
-), probed AS (
-    UPDATE workers_breaker b SET probe_at = clock_timestamp() + %(probe_every)s * interval '1 second'
-    FROM probes WHERE b.lane = probes.lane AND b.kind = probes.kind
 )
 SELECT room.n, room.next_in,
        claimed.id, claimed.transaction_id, claimed.kind, claimed.key, room.lane, claimed.attempt, claimed.step,
-       claimed.crashes, claimed.lost_at, claimed.updated_at, claimed.lease_until,
-       claimed.id IN (SELECT id FROM probes)
+       claimed.crashes, claimed.lost_at, claimed.updated_at, claimed.lease_until
 FROM room LEFT JOIN claimed ON claimed.lane = room.lane
+"""
+
+TAKE_PROBE = """
+-- An open breaker lets one run through now and then: whoever moves the time of the next one takes this one.
+UPDATE workers_breaker SET probe_at = clock_timestamp() + %(every)s * interval '1 second'
+WHERE lane = %(lane)s AND kind = %(kind)s AND opened_at IS NOT NULL AND probe_at <= clock_timestamp()
+RETURNING id
+"""
+
+PACE = """
+-- How far ahead a lane's turns are taken, in seconds.
+SELECT greatest(0, extract(epoch FROM until - clock_timestamp()))::double precision
+FROM workers_pace WHERE lane = %(lane)s
 """
 
 CLAIM_ONE = """

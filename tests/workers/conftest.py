@@ -5,7 +5,7 @@ import pytest
 
 from tests.threads import await_sessions_end
 from tests.workers.probe import Gate, Probe, register
-from workers import registry
+from workers import breaker, registry
 from workers.engine import Engine
 from workers.registry import Claim
 
@@ -17,6 +17,7 @@ def probe(monkeypatch: pytest.MonkeyPatch) -> Iterator[Probe]:
     kinds, limits = register(probe)
     monkeypatch.setattr(registry, "_kinds", kinds)
     monkeypatch.setattr(registry, "_limits", limits)
+    breaker.held_back.forget()
     yield probe
 
 

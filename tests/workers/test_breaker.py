@@ -54,7 +54,12 @@ def opened(probe, outcome=None):
 
 
 def probe_now():
-    Breaker.objects.update(probe_at=Now())
+    move(probe_at=Now())
+
+
+def move(**fields):
+    Breaker.objects.update(**fields)
+    breaker.held_back.forget()
 
 
 # --- what it makes of a count
@@ -196,11 +201,11 @@ def test_an_open_one_lets_nothing_through(probe):
 
 def test_it_stops_one_kind_and_one_lane_only(probe):
     opened(probe)
-    Breaker.objects.update(kind="other")
+    move(kind="other")
     new_job()
     assert len(probe.claim()) == 1
 
-    Breaker.objects.update(kind="probe", lane="x2")
+    move(kind="probe", lane="x2")
     new_job()
     assert len(probe.claim()) == 1
 
@@ -261,6 +266,7 @@ def test_an_operator_may_close_it(probe):
     new_jobs(3)
 
     assert breaker.close("x1") == 1
+    breaker.held_back.forget()
 
     assert len(probe.claim()) == 3
     assert breaker.close("x1") == 0

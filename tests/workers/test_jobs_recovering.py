@@ -1,7 +1,6 @@
 """Recovering what died, and finding what is due."""
 
 import json
-from datetime import timedelta
 
 import pytest
 from django.db import IntegrityError, connection, transaction
@@ -12,7 +11,7 @@ from tests.running import again, claim, expire, wait_of
 from tests.threads import aside, at_once, errors
 from tests.workers.probe import new_job, new_jobs
 from workers import jobs, sql
-from workers.models import Attempt, Breaker, Job
+from workers.models import Attempt, Job
 
 pytestmark = pytest.mark.django_db
 several = pytest.mark.django_db(transaction=True)
@@ -172,9 +171,7 @@ def rows_read(statement, params):
 
 
 def claim_params(*, in_flight):
-    want = [{"lane": "x1", "n": 250, "in_flight": in_flight, "per_second": None, "breaker": True}]
-    kinds = [{"kind": "other", "lease": 30.0}, {"kind": "probe", "lease": 30.0}]
-    return {"want": json.dumps(want), "kinds": json.dumps(kinds), "ahead": 2.0, "probe_every": 5.0}
+    return {"want": json.dumps([{"lane": "x1", "kind": "probe", "lease": 30.0, "n": 250, "in_flight": in_flight}])}
 
 
 @pytest.mark.parametrize("due_in", [5000, -5000])
@@ -191,10 +188,9 @@ def test_a_claim_does_not_read_the_jobs_that_are_not_due(probe):
     assert rows_read(sql.CLAIM, params) < 50
 
 
-def test_a_claim_does_not_read_past_what_an_open_breaker_holds(probe):
+def test_a_claim_does_not_read_past_jobs_of_a_kind_that_is_held_back(probe):
     new_jobs(3000, due_in=-5000)
     Job.objects.update(kind="other")
-    Breaker.objects.create(lane="x1", kind="other", opened_at=Now(), probe_at=Now() + timedelta(seconds=5))
     new_job()
 
     assert rows_read(sql.CLAIM, claim_params(in_flight=1000)) < 50
