@@ -143,3 +143,50 @@ SELECT t.id, t.client_id, t.client_ref, t.provider_id, t.amount, t.currency, t.r
 FROM transactions_transaction t
 WHERE t.id = ANY (%(ids)s::uuid[])
 """
+
+CLOSED = """
+      t.status <> 'pending' AND t.finalised_at < %(before)s AND t.informed_sequence >= t.sequence AND t.review = ''
+"""
+"""Of a transaction `t`: final since then, confirmed by its client, and nobody is asked to look. What was kept for its
+work may go; the transaction itself and its timeline never do."""
+
+_OLD_JOBS = f"""
+WITH seen AS MATERIALIZED (
+    SELECT id, created_at >= %(before)s AS young FROM workers_job WHERE id > %(after)s ORDER BY id LIMIT %(batch)s
+), old AS (
+    SELECT j.id FROM workers_job j JOIN transactions_transaction t ON t.id = j.transaction_id
+    WHERE j.id = ANY (ARRAY(SELECT id FROM seen WHERE NOT young))
+      AND j.state IN ('done', 'cancelled') AND j.updated_at < %(before)s AND {CLOSED}
+"""
+
+PRUNE_JOBS = (
+    """
+-- The next jobs by number: those that are over and old go, and their calls with them. Numbers grow with time, so the
+-- first young one ends the walk. It waits for no lock, and locks no row that a claim, settle or webhook takes. (The
+-- calls' foreign key is checked at the commit, so the order in which the two go is no matter.)
+"""
+    + _OLD_JOBS
+    + """
+    FOR UPDATE OF j SKIP LOCKED
+), calls AS (
+    DELETE FROM workers_attempt WHERE job_id = ANY (ARRAY(SELECT id FROM old)) RETURNING 1
+), jobs AS (
+    DELETE FROM workers_job WHERE id = ANY (ARRAY(SELECT id FROM old)) RETURNING 1
+)
+SELECT max(id), count(*), coalesce(bool_or(young), false), (SELECT count(*) FROM jobs), (SELECT count(*) FROM calls)
+FROM seen
+"""
+)
+
+COUNT_OLD_JOBS = (
+    """
+-- What PRUNE_JOBS would delete.
+"""
+    + _OLD_JOBS
+    + """
+)
+SELECT max(id), count(*), coalesce(bool_or(young), false), (SELECT count(*) FROM old),
+       (SELECT count(*) FROM workers_attempt WHERE job_id = ANY (ARRAY(SELECT id FROM old)))
+FROM seen
+"""
+)

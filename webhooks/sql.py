@@ -1,5 +1,8 @@
 """The webhook path's SQL. Each statement has a name, a reason, a test."""
 
+# ruff: noqa: S608  only constants are put into the statements
+from transactions.sql import CLOSED
+
 RECORD = """
 -- An authentic webhook and what it did; a repeated one only counts, and the caller takes back what it applied.
 -- Returns whether it is new.
@@ -21,3 +24,36 @@ INSERT INTO webhooks_refusalcount AS r (provider_id, day, reason, count, last_at
 VALUES (%(provider)s, (now() AT TIME ZONE 'utc')::date, %(reason)s, 1, now())
 ON CONFLICT (provider_id, day, reason) DO UPDATE SET count = r.count + 1, last_at = now()
 """
+
+_OLD = f"""
+WITH seen AS MATERIALIZED (
+    SELECT id, received_at >= %(before)s AS young FROM webhooks_webhook WHERE id > %(after)s ORDER BY id LIMIT %(batch)s
+), old AS (
+    SELECT w.id FROM webhooks_webhook w LEFT JOIN transactions_transaction t ON t.id = w.transaction_id
+    WHERE w.id = ANY (ARRAY(SELECT id FROM seen WHERE NOT young)) AND (w.transaction_id IS NULL OR {CLOSED})
+"""
+
+PRUNE = (
+    """
+-- The next webhooks by number: the old ones go, unless their transaction is not over. As `transactions.sql.PRUNE_JOBS`.
+"""
+    + _OLD
+    + """
+    FOR UPDATE OF w SKIP LOCKED
+), webhooks AS (
+    DELETE FROM webhooks_webhook WHERE id = ANY (ARRAY(SELECT id FROM old)) RETURNING 1
+)
+SELECT max(id), count(*), coalesce(bool_or(young), false), (SELECT count(*) FROM webhooks) FROM seen
+"""
+)
+
+COUNT_OLD = (
+    """
+-- What PRUNE would delete.
+"""
+    + _OLD
+    + """
+)
+SELECT max(id), count(*), coalesce(bool_or(young), false), (SELECT count(*) FROM old) FROM seen
+"""
+)
