@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run test serve web worker lint format types migrations-check clean
+.PHONY: help install demo run test bench serve web worker lint format types migrations-check clean
 MAKEFLAGS += --no-print-directory
 
 help:  ## List the targets
@@ -30,6 +30,9 @@ run: $(INSTALLED)  ## The same stack, staying up, with pages to open; Ctrl-C end
 
 test: $(INSTALLED)  ## Run all tests (some: make test ARGS=tests/devstack)
 	@exec $(BIN)/python -m pytest $(ARGS)
+
+bench: $(INSTALLED)  ## Measure what a million waiting transactions cost: some minutes (ARGS="--waiting 100000")
+	@exec $(BIN)/python -m tests.bench.waiting $(ARGS)
 
 serve: $(INSTALLED)  ## Web and worker on the DATABASE_URL, BROKER_URL and PORT given
 	@exec $(BIN)/python -m devstack serve

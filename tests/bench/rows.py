@@ -1,0 +1,81 @@
+"""Transactions that wait: accepted, created at their provider, `pending` told, and the next poll hours away."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from django.db import connection
+
+CHUNK = 100_000
+"""Transactions that one statement makes."""
+BYTES = 3_000
+"""What one takes on disk, in round figures: its rows, their indexes, and the log of both."""
+
+MAKE = """
+-- Spread evenly over the providers, the clients, the 20 hours behind and (their polls) the 23 that begin in an hour.
+-- Ids are of version 7, as the service makes them, and in the order of their time.
+WITH wanted AS MATERIALIZED (
+    SELECT n, now() - ((%(of)s - n) * 20.0 / %(of)s) * interval '1 hour' AS at,
+           (%(clients)s::bigint[])[1 + n %% cardinality(%(clients)s::bigint[])] AS client,
+           (%(providers)s::bigint[])[1 + n %% cardinality(%(providers)s::bigint[])] AS provider
+    FROM generate_series(%(first)s, %(last)s) AS n
+), named AS MATERIALIZED (
+    SELECT *, lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') AS ms,
+           substr(gen_random_uuid()::text, 16) AS tail
+    FROM wanted
+), made AS (
+    INSERT INTO transactions_transaction
+        (id, client_id, client_ref, provider_id, amount, currency, reference, metadata, status, submission, review,
+         sequence, failure_code, failure_detail, create_began_at, created_at, updated_at, informed_sequence,
+         informed_at)
+    SELECT (substr(ms, 1, 8) || '-' || substr(ms, 9) || '-7' || tail)::uuid, client, 'waiting-' || n, provider,
+           100 + n, 'EUR', 'Invoice ' || n, '{"cart": "c-1"}', 'pending', 'created', '', 1, '', '', at, at, at, 1,
+           at + interval '300 ms'
+    FROM named
+    RETURNING id, client_id, provider_id, created_at
+), events AS (
+    INSERT INTO transactions_event (transaction_id, at, kind, status, sequence, source, detail)
+    SELECT id, created_at, 'status', 'pending', 1, 'api', '{}' FROM made
+), created AS (
+    INSERT INTO workers_job (transaction_id, kind, key, lane, state, run_at, attempt, created_at, updated_at)
+    SELECT id, 'create', '', 'p' || provider_id, 'done', created_at, 1, created_at, created_at + interval '2 s'
+    FROM made
+    RETURNING id, transaction_id, created_at
+), calls AS (
+    INSERT INTO workers_attempt
+        (job_id, transaction_id, number, started_at, duration_ms, method, url, http_status, error, excerpt)
+    SELECT id, transaction_id, 1, created_at, 1900, 'POST', 'https://third.example/transactions', 201, '',
+           '{"id": "' || transaction_id || '", "status": "pending"}'
+    FROM created
+)
+INSERT INTO workers_job (transaction_id, kind, key, lane, state, run_at, attempt, step, created_at, updated_at)
+SELECT id, 'track', '', 'p' || provider_id, 'waiting', now() + (1 + 23 * random()) * interval '1 hour', 14, 13,
+       created_at, now()
+FROM made
+UNION ALL
+SELECT id, 'notify', 'seq:1', 'c' || client_id, 'done', created_at + interval '200 ms', 1, 0, created_at,
+       created_at + interval '300 ms'
+FROM made
+"""
+
+
+def make(
+    count: int,
+    *,
+    providers: Sequence[int],
+    clients: Sequence[int],
+    have: int = 0,
+    show: Callable[[int], Any] = lambda made: None,
+) -> None:
+    """Make as many as are missing to `count` when there are `have`; `show` hears how many there are so far."""
+    given: dict[str, Any] = {"of": count, "providers": list(providers), "clients": list(clients)}
+    with connection.cursor() as cursor:
+        for first in range(have + 1, count + 1, CHUNK):
+            last = min(first + CHUNK - 1, count)
+            cursor.execute(MAKE, given | {"first": first, "last": last})
+            show(last)
+
+
+def analyze() -> None:
+    """Have the planner know of the rows there are."""
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")

@@ -1,0 +1,117 @@
+"""What the service does for a transaction, step by step and by its own functions, each step measured."""
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime
+from typing import cast
+
+from django.db import connection
+
+from tests.cast import Caller, Third, accepted, make_client, make_provider
+from transactions.news import News
+from transactions.status import Source, Status, Submission
+from webhooks.outgoing.notify import Answer
+from workers import jobs, registry
+from workers.dispatcher import Dispatcher
+from workers.engine import Engine
+from workers.registry import Call, Claim, Done, Outcome
+
+AT_ONCE = 50
+STEPS = ("accept", "tick", "claim", "settle", "notify")
+
+Meter = Callable[[str], AbstractContextManager[None]]
+"""Measures one step, by its name."""
+
+
+class Place:
+    """Providers and clients of a database, and a dispatcher there. The first of each is who is measured."""
+
+    def __init__(self, lanes: int = 5) -> None:
+        # The polls of what is accepted here come later than its end: what is due is what a step is about.
+        self.thirds = [make_provider(f"third-{number}", first_poll=600.0) for number in range(lanes)]
+        self.clients = [make_client(f"client-{number}", self.thirds[0].provider) for number in range(lanes)]
+        self.dispatcher = Dispatcher(cast(Engine, _Deaf()), queues=["create", "track", "notify"])
+
+    @property
+    def third(self) -> Third:
+        return self.thirds[0]
+
+    @property
+    def client(self) -> Caller:
+        return self.clients[0]
+
+    def cycle(self, meter: Meter) -> None:
+        """Accept some, look, claim their creates, settle these with the final status, and tell the client."""
+        for _ in range(AT_ONCE):
+            with meter("accept"):
+                accepted(self.client, self.third)
+        with meter("tick"):
+            self.dispatcher.tick()
+        with meter("claim"):
+            creates = _claim(self.third.settings.lane)
+        final = News(Source.CREATE, status=Status.COMPLETED, submission=Submission.CREATED)
+        with meter("settle"):
+            jobs.settle([(claim, Outcome(Done(), final, (_call(),))) for claim in creates])
+        with meter("notify"):
+            tells = _claim(self.client.settings.lane)
+            jobs.settle([(claim, Outcome(Done(), Answer(confirmed=2), (_call(),))) for claim in tells])
+
+
+class _Deaf:
+    """Stands for the engine: nothing runs."""
+
+    in_flight = 0
+
+    def wake(self, lane: str, after: float = 0.0) -> None:
+        pass
+
+
+def _claim(lane: str) -> list[Claim]:
+    found = [claim for lane_claim in jobs.claim_lanes({lane: AT_ONCE}, registry.kinds()) for claim in lane_claim.claims]
+    if len(found) != AT_ONCE:
+        raise AssertionError(f"{len(found)} jobs of {lane} were claimed, not {AT_ONCE}: this measures something else")
+    return found
+
+
+def _call() -> Call:
+    return Call("POST", "https://third.example/transactions", datetime.now(UTC), 1900, 201, excerpt='{"status": "…"}')
+
+
+class Seconds:
+    """How long each step took, each time."""
+
+    def __init__(self) -> None:
+        self.of: dict[str, list[float]] = defaultdict(list)
+
+    @contextmanager
+    def __call__(self, step: str) -> Iterator[None]:
+        began = time.perf_counter()
+        yield
+        self.of[step].append(time.perf_counter() - began)
+
+
+_READ = """
+SELECT (SELECT sum(seq_tup_read) FROM pg_stat_user_tables) + (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes)
+"""
+
+
+class RowsRead:
+    """How many rows and index entries each step read, in all. For tests with `transaction=True`."""
+
+    def __init__(self) -> None:
+        self.of: dict[str, int] = defaultdict(int)
+
+    @contextmanager
+    def __call__(self, step: str) -> Iterator[None]:
+        before = _read()
+        yield
+        self.of[step] += _read() - before
+
+
+def _read() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_stat_force_next_flush()")  # else a session tells of its reads once a second
+        cursor.execute(_READ)
+        return int(cursor.fetchone()[0])

@@ -1,0 +1,56 @@
+"""The benchmark in small: it runs, and what waits is not read by what does not."""
+
+import pytest
+
+from tests.bench import rows
+from tests.bench.steps import STEPS, Place, RowsRead, Seconds
+from transactions.models import Event, Transaction
+from workers.models import Attempt, Job
+
+WAITING = 20_000
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def place():
+    """The measured provider and client, and others."""
+    place = Place()
+    place.cycle(Seconds())  # what happens once only
+    return place
+
+
+def fill(place: Place, count: int, have: int = 0) -> None:
+    providers, clients = [third.provider.pk for third in place.thirds], [one.client.pk for one in place.clients]
+    rows.make(count, providers=providers, clients=clients, have=have)
+
+
+def read_by(place: Place) -> dict[str, int]:
+    meter = RowsRead()
+    place.cycle(meter)
+    return meter.of
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["old statistics", "after ANALYZE"])
+def test_what_waits_is_not_read_by_what_does_not(place, known):
+    fill(place, 50)  # some in each lane
+    rows.analyze()
+    before = read_by(place)
+    fill(place, WAITING, have=50)
+    if known:
+        rows.analyze()
+    after = read_by(place)
+
+    assert before.keys() == set(STEPS)
+    assert {step: after[step] for step in STEPS if after[step] > 1.5 * before[step]} == {}
+
+
+def test_what_waits_is_as_the_service_leaves_it(place):
+    made = Transaction.objects.filter(client_ref__startswith="waiting-")
+    fill(place, 10)
+
+    assert made.count() == 10
+    assert Event.objects.filter(transaction__in=made).count() == Attempt.objects.filter(job__kind="create").count() - 50
+    track, told = (Job.objects.filter(transaction_id__in=made.values("pk"), kind=kind) for kind in ("track", "notify"))
+    assert set(track.values_list("state", "lane")) == {("waiting", t.settings.lane) for t in place.thirds}
+    assert set(told.values_list("state", "lane")) == {("done", c.settings.lane) for c in place.clients}

@@ -1,0 +1,188 @@
+"""`make bench`: what a million transactions that wait for polls in the far future cost those that do not: nothing.
+
+Two databases on one embedded PostgreSQL, one without them and one with them. The same steps are measured on both in
+turn, so that whatever else the machine does meets both alike; medians are compared. Once with the statistics of the
+time before they came (the planner's realistic danger: autovacuum, which would renew them, is off) and once after
+ANALYZE. Then the memory of real web and worker processes on each.
+"""
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from devstack.environment import new_secrets, service_environment
+from devstack.places import DATA
+from devstack.processes import StackError, end_on_signals
+from devstack.stores import create_database
+from devstack.throwaway import Stores, throwaway_stores
+from tests.bench.memory import memory
+
+if TYPE_CHECKING:  # what knows Django is imported once its settings are there
+    from tests.bench.steps import Place
+
+MOST = 1.5
+"""The ratio of full to empty above which this fails."""
+ROUNDS, CYCLES = 10, 4
+
+Figures = dict[str, float]
+
+
+def main() -> int:
+    """0 when no ratio is above MOST."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.waiting", description="What waiting costs.")
+    parser.add_argument("--waiting", type=int, default=1_000_000, help="transactions that wait (default: 1000000)")
+    parser.add_argument("--seconds", type=float, default=20, help="of load while memory is looked at (default: 20)")
+    given = parser.parse_args()
+    end_on_signals()
+    try:
+        with throwaway_stores() as stores:
+            return bench(Console(highlight=False, width=110), stores, given.waiting, given.seconds)
+    except StackError as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+def bench(console: Console, stores: Stores, waiting: int, seconds: float) -> int:
+    """Make both databases, measure, print, judge."""
+    urls = {name: create_database(stores.database_url, name) for name in ("empty", "full")}
+    environment = service_environment(
+        new_secrets(), database_url=urls["empty"], broker_url=stores.broker_url, public_url="http://testserver"
+    )
+    os.environ.update(environment, LOG_LEVEL="WARNING")
+    import django
+
+    django.setup()
+    from tests.bench import rows
+
+    _execute("ALTER SYSTEM SET autovacuum = off", "SELECT pg_reload_conf()")
+    places = {name: _prepare(name) for name in urls}
+    _check_disk(waiting)
+    took = _fill(console, places["full"], waiting)
+    console.print(f"{waiting:,} transactions wait; making them took {took:.0f} s. Measuring with old statistics ...")
+    old = _measure(places)
+    rows.analyze()
+    console.print("Measuring after ANALYZE ...")
+    new = _measure(places)
+    console.print(f"Looking at the processes' memory, {seconds:g} s on each database ...")
+    sizes = {name: _memory(name, urls[name], stores, seconds) for name in urls}
+    found = [
+        *_show(console, "old statistics, ms", old),
+        *_show(console, "after ANALYZE, ms", new),
+        *_show(console, "resident memory, MiB", sizes),
+    ]
+    if max(found) > MOST:
+        console.print(f"[bold red]A ratio is above {MOST:g}[/]: what waits is paid for by what does not.")
+        return 1
+    console.print(f"[bold green]No ratio is above {MOST:g}[/].")
+    return 0
+
+
+def _prepare(name: str) -> "Place":
+    from django.core.management import call_command
+
+    from tests.bench.steps import Place, Seconds
+
+    _use(name)
+    call_command("migrate", verbosity=0)
+    place = Place()
+    place.cycle(Seconds())
+    _execute("ANALYZE")
+    return place
+
+
+def _fill(console: Console, place: "Place", waiting: int) -> float:
+    from tests.bench import rows
+
+    _use("full")
+    _execute("SET statement_timeout = 0")
+    began = time.monotonic()
+    lanes = {
+        "providers": [third.provider.pk for third in place.thirds],
+        "clients": [client.client.pk for client in place.clients],
+    }
+    with console.status("") as status:
+        rows.make(waiting, **lanes, show=lambda made: status.update(f"{made:,} transactions wait"))
+    _execute("CHECKPOINT")  # now, rather than in the middle of what is measured
+    return time.monotonic() - began
+
+
+def _measure(places: Mapping[str, "Place"]) -> dict[str, Figures]:
+    """The median of each step on each database, in ms."""
+    from tests.bench.steps import Seconds
+
+    taken = {name: Seconds() for name in places}
+    for _ in range(ROUNDS):
+        for name, place in places.items():
+            _use(name)
+            place.cycle(Seconds())  # the first use of a connection costs more
+            for _ in range(CYCLES):
+                place.cycle(taken[name])
+    _use("full")
+    return {name: {step: median(each) * 1000 for step, each in seconds.of.items()} for name, seconds in taken.items()}
+
+
+def _memory(name: str, url: str, stores: Stores, seconds: float) -> Figures:
+    _use(name)
+    _execute("DELETE FROM workers_workerprocess")  # else the stack is taken for ready because we have looked
+    with tempfile.TemporaryDirectory(dir=DATA) as home:
+        number = 1 if name == "empty" else 2
+        return memory(
+            Path(home), database_url=url, broker_url=stores.broker_database(number), seconds=seconds
+        )  # fmt: skip
+
+
+def _show(console: Console, title: str, figures: Mapping[str, Figures]) -> list[float]:
+    """Print both columns and their ratio; returns the ratios."""
+    table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", min_width=60)
+    table.add_column("")
+    for heading in ("empty", "full", "ratio"):
+        table.add_column(heading, justify="right")
+    ratios = {what: figures["full"][what] / empty for what, empty in figures["empty"].items()}
+    for what, ratio in ratios.items():
+        colour = "red" if ratio > MOST else "green"
+        empty, full = figures["empty"][what], figures["full"][what]
+        table.add_row(what, f"{empty:.2f}", f"{full:.2f}", f"[{colour}]{ratio:.2f}[/]")
+    console.print(table)
+    return list(ratios.values())
+
+
+def _use(name: str) -> None:
+    """From now on Django's connection leads to this database."""
+    from django.db import connection
+
+    from transactions.config import clear_caches
+
+    connection.close()
+    connection.settings_dict["NAME"] = name
+    clear_caches()
+
+
+def _execute(*statements: str) -> None:
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
+
+
+def _check_disk(waiting: int) -> None:
+    from tests.bench.rows import BYTES
+
+    needed, free = waiting * BYTES, shutil.disk_usage(DATA).free
+    if needed > free:
+        raise StackError(f"{waiting:,} transactions take some {needed / 2**30:.0f} GiB; {free / 2**30:.0f} are free")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
