@@ -59,12 +59,7 @@ FROM made
 
 
 def make(
-    count: int,
-    *,
-    providers: Sequence[int],
-    clients: Sequence[int],
-    have: int = 0,
-    show: Callable[[int], Any] = lambda made: None,
+    count: int, *, providers: Sequence[int], clients: Sequence[int], have: int, show: Callable[[int], Any]
 ) -> None:
     """Make as many as are missing to `count` when there are `have`; `show` hears how many there are so far."""
     given: dict[str, Any] = {"of": count, "providers": list(providers), "clients": list(clients)}

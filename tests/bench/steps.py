@@ -5,10 +5,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
-from typing import cast
+from typing import Any, cast
 
 from django.db import connection
 
+from tests.bench import rows
 from tests.cast import Caller, Third, accepted, make_client, make_provider
 from transactions.news import News
 from transactions.status import Source, Status, Submission
@@ -41,6 +42,11 @@ class Place:
     @property
     def client(self) -> Caller:
         return self.clients[0]
+
+    def fill(self, count: int, *, have: int = 0, show: Callable[[int], Any] = lambda made: None) -> None:
+        """Have so many transactions wait, spread over all of them."""
+        providers = [third.provider.pk for third in self.thirds]
+        rows.make(count, providers=providers, clients=[one.client.pk for one in self.clients], have=have, show=show)
 
     def cycle(self, meter: Meter) -> None:
         """Accept some, look, claim their creates, settle these with the final status, and tell the client."""

@@ -102,17 +102,11 @@ def _prepare(name: str) -> "Place":
 
 
 def _fill(console: Console, place: "Place", waiting: int) -> float:
-    from tests.bench import rows
-
     _use("full")
     _execute("SET statement_timeout = 0")
     began = time.monotonic()
-    lanes = {
-        "providers": [third.provider.pk for third in place.thirds],
-        "clients": [client.client.pk for client in place.clients],
-    }
     with console.status("") as status:
-        rows.make(waiting, **lanes, show=lambda made: status.update(f"{made:,} transactions wait"))
+        place.fill(waiting, show=lambda made: status.update(f"{made:,} transactions wait"))
     _execute("CHECKPOINT")  # now, rather than in the middle of what is measured
     return time.monotonic() - began
 
