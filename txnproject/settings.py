@@ -115,6 +115,16 @@ os.environ.setdefault("dramatiq_worker_timeout", "50")
 os.environ.setdefault("dramatiq_queue_prefetch", "64")
 
 
+def _with_limit(url: str) -> str:
+    """An amqp:// address, or several with `;` between, with an end to the wait for a broker that blocks who publishes.
+
+    RabbitMQ does so while its memory or disk is short, and pika would wait for it for ever.
+    """
+    if "blocked_connection_timeout=" in url:
+        return url
+    return ";".join(f"{one}{'&' if '?' in one else '?'}blocked_connection_timeout=10" for one in url.split(";"))
+
+
 def _broker() -> dict[str, Any]:
     """django-dramatiq's settings for BROKER_URL: redis://, rediss:// or unix:// (Redis, Valkey), or amqp://."""
     middleware = [
@@ -125,7 +135,7 @@ def _broker() -> dict[str, Any]:
         "django_dramatiq.middleware.DbConnectionsMiddleware",
     ]
     if BROKER_URL.startswith(("amqp://", "amqps://")):
-        options: dict[str, Any] = {"url": BROKER_URL, "confirm_delivery": True}
+        options: dict[str, Any] = {"url": _with_limit(BROKER_URL), "confirm_delivery": True}
         return {"BROKER": "dramatiq.brokers.rabbitmq.RabbitmqBroker", "OPTIONS": options, "MIDDLEWARE": middleware}
     # An explicit client: with `url=` redis-py neither retries nor times out.
     client = redis.Redis.from_url(
