@@ -13,6 +13,7 @@ from tests.cast import accepted, job, now
 from tests.commands.commands import said
 from tests.running import tell
 from tests.threads import aside, await_sessions_end
+from tests.webhooks import senders
 from transactions import pruning
 from transactions.models import Event, Transaction
 from transactions.records import Record
@@ -40,7 +41,9 @@ def webhook(third, record: Record | None) -> Webhook:
 def over(alice, third, days: float = 100) -> Record:
     """A transaction that was done so long ago: its three jobs, a call of each, a webhook."""
     record = accepted(alice, third)
-    Transaction.objects.filter(pk=record.id).update(status="completed", finalised_at=Now(), informed_sequence=1)
+    Transaction.objects.filter(pk=record.id).update(
+        status="completed", submission="created", finalised_at=Now(), informed_sequence=1
+    )
     mine = Job.objects.filter(transaction_id=record.id)
     mine.update(state="done")
     for found in mine:
@@ -180,6 +183,17 @@ def test_a_second_run_finds_nothing_left(alice, third):
 def test_it_refuses_limits_that_make_no_sense(words, why):
     with pytest.raises(CommandError, match=why):
         said("prune", *words)
+
+
+def test_a_webhook_that_comes_again_after_its_record_has_gone_changes_nothing(alice, third):
+    old = over(alice, third)
+    said("prune")
+    was = now(old)
+
+    senders.tell(third, old.id, "completed")
+    senders.tell(third, old.id, "pending", "msg_2")
+    assert senders.recorded() == ["late", "late"]
+    assert vars(now(old)) | {"_state": None} == vars(was) | {"_state": None}
 
 
 # --- beside others
