@@ -222,14 +222,14 @@ def _settle(results: Sequence[tuple[Claim, Result]]) -> list[Wake]:
     with transaction.atomic(durable=True), connection.cursor() as cursor:
         registry.lock({claim.transaction_id for claim, _ in results})  # transactions first, then jobs: as webhooks do
         cursor.execute(sql.OWNED, {"jobs": json.dumps(mine)})
-        owned = {row[0] for row in cursor.fetchall()}
+        owned = set(cursor.fetchall())  # with the attempt: a batch may hold an earlier run of the same job, too
         news: list[Settled] = []
         outcomes: list[dict[str, Any]] = []
         attempts: list[dict[str, Any]] = []
         for claim, outcome in results:
             if isinstance(outcome, Outcome):
                 attempts += _attempts(claim, outcome)
-            if claim.id not in owned:
+            if (claim.id, claim.attempt) not in owned:
                 log.warning("A run ended after its lease", action="lease_lost", job={"id": claim.id})
                 continue
             outcomes.append(_next_state(claim, outcome))
@@ -246,7 +246,7 @@ def _settle(results: Sequence[tuple[Claim, Result]]) -> list[Wake]:
         if attempts:
             cursor.execute(sql.ADD_ATTEMPTS, {"attempts": json.dumps(attempts, default=str)})
     for claim, outcome in results:
-        if isinstance(outcome, Outcome) and isinstance(outcome.next, Again) and claim.id in owned:
+        if isinstance(outcome, Outcome) and isinstance(outcome.next, Again) and (claim.id, claim.attempt) in owned:
             wakes.append(Wake(claim.kind, claim.lane, outcome.next.after))
     return wakes
 

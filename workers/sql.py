@@ -106,7 +106,7 @@ WITH mine AS (
     ORDER BY j.id
     FOR UPDATE
 )
-SELECT id FROM locked JOIN mine USING (id, attempt)
+SELECT id, attempt FROM locked JOIN mine USING (id, attempt)
 """
 
 SETTLE = """

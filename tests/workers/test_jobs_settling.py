@@ -204,6 +204,19 @@ def test_one_lost_lease_does_not_keep_the_batch_from_settling(probe, overtaken):
     assert (row(overtaken).state, row(other).state) == ("running", "done")
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_lost_run_and_its_successor_in_one_batch_count_as_one(probe, overtaken, order):
+    """The database was away for longer than a lease: one worker has both of them to settle when it is back."""
+    current = replace(overtaken, attempt=overtaken.attempt + 1)
+    results = [(overtaken, Outcome(Again(900.0, 9), "old", (CALL,))), (current, Outcome(Done(), "new", (CALL,)))]
+
+    assert jobs.settle(results[::order]) == []
+
+    assert (row(current).state, row(current).step) == ("done", 0)
+    assert [outcome.news for _, outcome in probe.recorded] == ["new"]
+    assert Attempt.objects.filter(method="GET").count() == 2
+
+
 # --- what cannot be stored
 
 
