@@ -2,7 +2,7 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -15,9 +15,10 @@ from transactions.news import News
 from transactions.status import Source, Status, Submission
 from webhooks.outgoing.notify import Answer
 from workers import jobs, registry
+from workers.breaker import Tally
 from workers.dispatcher import Dispatcher
 from workers.engine import Engine
-from workers.registry import Call, Claim, Done, Outcome
+from workers.registry import Call, Claim, Done, Outcome, Wake
 
 AT_ONCE = 50
 STEPS = ("accept", "tick", "claim", "settle", "notify")
@@ -69,8 +70,15 @@ class _Deaf:
     """Stands for the engine: nothing runs."""
 
     in_flight = 0
+    tally = Tally()
+
+    def unanswered(self) -> int:
+        return 0
 
     def wake(self, lane: str, after: float = 0.0) -> None:
+        pass
+
+    def wake_all(self, wakes: Sequence[Wake]) -> None:
         pass
 
 
