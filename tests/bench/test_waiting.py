@@ -8,6 +8,7 @@ from transactions.models import Event, Transaction
 from workers.models import Attempt, Job
 
 WAITING = 20_000
+IN_A_LANE = WAITING // 5
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -37,7 +38,9 @@ def test_what_waits_is_not_read_by_what_does_not(place, known):
     after = read_by(place)
 
     assert before.keys() == set(STEPS)
-    assert {step: after[step] for step in STEPS if after[step] > 1.5 * before[step]} == {}
+    # A batch may be joined in another way when there are more rows; whoever reads what waits in a lane reads all of it.
+    more = {step: after[step] - before[step] for step in STEPS}
+    assert {step: rows for step, rows in more.items() if rows > IN_A_LANE // 2} == {}
 
 
 def test_what_waits_is_as_the_service_leaves_it(place):
