@@ -32,6 +32,8 @@ log = structlog.get_logger(__name__)
 
 BATCH = 250
 """Jobs that one claim takes from one lane: large enough to amortise, small enough to leave some to other workers."""
+STARTING = 10.0
+"""Seconds for the event loop to start."""
 SOON = 2.0
 """Seconds. A wait up to this is a timer here, exact to some 10 ms; a longer one is left to the dispatcher's look."""
 
@@ -82,7 +84,8 @@ class Engine:
 
     def start(self) -> None:
         self._thread.start()
-        self._started.wait()
+        if not self._started.wait(STARTING):
+            raise RuntimeError(f"the event loop did not start within {STARTING:g} s")
 
     def wake(self, lane: Lane, after: float = 0.0) -> Future[int] | None:
         """Claim from `lane` in `after` seconds. At once: the future of that claim, which counts what it took."""

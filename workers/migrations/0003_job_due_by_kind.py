@@ -12,6 +12,8 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        # It takes as long as it takes: one cut off by the service's own limits would be left behind, invalid.
+        migrations.RunSQL("SET statement_timeout = 0; SET lock_timeout = 0", migrations.RunSQL.noop),
         AddIndexConcurrently(
             model_name='job',
             index=models.Index('lane', 'kind', 'run_at', condition=models.Q(('state', 'waiting')), name='job_due_by_kind'),
@@ -20,4 +22,5 @@ class Migration(migrations.Migration):
             model_name='job',
             name='job_due',
         ),
+        migrations.RunSQL("RESET statement_timeout; RESET lock_timeout", migrations.RunSQL.noop),
     ]
