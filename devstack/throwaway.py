@@ -20,6 +20,7 @@ class Stores:
 
     def __init__(self, home: Path, *, logs: Path, durable: bool, given: Mapping[str, str] | None = None) -> None:
         self._given = given or {}
+        self.logs = logs
         self.postgres = (
             None if self._given.get("DATABASE_URL") else PostgreSQL(home, log=logs / "postgres.log", durable=durable)
         )

@@ -58,6 +58,7 @@ class Transaction:
             "behaviour": self.behaviour,
             "status": present.status(now) if present else None,
             "created": present is not None,
+            "copies": len(self.copies),
             "creates": len(self.creates),
             "create_calls": [call._asdict() for call in self.creates],
             "first_create_at": self.creates[0].at if self.creates else None,

@@ -1,0 +1,59 @@
+"""`python -m tests.chaos`: faults of every kind under load, then a comparison of everything with everything."""
+
+import argparse
+import random
+import shlex
+import sys
+
+from rich.console import Console
+
+from devstack.processes import StackError, end_on_signals
+from tests.chaos.faults import FAULTS
+from tests.chaos.report import report
+from tests.chaos.run import Plan, run
+
+SECONDS = 240.0
+COUNT = 4000
+
+
+def parse(words: list[str]) -> argparse.Namespace:
+    """The command line."""
+    epilog = "Faults:\n" + "\n".join(f"  {name:20} {fault.what}" for name, fault in FAULTS.items())
+    parser = argparse.ArgumentParser(
+        prog="make chaos", description=__doc__, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--seed", type=int, help="decides on the faults' order and victims; by default another one each time")
+    add("--seconds", type=float, default=SECONDS, help="how long the load lasts (default: %(default)g)")
+    add("--count", type=int, default=COUNT, help="transactions that are posted meanwhile (default: %(default)s)")
+    add("--speed", type=float, default=20, help="how much faster the provider's clock runs (default: %(default)g)")
+    add("--settling", type=float, default=180, help="seconds that all may take to end then (default: %(default)g)")
+    add("--faults", nargs="+", choices=list(FAULTS), default=list(FAULTS), metavar="FAULT", help="only these kinds")
+    return parser.parse_args(words)
+
+
+def main(words: list[str]) -> int:
+    """0 if every count is 0 and every recovery was in time, 1 if not, 2 if there was no run."""
+    asked = parse(words)
+    seed = random.randrange(10_000) if asked.seed is None else asked.seed
+    plan = Plan(seed, asked.seconds, asked.count, asked.speed, asked.settling, tuple(asked.faults))
+    repeat = ["--seed", str(seed), "--seconds", f"{plan.seconds:g}", "--count", str(plan.count)]
+    repeat += ["--speed", f"{plan.speed:g}"] if plan.speed != 20 else []
+    repeat += ["--faults", *plan.kinds] if plan.kinds != tuple(FAULTS) else []
+    command = f"make chaos ARGS={shlex.quote(' '.join(repeat))}"
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+    end_on_signals()
+    try:
+        slots = plan.slots()
+        console.print(f"{plan.count} transactions in {plan.seconds:g} s, {len(slots)} faults, seed {seed}")
+        console.print(f"To repeat it: {command}")
+        found = run(plan, console)
+    except (ValueError, StackError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    report(console, found, command)
+    return 0 if found.good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

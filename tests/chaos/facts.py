@@ -1,0 +1,151 @@
+"""What the verify pass compares: read from the database and from the sandbox, once all is quiet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tests.chaos.faults import Scene
+    from tests.chaos.load import Posted
+
+FINAL = frozenset({"completed", "declined", "failed"})
+
+TRANSACTIONS = """
+SELECT id::text, client_ref, status, sequence, review, informed_sequence FROM transactions_transaction
+"""
+EVENTS = "SELECT transaction_id::text, kind, status, sequence, source FROM transactions_event ORDER BY id"
+JOBS = """
+SELECT j.transaction_id::text, j.kind, j.state, j.key, j.lane, j.attempt, j.step, j.last_error,
+       extract(epoch FROM j.run_at - clock_timestamp())::double precision, t.status <> 'pending'
+FROM workers_job j JOIN transactions_transaction t ON t.id = j.transaction_id
+WHERE j.state IN ('waiting', 'running', 'failed')
+"""
+LOST = """
+-- When claimed, and until when leased, were the runs of which nobody heard again?
+SELECT a.transaction_id::text, extract(epoch FROM a.started_at)::double precision, j.kind
+FROM workers_attempt a JOIN workers_job j ON j.id = a.job_id
+WHERE a.method = '' AND a.error LIKE 'the worker was lost%%'
+"""
+WEBHOOKS = "SELECT transaction_id::text, word, 1 + repeats FROM webhooks_webhook"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    kind: str
+    status: str
+    sequence: int | None
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    transaction_id: str
+    kind: str
+    state: str
+    key: str
+    lane: str
+    attempt: int
+    step: int
+    last_error: str
+    due_in: float
+    """Seconds."""
+    final: bool
+    """Its transaction has its final status."""
+
+    @property
+    def has_work(self) -> bool:
+        """Whether something is left for it to do. A poll that was under way when the final status came from elsewhere
+        keeps its next turn, and finds then that there is nothing to ask."""
+        return self.state == "running" or (self.state == "waiting" and not self._is_idle)
+
+    @property
+    def _is_idle(self) -> bool:
+        return self.kind != "notify" and self.final and self.due_in > 0
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A transaction in the database."""
+
+    id: str
+    ref: str
+    status: str
+    sequence: int
+    review: str
+    informed_sequence: int
+    events: list[Event] = field(default_factory=list)
+    jobs: list[Job] = field(default_factory=list)
+    recorded: dict[str, int] = field(default_factory=dict)
+    """How many webhooks came, by the word in them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """Everything that is compared. Times are unix seconds."""
+
+    posted: Mapping[str, Posted]
+    """By the client's id, as `rows` and what the client was told."""
+    rows: Mapping[str, Row]
+    provider: Mapping[str, dict[str, Any]]
+    """By our id."""
+    client: Mapping[str, dict[str, Any]]
+    duplicate_creates: int
+    bad_signatures: int
+    lost_leases: Iterable[tuple[str, float, float]] = ()
+    """Our id, and from when to when it was leased to a worker that was not heard of again."""
+    kills: Iterable[float] = ()
+    """When something happened after which leases have to end."""
+    forged: Iterable[str] = ()
+    """Our ids of transactions that were contradicted by a webhook of the driver's own."""
+    complaints: Iterable[str] = ()
+
+    def theirs(self, row: Row) -> dict[str, Any]:
+        """What the provider knows of a transaction."""
+        return self.provider.get(row.id, {})
+
+    def told(self, row: Row) -> dict[str, Any]:
+        """What its client knows of it."""
+        return self.client.get(row.ref, {"notifications": [], "final": None})
+
+
+def read_facts(scene: Scene, posted: Mapping[str, Posted]) -> Facts:
+    """Read everything. The database and the sandbox must be up."""
+    state = scene.stack.sandbox_state()
+    return Facts(
+        posted=posted,
+        rows=read_rows(scene),
+        provider=state["provider"]["transactions"],
+        client=state["client"]["transactions"],
+        duplicate_creates=state["provider"]["duplicate_creates"],
+        bad_signatures=state["client"]["bad_signatures"],
+        lost_leases=[(id_, until - lease(scene, kind), until) for id_, until, kind in scene.execute(LOST)],
+        kills=scene.kills,
+        forged=scene.forged,
+        complaints=scene.complaints,
+    )
+
+
+def lease(scene: Scene, kind: str) -> float:
+    """Seconds for which the stack's workers claim a job of this kind."""
+    return float(scene.stack.environment[f"{kind.upper()}_LEASE"])
+
+
+def read_rows(scene: Scene) -> dict[str, Row]:
+    """The transactions by the client's id, with their timelines, and their jobs that are not over."""
+    by_id = {row[0]: Row(*row) for row in scene.execute(TRANSACTIONS)}
+    for id_, *event in scene.execute(EVENTS):
+        by_id[id_].events.append(Event(*event))
+    for job in read_jobs(scene):
+        by_id[job.transaction_id].jobs.append(job)
+    for id_, word, times in scene.execute(WEBHOOKS):
+        if id_ in by_id:
+            recorded = by_id[id_].recorded
+            recorded[word] = recorded.get(word, 0) + times
+    return {row.ref: row for row in by_id.values()}
+
+
+def read_jobs(scene: Scene) -> list[Job]:
+    """The jobs that are not over: waiting, running or failed."""
+    return [Job(*row) for row in scene.execute(JOBS)]

@@ -1,0 +1,210 @@
+"""Every kind of fault: how it begins, and how it ends. Called on the main thread, which starts all processes."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+import psycopg2
+import redis
+import requests
+
+from devstack.processes import Child
+from devstack.serve import GRACE
+from devstack.stack import Stack
+from devstack.stores import PostgreSQL, Valkey
+from devstack.throwaway import Stores
+from tests.chaos import messages, webhooks
+from tests.chaos.schedule import Slot, Span
+
+HEAVY, LIGHT = 10.0, 5.0
+"""Seconds of quiet after a fault: as long as a recovery may take, and for faults that should not be felt at all."""
+OUTAGE = 5.0
+"""Seconds that a provider or a client's endpoint is away."""
+RESTART = 1.0
+"""Seconds until a supervisor starts again what was killed."""
+
+
+@dataclass
+class Scene:
+    """What faults act on, and what they leave for the verify pass."""
+
+    stack: Stack
+    stores: Stores
+    down: set[str] = field(default_factory=set)
+    """Names of the processes that a fault has taken down."""
+    kills: list[float] = field(default_factory=list)
+    """When (unix seconds) something happened that may leave leases to expire: SIGTERM of a worker is not among it."""
+    forged: set[str] = field(default_factory=set)
+    """Our ids of transactions whose final status was contradicted by a webhook of ours."""
+    complaints: list[str] = field(default_factory=list)
+    """What went wrong during a fault itself, in words."""
+
+    @property
+    def postgres(self) -> PostgreSQL:
+        assert self.stores.postgres is not None
+        return self.stores.postgres
+
+    @property
+    def valkey(self) -> Valkey:
+        assert self.stores.valkey is not None
+        return self.stores.valkey
+
+    def broker(self) -> "redis.Redis":
+        return redis.Redis.from_url(self.stores.broker_url, socket_timeout=5)
+
+    def execute(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Run one statement on the service's database, as an operator at its console could."""
+        connection = psycopg2.connect(self.stack.environment["DATABASE_URL"])
+        try:
+            with connection, connection.cursor() as cursor:
+                cursor.execute(sql, values)
+                return cursor.fetchall() if cursor.description else []
+        finally:
+            connection.close()
+
+    def kill(self, *children: Child) -> None:
+        """`kill -9` of each process and its group."""
+        self.kills.append(time.time())
+        for child in children:
+            self.down.add(child.name)
+            child.kill()
+
+    def start(self, *children: Child) -> None:
+        for child in children:
+            child.start()
+            self.down.discard(child.name)
+
+    def worker(self, slot: Slot) -> Child:
+        return Random(slot.draw).choice(self.stack.workers)
+
+    def switch(self, **modes: str) -> None:
+        """Set the sandbox's outages."""
+        requests.post(f"{self.stack.sandbox_url}/control", json=modes, timeout=30).raise_for_status()
+
+
+Act = Callable[[Scene, Slot], Any]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One kind. What happens at a moment only has no `end`."""
+
+    what: str
+    span: Span
+    begin: Act
+    end: Act = lambda scene, slot: None
+
+
+def _stop_worker(scene: Scene, slot: Slot) -> None:
+    """SIGTERM; it must have handed its jobs back before its supervisor's patience ends."""
+    worker = scene.worker(slot)
+    scene.down.add(worker.name)
+    worker.tell_to_stop()
+    if not worker.wait(GRACE):
+        scene.complaints.append(f"{worker.name} had not stopped {GRACE} s after SIGTERM")
+        worker.kill()
+    scene.start(worker)
+
+
+def _crash_database(scene: Scene, slot: Slot) -> None:
+    scene.kills.append(time.time())  # a claim that was committed unheard of: its lease must end
+    scene.postgres.crash()
+
+
+def _end_sessions(scene: Scene, slot: Slot) -> None:
+    scene.kills.append(time.time())
+    scene.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
+    )
+
+
+def _restart_broker(scene: Scene, slot: Slot) -> None:
+    scene.valkey.stop()
+    scene.valkey.start()
+
+
+def _enable_endpoint(scene: Scene, slot: Slot) -> None:
+    """The endpoint is back, and staff enable it: again, should an answer under way have disabled it once more."""
+    scene.switch(client="ok")
+    until = time.monotonic() + 1
+    while time.monotonic() < until:
+        enable_endpoints(scene)
+        time.sleep(0.1)
+
+
+def enable_endpoints(scene: Scene) -> None:
+    """What the client's page in the admin does when its endpoint is enabled."""
+    scene.execute("UPDATE transactions_client SET endpoint_disabled_at = NULL, endpoint_disabled_why = ''")
+
+
+def _outage(side: str, mode: str, what: str, end: Act | None = None) -> Fault:
+    return Fault(
+        what,
+        Span(OUTAGE, HEAVY),
+        lambda scene, slot: scene.switch(**{side: mode}),
+        end or (lambda scene, slot: scene.switch(**{side: "ok"})),
+    )
+
+
+FAULTS: dict[str, Fault] = {
+    "worker-killed": Fault(
+        "kill -9 of one of two workers",
+        Span(RESTART, HEAVY),
+        lambda scene, slot: scene.kill(scene.worker(slot)),
+        lambda scene, slot: scene.start(scene.worker(slot)),
+    ),
+    "workers-killed": Fault(
+        "kill -9 of all workers",
+        Span(RESTART, HEAVY),
+        lambda scene, slot: scene.kill(*scene.stack.workers),
+        lambda scene, slot: scene.start(*scene.stack.workers),
+    ),
+    "worker-stopped": Fault("SIGTERM of one of two workers", Span(0, HEAVY), _stop_worker),
+    "web-killed": Fault(
+        "kill -9 of the web server",
+        Span(RESTART, HEAVY),
+        lambda scene, slot: scene.kill(scene.stack.web),
+        lambda scene, slot: scene.start(scene.stack.web),
+    ),
+    "broker-flushed": Fault("FLUSHALL", Span(0, LIGHT), lambda scene, slot: scene.broker().flushall()),
+    "broker-away": Fault(
+        "Valkey stopped for 10 s, back empty",
+        Span(10, HEAVY),
+        lambda scene, slot: scene.valkey.stop(),
+        lambda scene, slot: scene.valkey.start(),
+    ),
+    "broker-restarted": Fault("Valkey restarted, empty", Span(0, LIGHT), _restart_broker),
+    "database-crashed": Fault(
+        "PostgreSQL stopped immediately, back after 2 s",
+        Span(2, HEAVY),
+        _crash_database,
+        lambda scene, slot: scene.postgres.start(),
+    ),
+    "sessions-ended": Fault("all of PostgreSQL's sessions ended", Span(0, LIGHT), _end_sessions),
+    "provider-down": _outage("provider", "down", "the provider drops every connection"),
+    "provider-500": _outage("provider", "500", "the provider answers 500"),
+    "provider-429": _outage("provider", "429", "the provider answers 429"),
+    "provider-hangs": _outage("provider", "hang", "the provider does not answer"),
+    "client-down": _outage("client", "down", "the client's endpoint drops every connection"),
+    "client-500": _outage("client", "500", "the client's endpoint answers 500"),
+    "client-410": _outage("client", "410", "the client's endpoint answers 410 and is disabled", _enable_endpoint),
+    "client-429": _outage("client", "429", "the client's endpoint answers 429"),
+    "messages-repeated": Fault(
+        "broker messages delivered again, several times",
+        Span(0, LIGHT),
+        lambda scene, slot: messages.repeat(scene.broker(), Random(slot.draw)),
+    ),
+    "messages-reordered": Fault(
+        "old broker messages in a wrong order, among rubbish",
+        Span(0, LIGHT),
+        lambda scene, slot: messages.disorder(scene.broker(), Random(slot.draw)),
+    ),
+    "webhooks-forged": Fault(
+        "webhooks again, late, contradicting, with a wrong token",
+        Span(0, LIGHT),
+        lambda scene, slot: webhooks.forge(scene, Random(slot.draw)),
+    ),
+}

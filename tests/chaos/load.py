@@ -1,0 +1,127 @@
+"""The client: posts transactions at a steady rate whatever happens, and repeats each post until it is answered."""
+
+import asyncio
+import itertools
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import aiohttp
+
+NAMED = (
+    "duplicate-webhook",
+    "late-webhook",
+    "early-webhook",
+    "contradict",
+    "drop",
+    "conflict",
+    "throttle",
+    "refuse",
+    "decline",
+    "unknown-word",
+    "slow",
+    "silent",
+    "ghost504",
+    "lost504",
+)
+"""Behaviours asked for by name, in turn, by every second transaction; the others get one by the sandbox's shares."""
+PATIENCE = 10.0
+"""Seconds that the client waits for an answer before it posts again."""
+PAUSE = 0.5
+"""Seconds before it posts again."""
+TWICE = 20
+"""One transaction in so many is posted twice at the same moment, as an impatient client does."""
+
+
+@dataclass(slots=True)
+class Posted:
+    """One transaction as its client knows it. Times are unix seconds."""
+
+    ref: str
+    reference: str
+    posted_at: float
+    accepted_at: float | None = None
+    ours: set[str] = field(default_factory=set)
+    """The ids that the service gave it: one, however often it was posted."""
+    posts: int = 0
+    wrong: list[str] = field(default_factory=list)
+    """Answers that no client should get: neither 202 nor 200, nor a 503 that asks to try again."""
+
+
+class Load:
+    """`count` transactions in `seconds`, open loop: a slow answer delays no other post. Runs on a thread."""
+
+    def __init__(self, url: str, api_key: str, *, count: int, seconds: float) -> None:
+        self.posted: dict[str, Posted] = {}
+        self.began = 0.0
+        self._url = f"{url}/v1/transactions"
+        self._headers = {"Authorization": f"Bearer {api_key}"}
+        self._count = count
+        self.rate = count / seconds
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="load", daemon=True)
+
+    @property
+    def accepted(self) -> int:
+        return sum(one.accepted_at is not None for one in list(self.posted.values()))
+
+    @property
+    def running(self) -> bool:
+        """Whether posts are still to be made or answered."""
+        return self._thread.is_alive()
+
+    def start(self) -> None:
+        self.began = time.time()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Give up what has not been answered."""
+        self._stopped.set()
+        self._thread.join(PATIENCE + 5)
+
+    async def _run(self) -> None:
+        connector = aiohttp.TCPConnector(limit=0)
+        timeout = aiohttp.ClientTimeout(total=PATIENCE)
+        began = time.monotonic()
+        async with (
+            aiohttp.ClientSession(connector=connector, timeout=timeout, headers=self._headers) as session,
+            asyncio.TaskGroup() as tasks,
+        ):
+            for number, reference in zip(range(1, self._count + 1), _references(), strict=False):
+                await asyncio.sleep(began + number / self.rate - time.monotonic())
+                if self._stopped.is_set():
+                    return
+                one = Posted(f"chaos-{number}", reference, time.time())
+                self.posted[one.ref] = one
+                for _ in range(1 if number % TWICE else 2):
+                    tasks.create_task(self._post(session, one))
+
+    async def _post(self, session: aiohttp.ClientSession, one: Posted) -> None:
+        body = {"id": one.ref, "amount": 1250, "currency": "EUR", "reference": one.reference}
+        while not self._stopped.is_set():
+            one.posts += 1
+            try:
+                async with session.post(self._url, json=body) as answer:
+                    if await self._is_final(answer, one):
+                        return
+            except (aiohttp.ClientError, TimeoutError):  # refused, reset, cut short, too late: nobody knows, so again
+                pass
+            await asyncio.sleep(PAUSE)
+
+    @staticmethod
+    async def _is_final(answer: aiohttp.ClientResponse, one: Posted) -> bool:
+        """Note an answer; whether it ends the posting."""
+        if answer.status in (200, 202):
+            one.ours.add((await answer.json())["provider_transaction_id"])
+            one.accepted_at = one.accepted_at or time.time()
+            return True
+        if answer.status != 503 or "Retry-After" not in answer.headers:
+            one.wrong.append(f"{answer.status}: {(await answer.text())[:200]}")
+        return len(one.wrong) >= 10
+
+
+def _references() -> Iterator[str]:
+    for number, name in enumerate(itertools.cycle(NAMED)):
+        yield f"mixed-{2 * number}"
+        yield f"{name}-{2 * number + 1}"

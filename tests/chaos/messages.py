@@ -1,0 +1,70 @@
+"""Broker messages as they should never come: again, late, in a wrong order, and about nothing."""
+
+import time
+from random import Random
+from uuid import uuid4
+
+import dramatiq
+import redis
+
+ACTORS = {"create": "create_at_provider", "track": "track_status", "notify": "notify_client"}
+WATCHED = 3.0
+"""Seconds for which messages are watched at the most."""
+ENOUGH = 30
+"""Messages that are caught at the most."""
+RUBBISH: tuple[dict[str, float], ...] = (
+    {"p999999": 0.0},
+    {"c-1": 0.0},
+    {"": 0.0},
+    {"nowhere": -1.0},
+    {"p1": 1e300},
+    {},
+)
+"""Lanes that nobody has, and times that never come."""
+
+
+def repeat(broker: "redis.Redis", chance: Random) -> None:
+    """Deliver messages that are under way again: under their own ids, and as copies."""
+    for queue, id_, message in _caught(broker):
+        broker.rpush(f"dramatiq:{queue}", id_)
+        for _ in range(chance.randint(1, 5)):
+            _push(broker, queue, message)
+
+
+def disorder(broker: "redis.Redis", chance: Random) -> None:
+    """Deliver messages of a while ago, shuffled, among messages that make no sense."""
+    caught = [(queue, message) for queue, _, message in _caught(broker)]
+    rubbish = [(queue, _encoded(queue, lanes)) for queue in ACTORS for lanes in RUBBISH]
+    rubbish += [(queue, b"this is no message") for queue in ACTORS]
+    batch = caught + rubbish
+    chance.shuffle(batch)
+    for queue, message in batch:
+        _push(broker, queue, message)
+
+
+def _caught(broker: "redis.Redis") -> list[tuple[str, bytes, bytes]]:
+    """Queue, id and content of messages that are with a worker right now; a message lives for milliseconds."""
+    found: dict[bytes, tuple[str, bytes, bytes]] = {}
+    until = time.monotonic() + WATCHED
+    while len(found) < ENOUGH and time.monotonic() < until:
+        for queue in ACTORS:
+            held: dict[bytes, bytes] = broker.hgetall(f"dramatiq:{queue}.msgs")  # type: ignore[assignment]
+            found |= {id_: (queue, id_, message) for id_, message in held.items()}
+        time.sleep(0.001)
+    return list(found.values())
+
+
+def _push(broker: "redis.Redis", queue: str, message: bytes) -> None:
+    """Enqueue it as Dramatiq does."""
+    id_ = str(uuid4())
+    try:  # the worker acknowledges by the id that is in the message
+        decoded = dramatiq.Message.decode(message)
+        message = decoded.copy(options=decoded.options | {"redis_message_id": id_}).encode()
+    except dramatiq.DecodeError:
+        pass
+    broker.hset(f"dramatiq:{queue}.msgs", id_, message)
+    broker.rpush(f"dramatiq:{queue}", id_)
+
+
+def _encoded(queue: str, lanes: dict[str, float]) -> bytes:
+    return dramatiq.Message(queue_name=queue, actor_name=ACTORS[queue], args=(lanes,), kwargs={}, options={}).encode()

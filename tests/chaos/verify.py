@@ -1,0 +1,164 @@
+"""The verify pass: accepted = one outcome at the provider = final in the database = told to the client."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from itertools import pairwise
+
+from tests.chaos.facts import FINAL, Facts, Row
+
+REFUSED = 422
+
+Check = Callable[[Facts], Iterable[str]]
+"""Names what differs: a client's id of a transaction, or a sentence."""
+
+
+def verify(facts: Facts) -> dict[str, list[str]]:
+    """What differs, by the name of the figure. All lists are empty in a run in which every promise was kept."""
+    return {name: sorted(set(check(facts))) for name, check in CHECKS.items()}
+
+
+def _each(differs: Callable[[Facts, Row], bool]) -> Check:
+    """A check of every transaction by itself."""
+    return lambda facts: (ref for ref, row in facts.rows.items() if differs(facts, row))
+
+
+def _wrong_answers(facts: Facts) -> Iterator[str]:
+    for one in facts.posted.values():
+        yield from (f"{one.ref}: {answer}" for answer in one.wrong)
+
+
+def _accepted_twice(facts: Facts) -> Iterator[str]:
+    return (one.ref for one in facts.posted.values() if len(one.ours) > 1)
+
+
+def _unanswered(facts: Facts) -> Iterator[str]:
+    return (one.ref for one in facts.posted.values() if one.accepted_at is None)
+
+
+def _lost(facts: Facts) -> Iterator[str]:
+    for one in facts.posted.values():
+        row = facts.rows.get(one.ref)
+        if one.accepted_at is not None and (row is None or row.id not in one.ours):
+            yield one.ref
+
+
+def _is_wrong(facts: Facts, row: Row) -> bool:
+    """The service's final status is not the provider's truth. `failed` takes a refusal."""
+    theirs = facts.theirs(row)
+    if row.status not in FINAL:
+        return False
+    if row.status == "failed":
+        refused = any(call["http"] == REFUSED for call in theirs.get("create_calls", []))
+        return bool(theirs.get("created")) or not refused
+    if theirs.get("status") is None or theirs["status"] == row.status:
+        return False
+    # A provider that says both: whichever came first stands.
+    return row.status not in {delivery["status"] for delivery in theirs["webhooks"]}
+
+
+def _is_absent(facts: Facts, row: Row) -> bool:
+    """Final, and not by a failure, without the provider having it."""
+    return row.status in ("completed", "declined") and not facts.theirs(row).get("created")
+
+
+def _created_twice(facts: Facts) -> Iterator[str]:
+    twice = [row.ref for row in facts.rows.values() if facts.theirs(row).get("copies", 0) > 1]
+    return iter(twice or ["somebody"] * facts.duplicate_creates)
+
+
+def _has_moved(facts: Facts, row: Row) -> bool:
+    """More than one final status on its timeline, or a status after a final one."""
+    statuses = [event.status for event in row.events if event.kind == "status"]
+    return any(before in FINAL for before, _ in pairwise(statuses))
+
+
+def _has_gaps(facts: Facts, row: Row) -> bool:
+    """The timeline does not tell the whole story: sequences 1 … n, the last one the transaction's own."""
+    changes = [event for event in row.events if event.kind == "status"]
+    counted = [event.sequence for event in changes] == list(range(1, row.sequence + 1))
+    return not counted or changes[0].status != "pending" or changes[-1].status != row.status
+
+
+def _is_untold(facts: Facts, row: Row) -> bool:
+    return row.status in FINAL and (facts.told(row)["final"] is None or row.informed_sequence < row.sequence)
+
+
+def _was_told_otherwise(facts: Facts, row: Row) -> bool:
+    return facts.told(row)["final"] not in (None, row.status)
+
+
+def _was_told(verdict: str) -> Check:
+    def told(facts: Facts, row: Row) -> bool:
+        return any(news["verdict"] == verdict for news in facts.told(row)["notifications"])
+
+    return _each(told)
+
+
+def _heard_pending_twice(facts: Facts, row: Row) -> bool:
+    """`pending` is one notification: tried again it keeps its id."""
+    news = facts.told(row)["notifications"]
+    return len({one["webhook_id"] for one in news if one["status"] == "pending"}) > 1
+
+
+def _has_job(state: str) -> Check:
+    return _each(lambda facts, row: any(job.state == state and (state == "failed" or job.has_work) for job in row.jobs))
+
+
+def _is_overlooked(facts: Facts, row: Row) -> bool:
+    """Another final word came by a webhook than the one that stands, and no operator was called."""
+    said = {delivery["status"] for delivery in facts.theirs(row).get("webhooks", []) if delivery["http"] == 204}
+    contradicted = row.id in set(facts.forged) or (row.status in FINAL and said & FINAL - {row.status})
+    flagged = row.review == "contradiction" and any(event.kind == "contradiction" for event in row.events)
+    return bool(contradicted) and not flagged
+
+
+def _is_unrecorded(facts: Facts, row: Row) -> bool:
+    """A webhook was answered 204 and is not on record."""
+    words = Counter(one["status"] for one in facts.theirs(row).get("webhooks", []) if one["http"] == 204)
+    return any(row.recorded.get(word, 0) < times for word, times in words.items())
+
+
+def _wrong_webhook_answers(facts: Facts) -> Iterator[str]:
+    for row in facts.rows.values():
+        for delivery in facts.theirs(row).get("webhooks", []):
+            if delivery["http"] not in (None, 204, 503):
+                yield f"{row.ref}: {delivery['http']}"
+
+
+def _unexplained_leases(facts: Facts) -> Iterator[str]:
+    """A lease had to expire, and neither a kill nor a database that was away says why."""
+    refs = {row.id: row.ref for row in facts.rows.values()}
+    for id_, since, until in facts.lost_leases:
+        # The kill is noted a moment before it happens, and a claim may come in between.
+        if not any(since - 1 <= kill <= until for kill in facts.kills):
+            yield refs[id_]
+
+
+CHECKS: dict[str, Check] = {
+    "accepted, but not in the database": _lost,
+    "never answered": _unanswered,
+    "answered with an error that is no 503": _wrong_answers,
+    "two transactions for one id": _accepted_twice,
+    "not final": _each(lambda facts, row: row.status not in FINAL),
+    "final, but not as the provider has it": _each(_is_wrong),
+    "final, but never at the provider": _each(_is_absent),
+    "created twice": _created_twice,
+    "moved after being final": _each(_has_moved),
+    "gaps in the timeline": _each(_has_gaps),
+    "final, but the client was not told": _each(_is_untold),
+    "the client was told another final status": _each(_was_told_otherwise),
+    "two final statuses told": _was_told("conflicting"),
+    "pending told after the final status": _was_told("stale"),
+    "pending told as two notifications": _each(_heard_pending_twice),
+    "notifications with a wrong signature": lambda facts: ["somebody"] * facts.bad_signatures,
+    "jobs left waiting": _has_job("waiting"),
+    "jobs failed": _has_job("failed"),
+    "leases outstanding": _has_job("running"),
+    "leases that expired without a kill": _unexplained_leases,
+    "contradictions overlooked": _each(_is_overlooked),
+    "webhooks answered 204, but not recorded": _each(_is_unrecorded),
+    "webhooks answered neither 204 nor 503": _wrong_webhook_answers,
+    "faults that went otherwise than they should": lambda facts: facts.complaints,
+}
