@@ -1,0 +1,239 @@
+"""Planted bugs: each is put into a copy of the checkout, and a short chaos run there has to notice it."""
+
+import argparse
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from devstack.places import CHECKOUT
+from tests.chaos.verify import CHECKS
+
+LONGEST = 400
+"""Seconds for one run, with the start and the end of its stack."""
+LEFT_OUT = shutil.ignore_patterns(".*", "__pycache__", "node_modules")
+PROVIDER = ("provider-500", "provider-down")
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """`old` occurs once in the file."""
+
+    file: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mutation:
+    """A bug: what it breaks, in a sentence, and the faults under which it shows."""
+
+    name: str
+    breaks: str
+    faults: tuple[str, ...]
+    edits: tuple[Edit, ...]
+
+
+MUTATIONS = (
+    Mutation(
+        "no-compare-and-set",
+        "news of a final status overwrites another final status",
+        ("webhooks-forged",),
+        (
+            Edit(
+                "transactions/sql.py",
+                "was.status = 'pending' AND news.status <> 'pending' AS wins",
+                "news.status <> 'pending' AND news.status <> was.status AS wins",
+            ),
+        ),
+    ),
+    Mutation(
+        "leases-forgotten",
+        "what a killed worker had under way is never taken up",
+        ("workers-killed",),
+        (Edit("workers/dispatcher.py", "for lane in jobs.recover():", "for lane in list[str]():"),),
+    ),
+    Mutation(
+        "no-create-job",
+        "a transaction is accepted, and nobody creates it",
+        ("broker-flushed",),
+        (Edit("transactions/sql.py", "        ('create', '', %(provider_lane)s, 0.0),\n", ""),),
+    ),
+    Mutation(
+        "broker-trusted",
+        "the dispatcher leaves it to the broker to say that there is work",
+        ("broker-away", "client-500"),
+        (Edit("workers/dispatcher.py", "jobs.due_lanes(ahead=INTERVAL):", "jobs.due_lanes(ahead=-1e9):"),),
+    ),
+    Mutation(
+        "commit-not-waited-for",
+        "202 is answered before the transaction would survive a crash of PostgreSQL",
+        ("database-crashed",),
+        (Edit("txnproject/settings.py", '"-c jit=off"', '"-c jit=off -c synchronous_commit=off"'),),
+    ),
+    Mutation(
+        "no-look-before-the-retry",
+        "an unanswered create is sent again without a look whether it took effect",
+        PROVIDER,
+        (
+            Edit(
+                "transactions/handlers/create.py",
+                "if provider.check_before_create or work.create_began_at is not None or work.claim.attempt > 1:",
+                "if provider.check_before_create and work.claim.attempt == 1:",
+            ),
+        ),
+    ),
+    Mutation(
+        "no-settle-window",
+        "a create that is not there yet is sent again at once, and then both take effect",
+        PROVIDER,
+        (
+            Edit("transactions/handlers/create.py", "if asked_at < settled_at:", "if asked_at < work.create_began_at:"),
+            Edit("transactions/handlers/create.py", "Again(work.provider.create_retry_delay,", "Again(0.05,"),
+        ),
+    ),
+    Mutation(
+        "unknown-is-refused",
+        "a create that is answered 504 counts as refused: the transaction fails, and appears later",
+        PROVIDER,
+        (Edit("transactions/providers/http.py", "case 400 | 404 | 422:", "case 400 | 404 | 422 | 504:"),),
+    ),
+    Mutation(
+        "pending-told-late",
+        "a notification tells what was true when it was written: `pending` after the final status",
+        ("client-500",),
+        (
+            Edit(
+                "transactions/sql.py",
+                "WHERE wins)) AND coalesce(job.state) = 'waiting'\n), told",
+                "WHERE wins)) AND coalesce(job.state) = 'waiting' AND job.kind <> 'notify'\n), told",
+            ),
+            Edit("webhooks/outgoing/notify.py", 'claim.key != f"seq:{record.sequence}"', "False"),
+            Edit(
+                "webhooks/outgoing/notify.py",
+                "    record = notice.record\n    if notice",
+                "    record = notice.record\n"
+                '    if notice.claim.key == "seq:1":\n'
+                "        from dataclasses import replace\n\n"
+                '        record = replace(record, status="pending", sequence=1)\n'
+                "    if notice",
+            ),
+        ),
+    ),
+    Mutation(
+        "polls-tell-nobody",
+        "a final status that a poll has found is not told to the client",
+        ("provider-500",),
+        (
+            Edit(
+                "transactions/sql.py",
+                "clock_timestamp() FROM changed WHERE wins\n",
+                "clock_timestamp() FROM changed WHERE wins AND source <> 'poll'\n",
+            ),
+        ),
+    ),
+    Mutation(
+        "any-answer-confirms",
+        "a client's endpoint that answers 500 counts as told",
+        ("client-500",),
+        (Edit("webhooks/outgoing/notify.py", "if 200 <= answer.status < 300:", "if answer.status >= 200:"),),
+    ),
+    Mutation(
+        "webhooks-not-applied",
+        "a webhook is answered 204 and changes nothing",
+        ("webhooks-forged",),
+        (
+            Edit(
+                "webhooks/incoming/services.py",
+                "apply([(id_, news)] if id_ else [])",
+                "apply([(id_, news)] if not id_ else [])",
+            ),
+        ),
+    ),
+    Mutation(
+        "webhooks-not-recorded",
+        "a webhook that came before is forgotten: how often it came is not on record",
+        ("webhooks-forged",),
+        (Edit("webhooks/sql.py", "SET repeats = repeats + 1", "SET repeats = repeats"),),
+    ),
+    Mutation(
+        "nothing-handed-back",
+        "a worker that stops keeps what it has not finished, until the leases end",
+        ("worker-stopped",),
+        (
+            Edit(
+                "workers/engine.py",
+                "        self._settles.submit((claim, result))\n\n    async def _cancel_all",
+                "        if not self._stopping:\n"
+                "            self._settles.submit((claim, result))\n\n    async def _cancel_all",
+            ),
+        ),
+    ),
+)
+"""Each has been seen to be caught; docs/chaos.md says by which figure."""
+
+
+def mutate(checkout: Path, mutation: Mutation) -> None:
+    """Put the bug into these files. Raises ValueError where a text to replace is not there exactly once."""
+    for edit in mutation.edits:
+        path = checkout / edit.file
+        text = path.read_text()
+        if text.count(edit.old) != 1:
+            raise ValueError(f"{mutation.name}: {edit.old!r} occurs {text.count(edit.old)} times in {edit.file}")
+        path.write_text(text.replace(edit.old, edit.new))
+
+
+def is_caught(mutation: Mutation) -> tuple[bool, str]:
+    """Run chaos on a copy with this bug: whether it was noticed, and what the run printed."""
+    with tempfile.TemporaryDirectory(prefix="mutation-") as folder:
+        copy = Path(folder) / "checkout"
+        Path(folder).chmod(0o755)  # PostgreSQL's user must reach what is in it
+        shutil.copytree(CHECKOUT, copy, ignore=LEFT_OUT)
+        mutate(copy, mutation)
+        command = [sys.executable, "-m", "tests.chaos", "--seed", "1", "--seconds", "30", "--count", "450"]
+        command += ["--settling", "45", "--faults", *mutation.faults]
+        run = subprocess.run(command, cwd=copy, capture_output=True, text=True, timeout=LONGEST, check=False)
+    return run.returncode == 1, run.stdout + run.stderr
+
+
+def main(words: list[str]) -> int:
+    """0 if each one that was asked for is caught."""
+    parser = argparse.ArgumentParser(prog="make chaos-mutations", description=__doc__)
+    parser.add_argument("names", nargs="*", help=", ".join(mutation.name for mutation in MUTATIONS))
+    names = parser.parse_args(words).names
+    chosen = [mutation for mutation in MUTATIONS if not names or mutation.name in names]
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+    rows = Table("planted bug", "what it breaks", "caught", "by", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    missed = []
+    for mutation in chosen:
+        began = time.monotonic()
+        caught, printed = is_caught(mutation)
+        if not caught:
+            missed.append(mutation.name)
+            console.print(printed, markup=False)
+        took = time.monotonic() - began
+        console.print(f"{mutation.name}: {'caught' if caught else '[bold red]NOT CAUGHT[/]'} ({took:.0f} s)")
+        rows.add_row(mutation.name, mutation.breaks, "yes" if caught else "[bold red]NO[/]", "\n".join(_by(printed)))
+    console.print(rows)
+    return 1 if missed else 0
+
+
+def _by(printed: str) -> list[str]:
+    """The figures that were not 0, from the table that a run prints."""
+    found = []
+    for line in printed.splitlines():
+        name = next((name for name in CHECKS if line.strip().startswith(name)), None)
+        if name is not None and (count := line.strip().removeprefix(name).split()[0]) != "0":
+            found.append(f"{name}: {count}")
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,184 @@
+"""A short chaos run, and the parts of its driver that would make a long one blind."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from devstack.places import CHECKOUT
+from tests.chaos.facts import Event, Facts, Job, Row
+from tests.chaos.faults import FAULTS
+from tests.chaos.load import Posted
+from tests.chaos.mutations import MUTATIONS
+from tests.chaos.recovery import Happened, Recovery, recoveries
+from tests.chaos.run import Plan, run
+from tests.chaos.schedule import draw_schedule
+from tests.chaos.verify import verify
+
+BOUNDED = Plan(
+    seed=5,
+    seconds=40,
+    count=480,
+    kinds=("workers-killed", "web-killed", "broker-flushed", "database-crashed", "provider-hangs"),
+)
+SPANS = {kind: fault.span for kind, fault in FAULTS.items()}
+
+
+def test_nothing_is_lost_and_nothing_happens_twice() -> None:
+    found = run(BOUNDED, Console(highlight=False, width=160))
+
+    assert {name: which for name, which in found.figures.items() if which} == {}, f"see {found.logs}"
+    assert found.accepted == BOUNDED.count
+    assert [one.fault.kind for one in found.recoveries] == [slot.kind for slot in BOUNDED.slots()]
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
+def test_a_planted_bug_still_fits_into_the_code(mutation: Any) -> None:
+    for edit in mutation.edits:
+        assert (Path(CHECKOUT) / edit.file).read_text().count(edit.old) == 1
+        assert edit.new != edit.old
+
+
+# --- the schedule
+
+
+def test_the_same_seed_gives_the_same_schedule() -> None:
+    assert draw_schedule(7, 240, SPANS) == draw_schedule(7, 240, SPANS)
+    assert draw_schedule(7, 240, SPANS) != draw_schedule(8, 240, SPANS)
+
+
+@pytest.mark.parametrize("seconds", [100, 120, 240, 600])
+def test_every_kind_of_fault_happens_within_the_load(seconds: float) -> None:
+    slots = draw_schedule(7, seconds, SPANS)
+    assert {slot.kind for slot in slots} == set(FAULTS)
+    assert all(slot.at + slot.lasts < seconds for slot in slots)
+
+
+def test_too_little_time_for_the_faults_is_refused() -> None:
+    with pytest.raises(ValueError, match="faults need at least"):
+        draw_schedule(7, 60, SPANS)
+
+
+# --- the recovery
+
+
+def recovered(told: Sequence[float], limit: float = 30) -> Recovery:
+    [one] = recoveries([Happened("web-killed", 10, 12)], told, offered=10, end=limit)
+    return one
+
+
+def evenly(since: float, until: float) -> list[float]:
+    return [since + number / 10 for number in range(int((until - since) * 10))]
+
+
+def test_a_fault_that_is_not_felt_has_recovered_at_its_end() -> None:
+    assert recovered(evenly(0, 30)).after == 0
+
+
+def test_the_recovery_is_the_time_from_the_faults_end_to_enough_throughput() -> None:
+    one = recovered(evenly(0, 10) + evenly(18, 30))
+    assert one.after == pytest.approx(5.6, abs=0.2)  # 80 % of the window from 17.6 on
+    assert not one.too_slow
+
+
+def test_throughput_that_does_not_come_back_is_too_slow() -> None:
+    assert recovered(evenly(0, 10)).too_slow
+
+
+def test_a_next_fault_that_comes_too_soon_leaves_the_recovery_open() -> None:
+    one = recovered(evenly(0, 10), limit=16)
+    assert one.after is None
+    assert not one.too_slow
+
+
+# --- the verify pass
+
+NEWS = {"webhook_id": "msg-1", "verdict": "new", "at": 1.0}
+
+
+def facts(row: Row | None, **more: Any) -> Facts:
+    """One transaction on which all agree, but for what a test says."""
+    posted = Posted("a", "sync-1", 0.0, accepted_at=0.1, ours={"id-a"}, posts=1)
+    theirs = {"created": True, "status": "completed", "copies": 1, "create_calls": [{"http": 201}], "webhooks": []}
+    told = {"final": "completed", "notifications": [NEWS | {"status": "completed"}]}
+    given: dict[str, Any] = {
+        "posted": {"a": posted},
+        "rows": {row.ref: row} if row else {},
+        "provider": {"id-a": theirs | more.pop("theirs", {})},
+        "client": {"a": told | more.pop("told", {})},
+        "duplicate_creates": 0,
+        "bad_signatures": 0,
+    }
+    return Facts(**given | more)
+
+
+def entry(status: str, sequence: int) -> Event:
+    return Event("status", status, sequence, "create")
+
+
+GOOD = Row("id-a", "a", "completed", 2, "", 2, [entry("pending", 1), entry("completed", 2)])
+CALLED = {"webhooks": [{"status": "declined", "http": 204}]}
+
+
+def job(state: str, kind: str = "track", due_in: float = 0.0) -> Job:
+    return Job("id-a", kind, state, "", "p1", 1, 0, "", due_in, final=True)
+
+
+def differing(found: Facts) -> set[str]:
+    return {name for name, which in verify(found).items() if which}
+
+
+def test_a_transaction_on_which_all_agree_is_no_difference() -> None:
+    assert differing(facts(GOOD)) == set()
+
+
+DIFFERENCES: dict[str, Facts] = {
+    "accepted, but not in the database": facts(None),
+    "not final": facts(replace(GOOD, status="pending", sequence=1, events=[entry("pending", 1)])),
+    "final, but not as the provider has it": facts(GOOD, theirs={"status": "declined"}),
+    "final, but never at the provider": facts(GOOD, theirs={"created": False, "status": None}),
+    "created twice": facts(GOOD, theirs={"copies": 2}),
+    "moved after being final": facts(replace(GOOD, sequence=3, events=[*GOOD.events, entry("declined", 3)])),
+    "gaps in the timeline": facts(replace(GOOD, events=GOOD.events[:1])),
+    "final, but the client was not told": facts(GOOD, told={"final": None}),
+    "the client was told another final status": facts(GOOD, told={"final": "declined"}),
+    "two final statuses told": facts(GOOD, told={"notifications": [NEWS | {"status": "x", "verdict": "conflicting"}]}),
+    "pending told after the final status": facts(
+        GOOD, told={"notifications": [NEWS | {"status": "pending", "verdict": "stale"}]}
+    ),
+    "pending told as two notifications": facts(
+        GOOD, told={"notifications": [NEWS | {"status": "pending", "webhook_id": id_} for id_ in ("1", "2")]}
+    ),
+    "jobs left waiting": facts(replace(GOOD, jobs=[job("waiting")])),
+    "jobs failed": facts(replace(GOOD, jobs=[job("failed")])),
+    "leases outstanding": facts(replace(GOOD, jobs=[job("running")])),
+    "leases that expired without a kill": facts(GOOD, lost_leases=[("id-a", 10, 30)], kills=[5, 40]),
+    "contradictions overlooked": facts(replace(GOOD, recorded={"declined": 1}), theirs=CALLED),
+    "webhooks answered 204, but not recorded": facts(GOOD, theirs=CALLED),
+    "webhooks answered neither 204 nor 503": facts(GOOD, theirs={"webhooks": [{"status": "x", "http": 500}]}),
+}
+
+
+@pytest.mark.parametrize("figure", DIFFERENCES)
+def test_a_difference_is_counted(figure: str) -> None:
+    assert figure in differing(DIFFERENCES[figure])
+
+
+def test_a_failure_takes_the_providers_refusal() -> None:
+    failed = replace(GOOD, status="failed", events=[entry("pending", 1), entry("failed", 2)])
+    absent = {"created": False, "status": None, "copies": 0}
+    assert "final, but not as the provider has it" in differing(facts(failed, theirs=absent))
+    refused = facts(failed, theirs=absent | {"create_calls": [{"http": 422}]}, told={"final": "failed"})
+    assert differing(refused) == set()
+
+
+def test_a_poll_that_finds_nothing_to_ask_in_an_hour_is_no_work() -> None:
+    assert differing(facts(replace(GOOD, jobs=[job("waiting", due_in=600)]))) == set()
+    assert differing(facts(replace(GOOD, jobs=[job("waiting", "notify", 600)]))) == {"jobs left waiting"}
+
+
+def test_a_lease_that_a_kill_cut_off_may_expire() -> None:
+    assert differing(facts(GOOD, lost_leases=[("id-a", 10, 30)], kills=[12])) == set()
