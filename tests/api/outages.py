@@ -1,6 +1,8 @@
 """Real outages: what is stored elsewhere is asked for where nobody listens."""
 
 import contextlib
+import os
+import socket
 from collections.abc import Iterator
 from unittest import mock
 
@@ -37,3 +39,13 @@ def cut_connection() -> None:
     with contextlib.closing(other), other.cursor() as cursor:
         cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [connection.connection.info.backend_pid])
         assert cursor.fetchone() == (True,)
+
+
+def crash_connection() -> None:
+    """End this thread's connection as a crash of PostgreSQL does: a warning on the wire, then nothing more."""
+    connection.ensure_connection()
+    warning = b"SWARNING\0VWARNING\0C57P02\0Mterminating connection because of crash of another server process\0\0"
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        os.dup2(ours.fileno(), connection.connection.fileno())
+        theirs.sendall(b"N" + (len(warning) + 4).to_bytes(4, "big") + warning)

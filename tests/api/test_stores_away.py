@@ -6,7 +6,7 @@ import pytest
 from django.db import connection
 
 from tests.api.callers import Api, problem, stored
-from tests.api.outages import broker_away, cut_connection, database_away
+from tests.api.outages import broker_away, crash_connection, cut_connection, database_away
 from transactions.config import clear_caches
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -82,6 +82,20 @@ def test_a_post_gets_over_a_connection_that_was_cut(api, known):
     cut_connection()
 
     assert api.post().status_code == 202
+
+
+def test_a_post_gets_over_a_crash_of_the_database(api):
+    settings_known(api, True)
+    crash_connection()
+
+    assert api.post().status_code == 202
+
+
+def test_a_list_that_met_a_crash_of_the_database_says_when_to_come_back(api):
+    settings_known(api, True)
+    crash_connection()
+
+    problem(api.web.get("/v1/transactions"), 503, "unavailable")
 
 
 def test_without_the_broker_it_is_still_accepted(api):

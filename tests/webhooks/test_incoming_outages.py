@@ -8,7 +8,7 @@ from django.db import connection
 from django.test import RequestFactory
 
 from tests.api.callers import LARGEST, problem
-from tests.api.outages import broker_away, cut_connection, database_away
+from tests.api.outages import broker_away, crash_connection, cut_connection, database_away
 from tests.cast import Third, accepted, now
 from tests.webhooks.senders import everything, recorded, refusals, send, send_signed, signed, words
 from transactions.config import clear_caches, provider_by_slug
@@ -80,6 +80,14 @@ def test_the_same_webhook_is_applied_once_the_database_is_back(third, record):
 def test_it_gets_over_a_connection_that_was_cut(third, record, known):
     settings_known(known)
     cut_connection()
+
+    assert send_signed(third, words(record.id)).status_code == 204
+    assert now(record).status == "completed"
+
+
+def test_it_gets_over_a_crash_of_the_database(third, record):
+    settings_known(True)
+    crash_connection()
 
     assert send_signed(third, words(record.id)).status_code == 204
     assert now(record).status == "completed"
