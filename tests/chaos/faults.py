@@ -129,10 +129,10 @@ def _restart_broker(scene: Scene, slot: Slot) -> None:
 def _enable_endpoint(scene: Scene, slot: Slot) -> None:
     """The endpoint is back, and staff enable it: again, should an answer under way have disabled it once more."""
     scene.switch(client="ok")
-    until = time.monotonic() + 1
+    until = time.monotonic() + 0.3
     while time.monotonic() < until:
         enable_endpoints(scene)
-        time.sleep(0.1)
+        time.sleep(0.05)
 
 
 def enable_endpoints(scene: Scene) -> None:
