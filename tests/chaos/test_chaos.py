@@ -20,8 +20,8 @@ from tests.chaos.verify import verify
 
 BOUNDED = Plan(
     seed=5,
-    seconds=40,
-    count=480,
+    seconds=30,
+    count=400,
     kinds=("workers-killed", "web-killed", "broker-flushed", "database-crashed", "provider-hangs"),
 )
 SPANS = {kind: fault.span for kind, fault in FAULTS.items()}

@@ -51,6 +51,7 @@ def test_it_lets_a_late_ghost_overwrite_the_create_that_came_in_between(sandbox)
     sandbox.create("ghost504", id=sandbox.last_id, amount=999)
     sandbox.until(lambda: sandbox.read(sandbox.last_id).json().get("amount") == 100)
     assert sandbox.state("provider")["duplicate_creates"] == 1
+    assert sandbox.seen(sandbox.last_id)["copies"] == 2
 
 
 def test_it_loses_the_first_create_and_takes_the_second(sandbox):
