@@ -100,7 +100,9 @@ DATABASES["default"].setdefault("OPTIONS", {}).update(
     keepalives_count=3,
     tcp_user_timeout=30_000,
     application_name="transaction-relay",
-    options="-c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_session_timeout=30s -c timezone=UTC "
+    # No transaction waits for anything but the database: one that is idle for seconds is of a process that is frozen,
+    # or cut off, and what it has locked holds up the others' settles. So this ends before their wait for a lock does.
+    options="-c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_session_timeout=5s -c timezone=UTC "
     "-c jit=off "  # every statement here is short: compiling one costs more than running it
     # Foreign keys are checked by plans that a session keeps. One made while a table was small reads all of it, at every
     # insert, until the next ANALYZE, however large it has become meanwhile; a fresh plan costs some 10 microseconds.

@@ -1,0 +1,49 @@
+"""A worker that is frozen, or cut off, in the middle of a settle: what it has locked must not stop the others."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import pytest
+from django.db import OperationalError, connection, transaction
+
+from tests.cast import accepted, job, now
+from tests.running import claim, settle
+from transactions.news import News, lock
+from transactions.records import Record
+from transactions.status import Source, Status
+from workers.registry import Done, Outcome
+
+
+@contextmanager
+def frozen_while_settling(record: Record) -> Iterator[None]:
+    """Another connection has locked this transaction's row, and does not go on."""
+    locked, thawed = threading.Event(), threading.Event()
+
+    def freeze() -> None:
+        try:
+            with transaction.atomic():
+                lock([record.id])
+                locked.set()
+                thawed.wait(30)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        frozen = pool.submit(freeze)
+        locked.wait(10)
+        yield
+        thawed.set()
+        assert isinstance(frozen.exception(), OperationalError)  # it finds its session ended
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_worker_that_freezes_in_a_settle_does_not_keep_the_others_from_settling(alice, third):
+    record = accepted(alice, third)
+    claimed = claim(job(record, "create"))
+
+    with frozen_while_settling(record):
+        settle(claimed, Outcome(Done(), News(Source.CREATE, status=Status.COMPLETED)))
+
+    assert now(record).status == "completed"
