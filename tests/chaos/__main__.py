@@ -12,8 +12,8 @@ from tests.chaos.faults import FAULTS
 from tests.chaos.report import report
 from tests.chaos.run import Plan, run
 
-SECONDS = 240.0
-COUNT = 4000
+SECONDS = 275.0
+COUNT = 4500
 
 
 def parse(words: list[str]) -> argparse.Namespace:

@@ -1,5 +1,7 @@
 """Every kind of fault: how it begins, and how it ends. Called on the main thread, which starts all processes."""
 
+import os
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,6 +24,8 @@ HEAVY, LIGHT = 10.0, 5.0
 """Seconds of quiet after a fault: as long as a recovery may take, and for faults that should not be felt at all."""
 OUTAGE = 5.0
 """Seconds that a provider or a client's endpoint is away."""
+FROZEN = 25.0
+"""Seconds: longer than any lease of the stack."""
 RESTART = 1.0
 """Seconds until a supervisor starts again what was killed."""
 
@@ -108,6 +112,12 @@ def _stop_worker(scene: Scene, slot: Slot) -> None:
     scene.start(worker)
 
 
+def _freeze(scene: Scene, slot: Slot) -> None:
+    """SIGSTOP, as of a machine that is suspended: its leases end, and then it goes on as if nothing had been."""
+    scene.kills.append(time.time())
+    os.killpg(scene.worker(slot).pid, signal.SIGSTOP)
+
+
 def _crash_database(scene: Scene, slot: Slot) -> None:
     scene.kills.append(time.time())  # a claim that was committed unheard of: its lease must end
     scene.postgres.crash()
@@ -163,6 +173,12 @@ FAULTS: dict[str, Fault] = {
         lambda scene, slot: scene.start(*scene.stack.workers),
     ),
     "worker-stopped": Fault("SIGTERM of one of two workers", Span(0, HEAVY), _stop_worker),
+    "worker-frozen": Fault(
+        "one of two workers frozen for longer than its leases",
+        Span(FROZEN, HEAVY),
+        _freeze,
+        lambda scene, slot: os.killpg(scene.worker(slot).pid, signal.SIGCONT),
+    ),
     "web-killed": Fault(
         "kill -9 of the web server",
         Span(RESTART, HEAVY),

@@ -6,7 +6,7 @@ from random import Random
 
 CALM = 5.0
 """Seconds of load before the first fault: the throughput that everything has to come back to."""
-TIGHTEST = 0.2
+TIGHTEST = 0.15
 """The least share of the time to recover that a short run may leave."""
 
 
