@@ -51,6 +51,8 @@ def faults_table(recoveries: Sequence[Recovery], began: float) -> Table:
 
 
 def _after(one: Recovery) -> str:
+    if one.after is None and not one.seen:
+        return "-"  # the next fault came before there was anything to see
     text = f"{one.after:.1f}" if one.after is not None else f"> {one.seen:.1f}"
     return f"[bold red]{text}[/]" if one.too_slow else text
 
