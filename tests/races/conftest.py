@@ -1,0 +1,44 @@
+"""A provider and a client's endpoint on loopback, and a worker whose call can be held while the other side acts."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.cast import Caller, Third, accepted, make_client, make_provider
+from tests.servers import Answer, Server, serving
+from tests.workers.conftest import engines, probe
+from transactions.records import Record
+
+__all__ = ["engines", "probe"]
+
+
+@pytest.fixture
+def far() -> Iterator[Server]:
+    """The provider's server; it knows no transaction."""
+    with serving() as server:
+        server.on("GET", Answer(404))
+        yield server
+
+
+@pytest.fixture
+def endpoint() -> Iterator[Server]:
+    """The client's endpoint; it confirms."""
+    with serving() as server:
+        server.on("POST", Answer(204))
+        yield server
+
+
+@pytest.fixture
+def third(db: None, far: Server) -> Third:
+    return make_provider(base_url=far.url)
+
+
+@pytest.fixture
+def alice(third: Third, endpoint: Server) -> Caller:
+    return make_client("alice", third.provider, callback_url=endpoint.url + "/callback")
+
+
+@pytest.fixture
+def record(alice: Caller, third: Third) -> Record:
+    """A transaction that was just accepted."""
+    return accepted(alice, third)

@@ -1,0 +1,84 @@
+"""Leases that end while the work is under way, and workers that reach for the same."""
+
+from functools import partial
+
+import pytest
+from django.db import transaction
+
+from tests.cast import due_now, job
+from tests.races.amid import amid
+from tests.running import again, expire, facts, run, timeline
+from tests.servers import Answer, until
+from tests.threads import aside, at_once, errors
+from tests.workers.probe import all_done, new_job, new_jobs
+from transactions.models import Transaction
+from workers import jobs
+from workers.dispatcher import Dispatcher
+from workers.models import Attempt, Job
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def test_a_run_that_comes_back_after_another_has_settled_leaves_only_its_call(record, far):
+    Transaction.objects.update(submission="unknown")
+    tracking = job(record, "track")
+    with amid(tracking, far, "GET", Answer(200, {"status": "declined"})):
+        expire(tracking)
+        jobs.recover()
+        far.on("GET", Answer(200, {"status": "completed"}))
+        run(tracking)
+        settled = Job.objects.values().get(pk=tracking.pk), timeline(record)
+
+    assert facts(record) == ("completed", "created", "")
+    assert (Job.objects.values().get(pk=tracking.pk), timeline(record)) == settled
+    assert list(Attempt.objects.filter(job=tracking, method="GET").values_list("number", flat=True)) == [2, 1]
+
+
+def test_a_run_that_comes_back_while_another_is_under_way_leaves_it_alone(record, far):
+    Transaction.objects.update(submission="unknown")
+    tracking = job(record, "track")
+    with amid(tracking, far, "GET", Answer(200, {"status": "declined"})):
+        expire(tracking)
+        jobs.recover()
+        claimed = jobs.claim_one(tracking)
+        assert claimed is not None
+
+    assert facts(record) == ("pending", "unknown", "")
+    assert (again(tracking).state, again(tracking).attempt) == ("running", claimed.attempt)
+
+
+def test_a_second_dispatcher_passes_by_what_a_first_is_recovering(probe):
+    lost = probe.claim_new()
+    expire(Job.objects.get(pk=lost.id))
+    with transaction.atomic():
+        assert jobs.recover() == ["x1"]
+        assert aside(jobs.recover) == []
+
+    assert (Job.objects.get(pk=lost.id).crashes, Attempt.objects.count()) == (1, 1)
+
+
+def test_two_dispatchers_that_find_the_same_have_it_run_once(engines, probe):
+    """One expired lease and nine jobs that nobody was told of."""
+    lost = probe.claim_new()
+    expire(Job.objects.get(pk=lost.id))
+    new_jobs(9)
+    both = [Dispatcher(engines(probe), queues=["probe"]) for _ in range(2)]
+
+    assert errors(at_once(*[one.tick for one in both])) == []
+
+    until(all_done)
+    assert sorted(work.id for work in probe.begun) == sorted(Job.objects.values_list("id", flat=True))
+    assert Job.objects.get(pk=lost.id).crashes == 0
+    assert Attempt.objects.filter(error__contains="lost").count() == 1
+
+
+def test_a_claim_by_name_and_a_lanes_claim_at_once_get_a_job_once(probe):
+    for _ in range(10):
+        new = new_job()
+
+        by_name, *by_lane = at_once(partial(jobs.claim_one, new), probe.claim, probe.claim)
+
+        assert errors([by_name, *by_lane]) == []
+        assert len([by_name] * (by_name is not None) + [one for found in by_lane for one in found]) == 1
+        assert again(new).attempt == 1
+        due_now()

@@ -1,0 +1,122 @@
+"""People who press buttons, and clients who ask, while something else happens."""
+
+from functools import partial
+
+import pytest
+from django.contrib.auth.models import User
+
+from tests.admin.conftest import give_up
+from tests.cast import due_now, job, now
+from tests.races.amid import amid, overtaking, second
+from tests.running import again, run
+from tests.servers import Answer
+from tests.webhooks.senders import tell
+from transactions.config import clear_caches
+from transactions.models import Client, Event
+from transactions.news import News, apply
+from transactions.services import tell_again
+from transactions.staff import Retry, retry_job
+from transactions.status import Source, Status
+from workers import jobs, registry
+from workers.models import Job
+from workers.staff import revive
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+FINAL = News(Source.WEBHOOK, status=Status.COMPLETED)
+
+
+@pytest.fixture
+def olga(db: None) -> User:
+    return User.objects.create_user("olga", is_staff=True)
+
+
+@pytest.fixture
+def press(olga, record):
+    """Retry the create, which was given up."""
+    given_up = give_up(record, "create")
+    return partial(retry_job, job_id=given_up.pk, by=olga, reason="again")
+
+
+def notifications() -> list[tuple[str, str]]:
+    return list(Job.objects.filter(kind="notify").order_by("id").values_list("key", "state"))
+
+
+def test_a_retry_during_the_retried_run_changes_nothing(press, record, far):
+    assert press() is Retry.DONE
+    with amid(job(record, "create"), far, "GET", Answer(404)):
+        under_way = job(record, "create")
+        assert press() is Retry.NOT_FAILED
+        after = job(record, "create")
+
+    assert (after.attempt, after.lease_until, after.lost_at) == (
+        under_way.attempt, under_way.lease_until, under_way.lost_at
+    )  # fmt: skip
+    assert Event.objects.filter(kind="staff").count() == 1
+
+
+def test_a_retry_that_waits_for_a_final_status_finds_it(press, record):
+    assert second(press, ours=partial(apply, [(record.id, FINAL)])) is Retry.FINAL
+    assert job(record, "create").state == "failed"
+
+
+def test_a_final_status_that_comes_during_a_retry_leaves_it_nothing_to_do(press, record, third, far, monkeypatch):
+    with overtaking(partial(tell, third, record.id)) as overtaken:
+        monkeypatch.setattr("transactions.staff.revive", lambda **given: overtaken() or revive(**given))
+        assert press() is Retry.DONE
+
+    run(job(record, "create"))
+    assert (job(record, "create").state, now(record).status, far.asked) == ("done", "completed", [])
+
+
+def test_news_that_is_asked_for_while_a_final_status_comes_is_told_once(record):
+    run(job(record, "notify"))
+
+    second(partial(tell_again, record), ours=partial(apply, [(record.id, FINAL)]))
+
+    assert notifications() == [("seq:1", "done"), ("seq:2", "waiting")]
+
+
+def test_a_final_status_that_comes_while_news_is_asked_for_is_what_is_told(record, endpoint, monkeypatch):
+    run(job(record, "notify"))
+    with overtaking(partial(apply, [(record.id, FINAL)])) as overtaken:
+        monkeypatch.setattr("transactions.services.uuid4", lambda: overtaken() or "number")
+        tell_again(record)
+    for one in Job.objects.filter(kind="notify", state="waiting"):
+        run(one)
+
+    assert notifications() == [("seq:1", "done"), ("again:number", "done"), ("seq:2", "done")]
+    assert [asked.json["data"]["status"] for asked in endpoint.asked] == ["pending", "completed", "completed"]
+
+
+def test_a_final_status_during_the_delivery_of_pending_is_told_after_it(third, record, endpoint):
+    with amid(job(record, "notify"), endpoint, "POST", Answer(204)):
+        tell(third, record.id)
+        final = job(record, "notify", "seq:2")
+        assert jobs.claim_one(final) is None
+        assert [one.claims for one in jobs.claim_lanes({final.lane: 9}, registry.kinds())] == [()]
+    run(final)
+
+    assert [asked.json["data"]["status"] for asked in endpoint.asked] == ["pending", "completed"]
+
+
+def test_a_delivery_of_pending_that_fails_after_the_final_status_is_not_repeated(third, record, endpoint):
+    with amid(job(record, "notify"), endpoint, "POST", Answer(500)):
+        tell(third, record.id)
+    endpoint.on("POST", Answer(204))
+    run(job(record, "notify"))
+    run(job(record, "notify", "seq:2"))
+
+    assert [asked.json["data"]["status"] for asked in endpoint.asked] == ["pending", "completed"]
+
+
+def test_an_endpoint_that_is_disabled_during_a_delivery_may_confirm_it_and_gets_no_more(third, record, alice, endpoint):
+    with amid(job(record, "notify"), endpoint, "POST", Answer(204)):
+        Client.objects.update(endpoint_disabled_at=record.created_at)
+        clear_caches()
+        tell(third, record.id)
+    due_now()
+
+    assert now(record).informed_sequence == 1
+    assert jobs.claim_lanes({alice.settings.lane: 9}, registry.kinds()) == []
+    assert again(job(record, "notify", "seq:2")).state == "waiting"

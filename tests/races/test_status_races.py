@@ -1,0 +1,94 @@
+"""News that comes while other news is on its way: the first final status stands, and nothing else is done."""
+
+from dataclasses import replace
+from functools import partial
+
+import pytest
+
+from tests.cast import job, now
+from tests.races.amid import amid, overtaking
+from tests.running import again, change, claim, facts, perform, run, settle, timeline
+from tests.servers import Answer
+from tests.threads import aside
+from tests.webhooks.senders import recorded, tell
+from transactions.models import Transaction
+from transactions.news import News
+from transactions.status import Source, Status
+from workers import jobs, registry
+from workers.registry import Done, Outcome
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+DECLINED = Answer(200, {"status": "declined"})
+
+
+def test_a_webhook_during_a_polls_call_wins(third, record, far):
+    Transaction.objects.update(submission="unknown")
+    with amid(job(record, "track"), far, "GET", DECLINED):
+        tell(third, record.id, "completed")
+
+    assert facts(record) == ("completed", "created", "contradiction")
+    assert timeline(record)[-2:] == [("status", "completed", 2, "webhook"), ("contradiction", "declined", None, "poll")]
+    assert job(record, "track").state == "done"
+
+
+def test_a_webhook_during_a_creates_call_wins(third, record, far):
+    with amid(job(record, "create"), far, "POST", DECLINED):
+        tell(third, record.id, "completed")
+
+    assert facts(record) == ("completed", "created", "contradiction")
+    assert job(record, "create").state == "done"
+
+
+def test_a_webhook_during_a_create_that_goes_unanswered_ends_the_creating(third, record, far):
+    with amid(job(record, "create"), far, "POST", Answer(504)):
+        tell(third, record.id, "completed")
+    run(job(record, "create"))
+
+    assert facts(record) == ("completed", "created", "")
+    assert (job(record, "create").state, len(far.of("POST"))) == ("done", 1)
+
+
+@pytest.mark.parametrize("kind", ["create", "track"])
+def test_a_webhook_between_claim_and_load_leaves_nothing_to_do(third, record, far, kind):
+    claimed = claim(job(record, kind))
+    aside(partial(tell, third, record.id))
+
+    assert jobs.load([claimed]) == {}
+
+
+@pytest.mark.parametrize("kind", ["create", "track"])
+def test_a_webhook_between_load_and_settle_wins(third, record, far, kind):
+    Transaction.objects.update(submission="unknown")
+    far.on("GET", DECLINED)
+    claimed = claim(job(record, kind))
+    learnt = perform(claimed)
+    aside(partial(tell, third, record.id))
+
+    settle(claimed, learnt)
+
+    assert facts(record) == ("completed", "created", "contradiction")
+
+
+def test_a_webhook_during_a_settle_waits_for_it_and_comes_second(third, record, monkeypatch):
+    """The settle has the transaction's lock from its beginning on, so the two can neither deadlock nor overtake."""
+    claimed, kind = claim(job(record, "create")), registry.kind("create")
+    learnt = Outcome(Done(), News(Source.CREATE, status=Status.DECLINED))
+
+    with overtaking(partial(tell, third, record.id)) as overtaken:
+        slow = replace(kind, record=lambda settled: overtaken() or kind.record(settled))
+        monkeypatch.setitem(registry._kinds, "create", slow)
+        settle(claimed, learnt)
+
+    assert facts(record)[0] == "declined"
+    assert recorded() == ["contradicting"]
+
+
+def test_a_provider_that_is_paused_during_a_call_is_heard_and_not_called_again(third, record, far):
+    with amid(job(record, "create"), far, "POST", Answer(201, {"status": "pending"})):
+        change(third, paused=True)
+
+    assert facts(record) == ("pending", "created", "")
+    assert jobs.claim_lanes({third.settings.lane: 9}, registry.kinds()) == []
+    assert again(job(record, "track")).state == "waiting"
+    assert now(record).create_began_at is not None
