@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run test chaos chaos-mutations bench serve web worker lint format types migrations-check clean
+.PHONY: help install demo run test model chaos chaos-mutations bench serve web worker lint format types migrations-check clean
 MAKEFLAGS += --no-print-directory
 
 help:  ## List the targets
@@ -30,6 +30,9 @@ run: $(INSTALLED)  ## The same stack, staying up, with pages to open; Ctrl-C end
 
 test: $(INSTALLED)  ## Run all tests (some: make test ARGS=tests/devstack)
 	@exec $(BIN)/python -m pytest $(ARGS)
+
+model: $(INSTALLED)  ## Try the status rules for longer: MODEL_EXAMPLES=1000 random lives, compared with a small reference
+	@MODEL_EXAMPLES=$${MODEL_EXAMPLES:-1000} exec $(BIN)/python -m pytest tests/model --capture=tee-sys -q $(ARGS)
 
 chaos: $(INSTALLED)  ## Faults of every kind under load, then a comparison: some 5 minutes (ARGS="--seed 7 --count 2000")
 	@exec $(BIN)/python -m tests.chaos $(ARGS)

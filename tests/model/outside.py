@@ -1,0 +1,130 @@
+"""The world outside: one provider and one client, whose answers a test gives one by one, in any order, at any time."""
+
+import asyncio
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from tests.model.clock import Clock
+from tests.model.reference import FINAL, Create, Transaction
+from workers.outbound import NotSent, OutcomeUnknown, Response
+from workers.registry import Call
+
+PROVIDER, CLIENT = "http://third.example", "http://alice.example/callback"
+ANSWERS = (*FINAL, "pending", "odd", "504", "dropped", "unsent", "429", "401", "422", "stale")
+"""What may come back of a call. A final status, `pending` and a word that means nothing are the provider's 2xx."""
+CALL = Call("GET", PROVIDER, datetime(2026, 1, 1, tzinfo=UTC), 1)
+ID = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}")
+
+
+@dataclass
+class Asked:
+    """A call under way, of the run that makes it. `create`: what the provider got by it."""
+
+    kind: str
+    run: Any
+    of: Transaction
+    at: float
+    answer: asyncio.Future[Response]
+    sequence: int = 0
+    create: Create | None = None
+    was_there: str = ""
+    """The provider's copy when the call came in."""
+
+
+@dataclass
+class Outside:
+    """Stands in for `workers.outbound.Http`: a call waits until `reply` answers it."""
+
+    clock: Clock
+    known: dict[str, Transaction] = field(default_factory=dict)
+    """By our id, which is the provider's."""
+    asked: list[Asked] = field(default_factory=list)
+    runs: dict[asyncio.Task[Any], Any] = field(default_factory=dict)
+
+    async def call(
+        self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None = None, within: float
+    ) -> Response:
+        await asyncio.sleep(0)  # connecting: a run that is out of time is cut off here, before anything is sent
+        task, loop = asyncio.current_task(), asyncio.get_running_loop()
+        assert task is not None
+        one = self._asked(method, url, body, self.runs[task], loop.create_future())
+        self.asked.append(one)
+        try:
+            async with asyncio.timeout(within):
+                return await one.answer
+        except TimeoutError:
+            raise OutcomeUnknown("no answer in time", CALL) from None
+        finally:
+            self.asked.remove(one)
+
+    def _asked(self, method: str, url: str, body: bytes | None, run: Any, answer: asyncio.Future[Response]) -> Asked:
+        now, content = self.clock.now(), json.loads(body) if body else {}
+        if url == CLIENT:
+            of = self.known[content["data"]["provider_transaction_id"]]
+            of.begin_telling(content["data"]["status"], content["data"]["sequence"], run.claim.key)
+            if others := [one for one in self.asked if one.kind == "tell" and one.of is of and one.run.owns_job()]:
+                of.wrong.append(f"told side by side with {len(others)}")
+            return Asked("tell", run, of, now, answer, content["data"]["sequence"])
+        found = ID.search(content["id"] if body else url)
+        assert found is not None
+        of = self.known[found.group()]
+        if method == "POST":
+            look_at = run.last[0].at if run.last else None
+            return Asked("create", run, of, now, answer, create=of.begin_create(now, look_at))
+        return Asked("look", run, of, now, answer, was_there=of.copy)
+
+    def reply(self, one: Asked, what: str) -> None:
+        """Answer a call under way; what the provider has done by it follows from the answer."""
+        if one.answer.done():
+            return
+        one.run.last = (one, "")
+        error = {"dropped": OutcomeUnknown("connection lost", CALL), "unsent": NotSent("connection refused", CALL)}
+        if what == "unsent" and one.create:
+            if one.create.landed:
+                what = "dropped"
+            one.create.open = False
+        if what in error:
+            one.answer.set_exception(error[what])
+            return
+        status, word = {"create": self._create, "look": self._look, "tell": self._tell}[one.kind](one, what)
+        one.run.last = (one, word if 200 <= status < 300 else str(status))
+        content = json.dumps({"status": word}).encode() if word else b""
+        one.answer.set_result(Response(status, {}, content, CALL))
+
+    def _create(self, one: Asked, what: str) -> tuple[int, str]:
+        assert one.create is not None
+        if what in ("504", "stale") or (one.create.landed and what in ("429", "401", "422")):
+            return 504, ""
+        if one.create.landed:
+            return 201, one.of.decide(what) if what in FINAL else what
+        if what in ("429", "401", "422") or one.of.copy:
+            one.create.open = False  # it has done nothing, and will not
+            if what == "422" and not one.of.copy:
+                one.of.refused = True
+            return (409 if one.of.copy and what not in ("429", "401") else int(what)), ""
+        if not one.create.open or self.clock.now() >= one.create.at + one.of.window:
+            return 504, ""
+        one.of.land(one.create, what if what in FINAL else "pending")
+        return 201, what
+
+    def _look(self, one: Asked, what: str) -> tuple[int, str]:
+        if what in ("504", "429", "401"):
+            return int(what), ""
+        if what == "stale":
+            return (200, one.was_there) if one.was_there else (404, "")
+        if not one.of.copy:
+            return 404, ""
+        found = one.of.decide(what if what in FINAL else "pending")
+        return 200, found if what in FINAL or what == "422" else what  # `pending` and `odd` may lag behind the truth
+
+    def _tell(self, one: Asked, what: str) -> tuple[int, str]:
+        if what in ("504", "422", "stale"):
+            return 500, ""
+        if what in ("429", "401"):
+            return {"429": 503, "401": 410}[what], ""
+        one.of.heard.add(one.sequence)
+        return 204, ""

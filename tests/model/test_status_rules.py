@@ -1,0 +1,77 @@
+"""The status rules as a model: whatever comes in whatever order, what is stored is what a small reference says.
+
+`make model` runs it for longer, by chance of its own; MODEL_EXAMPLES says how many lives it tries.
+"""
+
+import os
+from dataclasses import replace
+
+import pytest
+from django.contrib.auth.models import User
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.cast import make_client
+from tests.model.clock import Clock
+from tests.model.driving import SETTINGS, Cast, seen
+from tests.model.machine import StatusRules
+from tests.model.outside import CLIENT
+from tests.running import change
+from workers import jobs, registry
+from workers.registry import Claim
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "0"))
+BOUNDED = settings(max_examples=120, derandomize=True, phases=[Phase.generate])
+LONG = settings(max_examples=EXAMPLES or 1, print_blob=True)
+"""It looks for the shortest life that fails, and prints the line that repeats it."""
+
+MET = (
+    "settles of lost leases",
+    "creates that took effect late",
+    "webhooks contradicting",
+    "webhooks repeated",
+    "retries: DONE",
+    "ended failed not_created",
+)
+"""Without these a run has proven nothing about them."""
+
+
+@pytest.fixture
+def clock(db, monkeypatch):
+    clock = Clock()
+    clock.install()
+    for module in (registry, jobs):
+        monkeypatch.setattr(module, "time", clock.as_time())
+    monkeypatch.setattr(jobs, "Claim", lambda *row: replace(Claim(*row), received=clock.now()))
+    yield clock
+    clock.remove()
+
+
+@pytest.fixture
+def cast(third, clock, monkeypatch, settings):
+    settings.MAX_CRASHES = 2
+    for module in ("transactions.services", "transactions.staff", "webhooks.incoming.services"):
+        monkeypatch.setattr(f"{module}.announce", lambda wakes: None)
+    change(third, **SETTINGS)
+    alice = make_client("alice", third.provider, callback_url=CLIENT)
+    return Cast(alice, third, User.objects.create_user("olga", is_staff=True), clock)
+
+
+def test_whatever_happens_the_status_follows_the_rules(cast):
+    machine = type("StatusRules", (StatusRules,), {"cast": cast})
+    limits = settings(
+        LONG if EXAMPLES else BOUNDED,
+        stateful_step_count=20,
+        deadline=None,
+        database=None,
+        report_multiple_bugs=False,
+        suppress_health_check=list(HealthCheck),
+    )
+    seen.clear()
+
+    run_state_machine_as_test(machine, settings=limits)
+
+    assert [what for what in MET if not seen[what]] == []
+    print(*(f"{count:7} {what}" for what, count in sorted(seen.items())), sep="\n")
