@@ -225,7 +225,14 @@ def test_errors_make_it_wait_longer_each_time(tracking, far):
     far.on("GET", Answer(500))
     waits = [wait_of(run(tracking)) for _ in range(5)]
 
-    assert waits == pytest.approx([1, 2, 4, 8, 16], rel=0.25)
+    assert waits == pytest.approx([1, 2, 4, 8, 15], rel=0.25)
+
+
+def test_one_error_after_many_polls_costs_some_seconds(tracking, far):
+    Job.objects.filter(pk=tracking.pk).update(step=8)
+    far.on("GET", Answer(500))
+
+    assert 10 < wait_of(run(tracking)) < 20
 
 
 def test_a_refused_connection_makes_it_wait_longer_each_time(tracking, third):

@@ -12,11 +12,12 @@ LONGEST_WAIT = 3600.0
 """Seconds that a provider's Retry-After is believed at the most."""
 
 
-def retry(error: ProviderError, attempt: int) -> Again:
-    """When to call again after `error`: as the provider asks, else growing with `attempt`, and jittered."""
+def retry(error: ProviderError, attempt: int, *, cap: float = 60.0) -> Again:
+    """When to call again after `error`: as the provider asks, else growing with `attempt` up to `cap` seconds, and
+    jittered."""
     if isinstance(error, Unsent):
-        return Again(backoff(attempt, base=0.5, cap=60.0), why=f"not sent: {error}")
-    after = backoff(attempt, base=1.0, cap=60.0)
+        return Again(backoff(attempt, base=0.5, cap=cap), why=f"not sent: {error}")
+    after = backoff(attempt, base=1.0, cap=cap)
     if isinstance(error, Throttled) and error.retry_after is not None:
         asked = min(error.retry_after, LONGEST_WAIT)
         # Not all at once when the wait is over; and not at once where none is asked for.

@@ -11,6 +11,9 @@ from transactions.status import FINAL, Review, Source, Submission
 from workers.outbound import Http
 from workers.registry import Again, Done, Outcome
 
+LONGEST_BACKOFF = 15.0
+"""Seconds that one failed poll puts off the next, where polls come closer together than that: it was counted among the
+polls, so the tenth that fails may be the first. A provider that fails on is held off by its circuit breaker."""
 PARK = 600.0
 """Seconds to wait for the create; the end of its call ends the wait."""
 
@@ -32,7 +35,7 @@ async def track(work: Work, http: Http) -> Outcome:
     except Absent as error:
         return Outcome(_next(work, polls, why=str(error)), _overdue(work), (error.call,))
     except ProviderError as error:
-        again = retry(error, polls)
+        again = retry(error, polls, cap=LONGEST_BACKOFF)
         after = max(again.after, _next(work, polls).after)
         learnt = trouble(error, Source.POLL, None) or _overdue(work)
         return Outcome(Again(after, polls, again.why), learnt, (error.call,))
