@@ -17,7 +17,7 @@ FROM webhooks_refusalcount r JOIN transactions_provider p ON p.id = r.provider_i
 GROUP BY p.slug, r.reason
 """
 _BREAKERS = """
-SELECT p.slug, b.kind, (b.opened_at IS NOT NULL)::int FROM workers_breaker b
+SELECT p.slug, b.kind, (b.opened_at IS NOT NULL AND p.circuit_breaker)::int FROM workers_breaker b
 JOIN transactions_provider p ON b.lane = 'p' || p.id
 """
 _WORKERS = """

@@ -22,7 +22,7 @@ from django.db.models.expressions import Func
 
 from workers import sql
 from workers.models import Breaker
-from workers.registry import Again, Call, Claim, Lane, Outcome, Wake
+from workers.registry import Call, Claim, Lane, Outcome, Wake
 
 log = structlog.get_logger(__name__)
 
@@ -34,8 +34,8 @@ SHARE = 0.5
 """It opens when this share of them has failed. Well above the 10 % of creates that are known to go unanswered."""
 PROBE_EVERY = 5.0
 """Seconds between two probes; each may take its whole time-out, so what hangs is found to be back all the same."""
-
-
+LONGEST_ASKED = 60.0
+"""Seconds that a probe is put off at the most, whatever a 429 asks for: its one call a minute is no burden."""
 FRESH = 1.0
 """Seconds after which it is read again what is open: so much longer may a process call what another found to fail."""
 
@@ -48,6 +48,8 @@ class Count:
     failures: int = 0
     probes_passed: int = 0
     probes_failed: int = 0
+    probes_idle: int = 0
+    """Had nothing to call for: they tell nothing, and the next one need not wait."""
     asked_to_wait: float = 0.0
     """Seconds, the longest that a 429 of these asked for."""
 
@@ -65,6 +67,9 @@ class Tally:
             return
         calls = [call for call in outcome.calls if call.made]
         if not calls:
+            if claim.probe and not outcome.calls:
+                with self._lock:
+                    self._counts[claim.lane, claim.kind].probes_idle += 1
             return
         failed = any(_failed(call) for call in calls)
         with self._lock:
@@ -73,30 +78,32 @@ class Tally:
             count.failures += failed
             count.probes_passed += claim.probe and not failed
             count.probes_failed += claim.probe and failed
-            if calls[-1].http_status == 429 and isinstance(outcome.next, Again):
-                count.asked_to_wait = max(count.asked_to_wait, outcome.next.after)
+            count.asked_to_wait = max(count.asked_to_wait, *(min(call.asked_to_wait, LONGEST_ASKED) for call in calls))
 
     @property
     def pressing(self) -> bool:
         """Whether what was counted may open or close a breaker."""
         with self._lock:
             return any(
-                count.probes_passed or count.probes_failed or count.failures >= ENOUGH * SHARE
+                count.probes_passed
+                or count.probes_failed
+                or count.probes_idle
+                or count.failures >= SHARE * max(count.runs, ENOUGH)
                 for count in self._counts.values()
             )
 
     def write(self) -> list[Wake]:
-        """Write down what was counted; returns the lanes whose breaker has closed.
+        """Write down what was counted; returns the lanes to ask again: a breaker has closed, or wants another probe.
 
         Raises django.db's errors when the database is away: what was counted is forgotten then, being old when it is
         back.
         """
         with self._lock:
             counts, self._counts = self._counts, defaultdict(Count)
-        closed = [Wake(kind, lane) for (lane, kind), count in counts.items() if _write(lane, kind, count)]
+        wakes = [Wake(kind, lane) for (lane, kind), count in counts.items() if _write(lane, kind, count)]
         if counts:
             held_back.forget()
-        return closed
+        return wakes
 
 
 def _failed(call: Call) -> bool:
@@ -105,21 +112,20 @@ def _failed(call: Call) -> bool:
 
 
 def _write(lane: Lane, kind: str, count: Count) -> bool:
-    """Add a count to its breaker's; whether that closed it. One row a transaction: no two ever wait for each other."""
-    Breaker.objects.get_or_create(lane=lane, kind=kind)
+    """Add a count to its breaker's; whether the lane is to be asked. One row a transaction: no two ever deadlock."""
+    now = Func(function="clock_timestamp", output_field=DateTimeField())
+    rows = Breaker.objects.select_for_update().filter(lane=lane, kind=kind).annotate(now=now)
     with transaction.atomic(durable=True):
-        breaker = (
-            Breaker.objects.select_for_update()
-            .annotate(now=Func(function="clock_timestamp", output_field=DateTimeField()))
-            .get(lane=lane, kind=kind)
-        )
+        if (breaker := rows.first()) is None:
+            Breaker.objects.bulk_create([Breaker(lane=lane, kind=kind)], ignore_conflicts=True)
+            breaker = rows.get()
         was_open = breaker.opened_at is not None
         judge(breaker, count, breaker.now)
         breaker.save(update_fields=["runs", "failures", "counted_at", "opened_at", "probe_at"])
     if was_open != (breaker.opened_at is not None):
         said = "closed: a probe succeeded" if was_open else f"open: {breaker.failures:.0f} of {breaker.runs:.0f} failed"
         log.warning(f"A circuit breaker is {said}", action="breaker_moved", lane=lane, kind=kind)
-    return was_open and breaker.opened_at is None
+    return was_open and (breaker.opened_at is None or count.probes_idle > 0)
 
 
 def judge(breaker: Breaker, count: Count, now: datetime) -> None:
@@ -132,6 +138,8 @@ def judge(breaker: Breaker, count: Count, now: datetime) -> None:
             breaker.counted_at = now
         elif count.probes_failed and breaker.probe_at is not None:
             breaker.probe_at = max(breaker.probe_at, now + timedelta(seconds=count.asked_to_wait))
+        elif count.probes_idle:
+            breaker.probe_at = now
         return
     faded = math.exp(-max(0.0, (now - breaker.counted_at).total_seconds()) / FADE)
     breaker.runs = breaker.runs * faded + count.runs

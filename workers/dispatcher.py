@@ -54,11 +54,11 @@ class Dispatcher:
             os.kill(os.getpid(), signal.SIGKILL)
         with connection.cursor() as cursor:
             cursor.execute(sql.BEAT, self._about | {"in_flight": self._engine.in_flight})
-        self._engine.wake_all(self._engine.tally.write())
         for lane in jobs.recover():
             self._engine.wake(lane)
         for lane, due_in in jobs.due_lanes(ahead=INTERVAL):
             self._engine.wake(lane, due_in)
+        self._engine.wake_all(self._engine.tally.write())  # last: failing, it holds up nothing
 
     def _run(self) -> None:
         while not self._stopped.is_set():

@@ -248,7 +248,7 @@ class Engine:
         try:
             wakes = self._settle_patiently(results)
             if self.tally.pressing:
-                wakes += self.tally.write()
+                wakes += self._write_tally()
         finally:
             with self._lock:
                 self._running -= Counter(claim.lane for claim, _ in results)
@@ -257,6 +257,14 @@ class Engine:
                 self._ask(lane)
         self.wake_all(wakes)
         return [None] * len(results)
+
+    def _write_tally(self) -> list[Wake]:
+        try:
+            return self.tally.write()
+        except (DatabaseError, InterfaceError) as error:  # what was settled must be told of all the same
+            log.warning("A breaker's count is lost", action="tally_failed", error=str(error))
+            connection.close()
+            return []
 
     def _settle_patiently(self, results: list[tuple[Claim, Result]]) -> list[Wake]:
         pause, until = 0.1, time.monotonic() + max(kind.lease for kind in self._kinds.values())

@@ -59,26 +59,22 @@ class LaneClaim:
 def claim_lanes(want: Mapping[Lane, int], kinds: Collection[registry.Kind]) -> list[LaneClaim]:
     """Claim up to `want[lane]` due jobs of each lane, of these kinds, within the lane's limit over all workers.
 
-    A lane that is stopped (its limit is 0, or breakers hold back all its kinds) is not asked, and not in the answer,
-    unless a probe of it is due.
+    A lane that is stopped is not asked, and not in the answer: its limit is 0, its turns are taken for some seconds, or
+    breakers hold back all its kinds and no probe is due.
     """
     limits = {lane: limit for lane in want if (limit := _limit(lane)).in_flight > 0}
     asked: list[_Asked] = []
-    probes: list[_Asked] = []
     for lane, limit in limits.items():
         n = want[lane] if limit.per_second is None else min(want[lane], pace.room(lane, limit.per_second))
+        if n == 0:
+            continue
         held_back = breaker.held_back() if limit.breaker else frozenset()
         for kind in kinds:
             if (lane, kind.name) not in held_back:
                 asked.append(_Asked(lane, kind, n, limit))
-            elif n > 0 and breaker.take_probe(lane, kind.name):
-                probes.append(_Asked(lane, kind, 1, limit, probe=True))
-    found = {one.lane: one for one in _claim(asked)}
-    for probe in probes:  # each by itself: a lane may have one of each kind
-        for one in _claim([probe]):
-            before = found.get(one.lane)
-            found[one.lane] = replace(before, claims=before.claims + one.claims) if before else one
-    return list(found.values())
+            elif breaker.take_probe(lane, kind.name):
+                asked.append(_Asked(lane, kind, 1, limit, probe=True))
+    return _claim(asked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +93,17 @@ def _claim(asked: Sequence[_Asked]) -> list[LaneClaim]:
         return []
     limits = {one.lane: one.limit for one in asked}
     want = [
-        {"lane": one.lane, "kind": one.kind.name, "lease": one.kind.lease, "n": one.n, "in_flight": one.limit.in_flight}
+        {
+            "lane": one.lane,
+            "kind": one.kind.name,
+            "lease": one.kind.lease,
+            "n": one.n,
+            "in_flight": one.limit.in_flight,
+            "probe": one.probe,
+        }
         for one in asked
     ]
+    probes = {(one.lane, one.kind.name) for one in asked if one.probe}
     asked_at = time.monotonic()
     with connection.cursor() as cursor:
         # One string, one round trip, one implicit transaction; each statement has a snapshot of its own, so that the
@@ -110,7 +114,7 @@ def _claim(asked: Sequence[_Asked]) -> list[LaneClaim]:
     claims: dict[Lane, list[Claim]] = defaultdict(list)
     lanes: dict[Lane, tuple[int, float | None]] = {}
     for room, next_in, *job in rows:
-        claim = replace(Claim(*job), probe=asked[0].probe, limit=limits[job[4]], lag=lag)
+        claim = replace(Claim(*job), probe=(job[4], job[2]) in probes, limit=limits[job[4]], lag=lag)
         lanes[claim.lane] = (room, next_in)
         if claim.id is not None:
             claims[claim.lane].append(claim)
@@ -121,7 +125,7 @@ def _limit(lane: Lane) -> Limit:
     """The lane's limit; it is stopped where that cannot be told (a secret that no key opens, say), and no other is."""
     try:
         return registry.lane_limit(lane)
-    except DatabaseError:
+    except (DatabaseError, InterfaceError):
         raise
     except Exception:
         log.exception("A lane is stopped: its limit cannot be told", action="lane_stopped", lane=lane)

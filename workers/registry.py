@@ -85,6 +85,8 @@ class Call:
     """For the lane's turn, before it was started."""
     connect_ms: int = 0
     """From its start until there was a connection: nothing was sent before that."""
+    asked_to_wait: float = 0.0
+    """Seconds, by the Retry-After of a 429."""
     made: bool = True
     """False: it was kept back by us, and says nothing of the other side."""
 

@@ -23,10 +23,10 @@ CLAIM = """
 -- A row per claimed job; a lane without one still has its row (job columns null), with the seconds until its next.
 WITH want AS (
     SELECT * FROM jsonb_to_recordset(%(want)s)
-        AS w(lane text, kind text, lease double precision, n int, in_flight int)
+        AS w(lane text, kind text, lease double precision, n int, in_flight int, probe boolean)
 ), room AS (
     SELECT want.lane,
-           least(min(want.n), min(want.in_flight) - (
+           least(max(want.n), min(want.in_flight) - (
                SELECT count(*) FROM workers_job r WHERE r.lane = want.lane AND r.state = 'running'
            ))::int AS n,
            extract(epoch FROM min((
@@ -37,7 +37,7 @@ WITH want AS (
     FROM want
     GROUP BY want.lane
 ), due AS (
-    SELECT picked.id, room.n, row_number() OVER (PARTITION BY room.lane ORDER BY picked.run_at) AS nth
+    SELECT picked.id, room.n, row_number() OVER (PARTITION BY room.lane ORDER BY want.probe DESC, picked.run_at) AS nth
     FROM room
     JOIN want ON want.lane = room.lane
     CROSS JOIN LATERAL (
@@ -53,7 +53,7 @@ WITH want AS (
                WHERE s.transaction_id = j.transaction_id AND s.kind = j.kind AND s.id < j.id
                  AND coalesce(s.state) = 'waiting' AND s.run_at <= statement_timestamp())
         ORDER BY j.run_at
-        LIMIT greatest(room.n, 0)
+        LIMIT greatest(least(room.n, want.n), 0)
         FOR UPDATE OF j SKIP LOCKED
     ) AS picked
 ), claimed AS (
@@ -74,6 +74,8 @@ TAKE_PROBE = """
 -- An open breaker lets one run through now and then: whoever moves the time of the next one takes this one.
 UPDATE workers_breaker SET probe_at = clock_timestamp() + %(every)s * interval '1 second'
 WHERE lane = %(lane)s AND kind = %(kind)s AND opened_at IS NOT NULL AND probe_at <= clock_timestamp()
+  AND EXISTS (SELECT 1 FROM workers_job j WHERE j.lane = %(lane)s AND j.kind = %(kind)s AND j.state = 'waiting'
+              AND j.run_at <= statement_timestamp())
 RETURNING id
 """
 

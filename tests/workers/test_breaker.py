@@ -1,8 +1,10 @@
 """The circuit breaker: what opens it, what it lets through, what closes it."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.db import OperationalError
 from django.db.models import F
 from django.db.models.functions import Now
 
@@ -11,7 +13,7 @@ from tests.workers.probe import new_job, new_jobs, states
 from workers import breaker, jobs
 from workers.breaker import ENOUGH, FADE, PROBE_EVERY, Count, Tally, judge
 from workers.models import Breaker
-from workers.registry import Again, Call, Done, Limit, Outcome
+from workers.registry import Again, Call, Done, Limit, Outcome, Wake
 
 pytestmark = pytest.mark.django_db
 several = pytest.mark.django_db(transaction=True)
@@ -171,9 +173,16 @@ def test_the_longest_wait_that_a_429_asked_for_is_kept(probe):
     tally = Tally()
     new_jobs(2)
     for claimed, after in zip(probe.claim(), (30.0, 10.0), strict=True):
-        tally.note(claimed, Outcome(Again(after), calls=(call(429),)))
+        tally.note(claimed, Outcome(Again(900.0), calls=(call(429, asked_to_wait=after),)))
 
     assert tally._counts["x1", "probe"].asked_to_wait == 30
+
+
+def test_a_429_puts_no_probe_off_for_longer_than_a_minute(probe):
+    tally = Tally()
+    tally.note(probe.claim_new(), Outcome(Again(1.0), calls=(call(429, asked_to_wait=3600.0),)))
+
+    assert tally._counts["x1", "probe"].asked_to_wait == 60
 
 
 def test_it_is_pressing_when_a_breaker_may_open_and_not_before(probe):
@@ -272,7 +281,68 @@ def test_an_operator_may_close_it(probe):
     assert breaker.close("x1") == 0
 
 
+@pytest.fixture
+def kinds(probe):
+    """The probe's kind, and another one that shares its lanes."""
+    return [probe.kind, replace(probe.kind, name="other")]
+
+
+def claim(kinds):
+    return [claimed for found in jobs.claim_lanes({"x1": 100}, kinds) for claimed in found.claims]
+
+
+def test_a_lane_that_is_full_of_another_kind_still_probes(probe, kinds):
+    opened(probe)
+    probe.rule = Limit(5, breaker=True)
+    new_jobs(3)
+    for _ in range(20):
+        new_job(kind="other", due_in=-5)
+    probe_now()
+
+    taken = sorted((claimed.kind, claimed.probe) for claimed in claim(kinds))
+    assert taken == [("other", False)] * 4 + [("probe", True)]
+
+
+def test_no_probe_is_spent_where_nothing_is_due(probe, kinds):
+    opened(probe)
+    new_job(kind="other")
+    probe_now()
+    claim(kinds)
+    new_job()
+
+    assert [claimed.probe for claimed in claim(kinds)] == [True]
+
+
+def test_a_probe_that_had_nothing_to_call_for_gives_its_turn_to_the_next(probe):
+    opened(probe)
+    new_jobs(3)
+    probe_now()
+
+    for _ in range(2):
+        assert run(probe, Outcome(Done())) == 1
+
+    assert run(probe, answered(200)) == 1
+    assert Breaker.objects.get().opened_at is None
+
+
 # --- in the engine
+
+
+@several
+def test_a_count_that_cannot_be_written_delays_nothing(engine, probe, monkeypatch):
+    """The settle has been committed: what it gave work to is woken all the same."""
+
+    def away(self):
+        raise OperationalError("gone")
+
+    monkeypatch.setattr(Tally, "pressing", True)
+    monkeypatch.setattr(Tally, "write", away)
+    probe.record = lambda settled: [Wake("probe", "x2")] if settled[0][0].lane == "x1" else []
+    new_job(lane="x2")
+    new_job()
+    engine.wake("x1")
+
+    until(lambda: states("x2") == ["done"])
 
 
 @several

@@ -171,7 +171,8 @@ def rows_read(statement, params):
 
 
 def claim_params(*, in_flight):
-    return {"want": json.dumps([{"lane": "x1", "kind": "probe", "lease": 30.0, "n": 250, "in_flight": in_flight}])}
+    one = {"lane": "x1", "kind": "probe", "lease": 30.0, "n": 250, "in_flight": in_flight, "probe": False}
+    return {"want": json.dumps([one])}
 
 
 @pytest.mark.parametrize("due_in", [5000, -5000])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -72,7 +73,8 @@ async def _call(
     if answer.status in (401, 403):
         raise CredentialsRefused(f"it answered {answer.status}", answer.call)
     if answer.status == 429:
-        raise Throttled("it answered 429", answer.call, answer.retry_after())
+        wait = answer.retry_after()
+        raise Throttled("it answered 429", replace(answer.call, asked_to_wait=wait or 0.0), wait)
     return answer
 
 
