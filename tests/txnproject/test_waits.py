@@ -12,7 +12,7 @@ from tests.txnproject.test_checks import program
 @pytest.mark.django_db
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("statement_timeout", "30s"), ("lock_timeout", "10s"), ("idle_in_transaction_session_timeout", "30s")],
+    [("statement_timeout", "30s"), ("lock_timeout", "10s"), ("idle_in_transaction_session_timeout", "5s")],
 )
 def test_postgresql_ends_what_takes_too_long(name, value):
     with connection.cursor() as cursor:
