@@ -139,14 +139,16 @@ def _broker() -> dict[str, Any]:
     if BROKER_URL.startswith(("amqp://", "amqps://")):
         options: dict[str, Any] = {"url": _with_limit(BROKER_URL), "confirm_delivery": True}
         return {"BROKER": "dramatiq.brokers.rabbitmq.RabbitmqBroker", "OPTIONS": options, "MIDDLEWARE": middleware}
-    # An explicit client: with `url=` redis-py neither retries nor times out.
+    # An explicit client: with `url=` redis-py neither retries nor times out. A socket's file needs no keep-alive, and
+    # redis-py refuses to be told of one.
+    keepalive = {} if BROKER_URL.startswith("unix:") else {"socket_keepalive": True}
     client = redis.Redis.from_url(
         BROKER_URL or "redis://unset",
         socket_timeout=5,
         socket_connect_timeout=2,
-        socket_keepalive=True,
         health_check_interval=15,
         retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), retries=2),
+        **keepalive,
     )
     return {
         "BROKER": "dramatiq.brokers.redis.RedisBroker",

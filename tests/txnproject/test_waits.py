@@ -55,3 +55,12 @@ print([one.blocked_connection_timeout for one in (given if isinstance(given, lis
     run = program("-c", printed, BROKER_URL=url)
 
     assert run.stdout.strip() == str([float(limit) for limit in limits]), run.stderr
+
+
+def test_the_broker_may_be_at_a_socket(tmp_path):
+    ping = "import django, dramatiq; django.setup(); dramatiq.get_broker().client.ping()"
+
+    run = program("-c", ping, BROKER_URL=f"unix://{tmp_path}/nobody.sock")
+
+    assert "nobody.sock" in run.stderr, "it tried to connect"
+    assert "TypeError" not in run.stderr
