@@ -4,11 +4,13 @@ from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.exceptions import ValidationError
 from django.db import Error as DatabaseError
 from django.db import connection
 
 from transactions.models import Provider
 from transactions.models.providers import LOOK_BEFORE, READ_TIMEOUT, longest_create_timeout
+from transactions.rates import validate_rate
 from workers.registry import LEASE_MARGIN
 
 
@@ -22,6 +24,15 @@ def check_leases(**_: Any) -> list[CheckMessage]:
         hint = f"Give it at least {READ_TIMEOUT + LEASE_MARGIN:g} seconds: a poll may take {READ_TIMEOUT:g}"
         found.append(Error("TRACK_LEASE is shorter than a poll may take", hint=hint, id="transactions.E002"))
     return found
+
+
+@register
+def check_rate_limit(**_: Any) -> list[CheckMessage]:
+    try:
+        validate_rate(settings.CLIENT_RATE_LIMIT)
+    except ValidationError as error:
+        return [Error("CLIENT_RATE_LIMIT is no rate", hint=str(error.message), id="transactions.E004")]
+    return []
 
 
 @register(Tags.database)

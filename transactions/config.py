@@ -3,15 +3,17 @@
 import threading
 import time
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
 from django.conf import settings
 from django.db.models import Q
+from limits import RateLimitItem
 
 from transactions.database import retry_once
 from transactions.models import ApiKey, Client, Provider
+from transactions.rates import rate_limit
 from workers.registry import Limit
 
 FRESH = 2.0
@@ -48,7 +50,10 @@ class Cache(Generic[Key, Value]):
 
 @dataclass(frozen=True, slots=True)
 class ProviderSettings:
-    """A provider's row and its live webhook secrets; durations in seconds. See `transactions.models.Provider`."""
+    """A provider's row and its live webhook secrets; durations in seconds. See `transactions.models.Provider`.
+
+    What is secret is left out of its `repr`: a log or a traceback that shows settings shows nothing of it.
+    """
 
     id: int
     slug: str
@@ -57,7 +62,7 @@ class ProviderSettings:
     create_path: str
     status_path: str
     create_body: dict[str, Any]
-    headers: dict[str, str]
+    headers: dict[str, str] = field(repr=False)
     status_field: str
     status_map: dict[str, str]
     create_timeout: float
@@ -78,7 +83,7 @@ class ProviderSettings:
     webhook_auth: str
     webhook_id_field: str
     webhook_status_field: str
-    webhook_secrets: tuple[str, ...] = ()
+    webhook_secrets: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def lane(self) -> str:
@@ -87,7 +92,7 @@ class ProviderSettings:
 
 @dataclass(frozen=True, slots=True)
 class ClientSettings:
-    """A client's row and its live callback secrets."""
+    """A client's row and its live callback secrets, which its `repr` leaves out."""
 
     id: int
     name: str
@@ -97,7 +102,8 @@ class ClientSettings:
     callback_method: str
     callback_body: dict[str, Any] | None
     endpoint_disabled: bool
-    callback_secrets: tuple[str, ...]
+    callback_secrets: tuple[str, ...] = field(repr=False)
+    rate_limit: RateLimitItem | None
 
     @property
     def lane(self) -> str:
@@ -136,6 +142,7 @@ def _client(key: int) -> ClientSettings | None:
         callback_body=found.callback_body,
         endpoint_disabled=found.endpoint_disabled_at is not None,
         callback_secrets=tuple(found.callback_secrets.filter(_live()).values_list("secret", flat=True)),
+        rate_limit=rate_limit(found.rate_limit, settings.CLIENT_RATE_LIMIT),
     )
 
 

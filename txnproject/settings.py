@@ -187,6 +187,7 @@ WORKER_GRACE = _number("WORKER_GRACE", 8.0)
 NOTIFICATIONS_IN_FLIGHT = _number("NOTIFICATIONS_IN_FLIGHT", 100)
 
 # --- the API
+CLIENT_RATE_LIMIT = env.str("CLIENT_RATE_LIMIT", default="")
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["transactions.api.auth.ApiKeyAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],

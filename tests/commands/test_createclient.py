@@ -75,6 +75,12 @@ def test_it_takes_settings():
     assert (client.callback_method, client.callback_body) == ("PUT", {"ref": "{id}", "state": "{status}"})
 
 
+def test_it_takes_a_rate_limit():
+    made("createclient", "alice", *CALLBACK, "--set", "rate_limit=100/second")
+
+    assert Client.objects.get().rate_limit == "100/second"
+
+
 @pytest.mark.parametrize(
     ("text", "enabled"), [("true", True), ("True", True), ("1", True), ("false", False), ("0", False)]
 )
@@ -128,7 +134,8 @@ def test_it_takes_plain_http_to_hosts_that_are_allowed():
 @pytest.mark.parametrize(
     "setting",
     ["callback_method=GET", "callback_method=", "callback_body={", "callback_body=[]", 'callback_body={"a": "{amout}"}',
-     "enabled=maybe", "name=mallory", "id=1", "callback_url=https://x.example", "nothing=1", "enabled", "=", "="],
+     "enabled=maybe", "rate_limit=fast", "name=mallory", "id=1", "callback_url=https://x.example",
+     "nothing=1", "enabled", "=", "="],
 )  # fmt: skip
 def test_it_refuses_a_setting_that_makes_no_sense(setting):
     assert setting.partition("=")[0] in refused("alice", *CALLBACK, "--set", setting)

@@ -55,7 +55,7 @@ class ClientAdmin(KeysAdmin):
         models.JSONField: {"form_class": ReadableJSON},
     }
     fieldsets = (
-        (None, {"fields": ("name", "enabled", "default_provider", created)}),
+        (None, {"fields": ("name", "enabled", "default_provider", "rate_limit", created)}),
         ("Notifications", {"fields": ("callback_url", "callback_method", "callback_body", "endpoint_enabled",
                                       disabled, "endpoint_disabled_why")}),
     )  # fmt: skip

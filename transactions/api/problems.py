@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import Any
 
 import structlog
@@ -115,7 +116,7 @@ def _api_problem(error: exceptions.APIException, request: HttpRequest) -> HttpRe
     if isinstance(error, exceptions.NotAuthenticated | exceptions.AuthenticationFailed):
         return problem(request, "not-authenticated", headers={"WWW-Authenticate": 'Bearer realm="api"'})
     if isinstance(error, exceptions.Throttled):
-        headers["Retry-After"] = str(int(getattr(error, "wait", None) or 0) + 1)
+        headers["Retry-After"] = str(max(1, ceil(getattr(error, "wait", None) or 0)))
     if isinstance(error, exceptions.ParseError):
         return problem(request, "invalid", str(error.detail))
     slug = getattr(error, "problem", None) or _BY_STATUS.get(error.status_code, "internal-error")

@@ -18,6 +18,7 @@ from transactions.api.serializers import (
     TransactionPage,
     provider_error,
 )
+from transactions.api.throttling import ClientRateLimit
 from transactions.config import ClientSettings, KeyOwner, client_settings, provider_by_id
 from transactions.database import retry_once
 from transactions.models import Event, Transaction
@@ -32,6 +33,8 @@ class Mismatch(APIException):
 
 class ClientView(APIView):
     """Knows whose request it is."""
+
+    throttle_classes = [ClientRateLimit]
 
     @property
     def client(self) -> ClientSettings:

@@ -11,6 +11,7 @@ from django.db.models.functions import Now
 
 from transactions.encryption import EncryptedJSON
 from transactions.fields import HttpUrlField, TemplateValidator, validate_secret
+from transactions.rates import RATE, validate_rate
 
 KEY_PREFIX = "txk_"
 CALLBACK_FIELDS = ("id", "status", "sequence", "amount", "currency", "reference", "provider_transaction_id")
@@ -37,12 +38,19 @@ class Client(models.Model):
         + ", ".join(f"{{{name}}}" for name in CALLBACK_FIELDS),
     )  # fmt: skip
     enabled = models.BooleanField(default=True, help_text="A disabled client's requests are answered 403")
+    rate_limit = models.CharField(
+        max_length=20, blank=True, default="", db_default="", validators=[validate_rate],
+        help_text="Requests over all web processes, such as 100/second or 6000/minute; none: no limit. "
+        "Empty: the service's CLIENT_RATE_LIMIT",
+    )  # fmt: skip
     endpoint_disabled_at = models.DateTimeField(null=True, blank=True)
     endpoint_disabled_why = models.CharField(max_length=255, blank=True, default="")
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:
         ordering = ["name"]
+        # The hot path reads it without a second look.
+        constraints = [models.CheckConstraint(condition=models.Q(rate_limit__regex=RATE), name="client_rate_limit")]
 
     def __str__(self) -> str:
         return self.name
@@ -58,6 +66,7 @@ class ApiKey(models.Model):
     created_at = models.DateTimeField(db_default=Now())
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
+    last_used_at = models.DateTimeField(null=True, blank=True, help_text="To the minute")
 
     class Meta:
         ordering = ["id"]

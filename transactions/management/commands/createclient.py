@@ -10,7 +10,7 @@ from transactions.management.settings_by_word import apply_settings, save_checke
 from transactions.models import ApiKey, CallbackSecret, Client, Provider
 from transactions.signing import new_secret
 
-SETTABLE = ("callback_method", "callback_body", "enabled")
+SETTABLE = ("callback_method", "callback_body", "enabled", "rate_limit")
 
 
 class Command(BaseCommand):
