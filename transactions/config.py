@@ -4,20 +4,27 @@ import threading
 import time
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, TypeVar
 
+import structlog
 from django.conf import settings
+from django.db import Error, connection
 from django.db.models import Q
 from limits import RateLimitItem
 
+from transactions import sql
 from transactions.database import retry_once
 from transactions.models import ApiKey, Client, Provider
 from transactions.rates import rate_limit
 from workers.registry import Limit
 
+log = structlog.get_logger(__name__)
+
 FRESH = 2.0
 """Seconds for which a value is used before it is read again: revoking a key takes effect within it."""
+MINUTE = timedelta(minutes=1)
+"""How exactly the last use of a key is known."""
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
@@ -155,7 +162,20 @@ def _owner(digest: str) -> KeyOwner | None:
     if key is None:
         return None
     expired = key.expires_at is not None and key.expires_at <= datetime.now(UTC)
-    return KeyOwner(key.client_id, usable=key.revoked_at is None and not expired)
+    usable = key.revoked_at is None and not expired
+    if usable and (key.last_used_at is None or datetime.now(UTC) - key.last_used_at > MINUTE):
+        _note_use(key)
+    return KeyOwner(key.client_id, usable)
+
+
+def _note_use(key: ApiKey) -> None:
+    """No request fails for it, and none waits: see `sql.USED`."""
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(sql.USED, {"key": key.pk})
+    except Error as error:
+        said = {"key": str(key), "error": type(error).__name__}
+        log.warning("The last use of an API key could not be noted", action="use_not_noted", key=said)
 
 
 client_settings: Cache[int, ClientSettings | None] = Cache(_client)

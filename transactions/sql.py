@@ -40,6 +40,17 @@ BY_CLIENT_REF = f"""
 SELECT {_COLUMNS} FROM transactions_transaction WHERE client_id = %(client)s AND client_ref = %(client_ref)s
 """
 
+USED = """
+-- An API key is in use: noted once a minute, whoever reads it. The request waits for nobody who holds the row, and not
+-- for the disk: a note that a crash loses is no loss.
+UPDATE transactions_apikey SET last_used_at = now()
+WHERE set_config('synchronous_commit', 'off', true) = 'off' AND id = ANY (ARRAY(
+    SELECT id FROM transactions_apikey
+    WHERE id = %(key)s AND (last_used_at IS NULL OR last_used_at < now() - interval '1 minute')
+    FOR UPDATE SKIP LOCKED
+))
+"""
+
 LOCK = """
 -- Before a settle writes to several transactions by several statements: all of their rows, in one order for all.
 SELECT 1 FROM transactions_transaction WHERE id = ANY (%(ids)s::uuid[]) ORDER BY id FOR UPDATE

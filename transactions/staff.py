@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -10,10 +10,11 @@ import structlog
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.models import User
 from django.db import models, transaction
-from django.db.models import Max, Q
+from django.db.models import Max
 
+from transactions import credentials
+from transactions.credentials import secrets_of
 from transactions.models import ApiKey, Client, Event, Provider, Transaction
-from transactions.signing import new_secret
 from transactions.status import FINAL, Review, Source, Submission
 from workers import breaker
 from workers.announce import announce
@@ -90,10 +91,10 @@ def create_key(*, client: Client, name: str, lasts: timedelta | None, by: User, 
     """A new API key, to be shown once. None when `newest` is not the client's newest key any more: the button was
     pressed twice, or somebody else was faster."""
     with transaction.atomic(durable=True):
-        _lock(client)
+        credentials.lock(client)
         if newest_key(client) != newest:
             return None
-        key = ApiKey.create_for(client, name=name, expires_at=_in(lasts))
+        key = credentials.add_key(client, name=name, lasts=lasts)
         _log(by, client, f"Created the API key {key[:12]}… ({name})")
     return key
 
@@ -102,7 +103,7 @@ def revoke_key(*, key_id: int, by: User) -> bool:
     """Revoke an API key; it takes effect everywhere within two seconds. False when it was revoked before."""
     with transaction.atomic(durable=True):
         key = ApiKey.objects.select_related("client").get(pk=key_id)
-        if not ApiKey.objects.filter(pk=key_id, revoked_at=None).update(revoked_at=datetime.now(UTC)):
+        if not credentials.revoke(key_id):
             return False
         _log(by, key.client, f"Revoked the API key {key}")
     return True
@@ -113,16 +114,13 @@ def add_secret(*, owner: Client | Provider, overlap: timedelta | None, by: User,
 
     The ones before it end after `overlap`; None keeps them. Returns None when `newest` is not the newest any more.
     """
-    secrets = secrets_of(owner)
     with transaction.atomic(durable=True):
-        _lock(owner)
+        credentials.lock(owner)
         if newest_secret(owner) != newest:
             return None
-        if (end := _in(overlap)) is not None:
-            secrets.filter(Q(expires_at=None) | Q(expires_at__gt=end)).update(expires_at=end)
-        secret = new_secret()
-        _log(by, owner, f"Added the {secrets.create(secret=secret)}")
-    return secret
+        added = credentials.add_secret(owner, overlap=overlap)
+        _log(by, owner, f"Added the {added}")
+    return str(added.secret)
 
 
 def close_breakers(*, provider: Provider, by: User) -> int:
@@ -135,11 +133,6 @@ def close_breakers(*, provider: Provider, by: User) -> int:
     return closed
 
 
-def secrets_of(owner: Client | Provider) -> Any:
-    """The related manager of its secrets."""
-    return owner.callback_secrets if isinstance(owner, Client) else owner.webhook_secrets
-
-
 def newest_key(client: Client) -> int:
     """The id of the newest API key; 0 for none."""
     return client.api_keys.aggregate(newest=Max("pk"))["newest"] or 0
@@ -149,15 +142,6 @@ def newest_secret(owner: Client | Provider) -> int:
     """The id of the newest secret; 0 for none."""
     newest: int | None = secrets_of(owner).aggregate(newest=Max("pk"))["newest"]
     return newest or 0
-
-
-def _lock(owner: Client | Provider) -> None:
-    """Two who add a key or secret come in turn."""
-    type(owner)._default_manager.select_for_update().values_list("pk").get(pk=owner.pk)
-
-
-def _in(time: timedelta | None) -> datetime | None:
-    return None if time is None else datetime.now(UTC) + time
 
 
 def _log(by: User, what: models.Model, message: str) -> None:

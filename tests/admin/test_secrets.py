@@ -86,6 +86,16 @@ def test_a_key_is_listed_by_what_may_be_known(admin_client, carol):
     assert "first key" in page
 
 
+def test_a_keys_last_use_is_shown(admin_client, carol):
+    page = f"/admin/transactions/client/{carol.client.pk}/change/"
+    assert admin_client.get(page).content.decode().count("<td>never</td>") == 2  # used, and ends
+
+    ApiKey.objects.update(last_used_at=timezone.now().replace(year=2025, month=3, day=4))
+
+    shown = admin_client.get(page).content.decode()
+    assert "2025-03-04" in shown and shown.count("<td>never</td>") == 1
+
+
 def test_a_new_key_is_shown_on_the_answer_alone(admin_client, carol, add_key):
     asked = {"name": "shop", "days": "30", "newest": newest(admin_client, add_key)}
 

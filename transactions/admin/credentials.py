@@ -13,8 +13,9 @@ from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path
 
 from transactions.admin.pages import ask, show_once, staff
+from transactions.credentials import secrets_of
 from transactions.models import ApiKey, Client, Provider
-from transactions.staff import add_secret, create_key, newest_key, newest_secret, revoke_key, secrets_of
+from transactions.staff import add_secret, create_key, newest_key, newest_secret, revoke_key
 from workers.admin.bases import SettingsAdmin, change_url, exact
 
 FASTER = "Nothing was made: one has been added since that page was opened. Look at the list before you add another."
@@ -149,6 +150,7 @@ def _keys(of: Client) -> list[dict[str, Any]]:
         {
             "key": key,
             "created": exact(key.created_at),
+            "used": exact(key.last_used_at),
             "expires": exact(key.expires_at),
             "revoked": exact(key.revoked_at),
         }
