@@ -33,6 +33,20 @@ def decrypt(token: str) -> str:
         raise SecretUnreadable from error
 
 
+def is_current(token: str) -> bool:
+    """Whether the first key encrypted it."""
+    try:
+        Fernet(settings.ENCRYPTION_KEYS[0]).decrypt(token.encode())
+    except InvalidToken:
+        return False
+    return True
+
+
+def reencrypt(token: str) -> str:
+    """The same text, encrypted by the first key. Raises SecretUnreadable."""
+    return encrypt(decrypt(token))
+
+
 if TYPE_CHECKING:  # generic for the type checker only
     _TextField = models.TextField[Any, Any]
 else:

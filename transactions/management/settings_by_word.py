@@ -11,15 +11,18 @@ from transactions.encryption import EncryptedJSON
 
 
 def apply_settings(instance: models.Model, pairs: list[str], *, allowed: tuple[str, ...]) -> None:
-    """Set each KEY=VALUE on `instance`: JSON for objects, else as the field reads text. Raises CommandError."""
+    """Set each KEY=VALUE on `instance`: JSON for objects, else as the field reads text.
+
+    Raises CommandError, which does not repeat the value: it may be secret.
+    """
     for pair in pairs:
         name, equals, text = pair.partition("=")
         if not equals or name not in allowed:
-            raise CommandError(f"--set {pair}: give KEY=VALUE with one of: {', '.join(sorted(allowed))}")
+            raise CommandError(f"--set {name}: give KEY=VALUE with one of: {', '.join(sorted(allowed))}")
         try:
             setattr(instance, name, _value(instance._meta.get_field(name), text))
         except (ValidationError, ValueError) as error:
-            raise CommandError(f"--set {pair}: {'; '.join(getattr(error, 'messages', [str(error)]))}") from error
+            raise CommandError(f"--set {name}: {'; '.join(getattr(error, 'messages', [str(error)]))}") from error
 
 
 def save_checked(instance: models.Model) -> None:
