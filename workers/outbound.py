@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 import errno
 import ipaddress
+import json
 import re
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -113,9 +114,19 @@ class Http:
         await self._session.close()
 
     async def call(
-        self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None = None, within: float
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        body: bytes | None = None,
+        within: float,
+        hidden: Collection[str] = (),
     ) -> Response:
-        """One call, redirects not followed, `within` so many seconds. Raises NotSent or OutcomeUnknown."""
+        """One call, redirects not followed, `within` so many seconds. Raises NotSent or OutcomeUnknown.
+
+        What is `hidden` is kept out of the record for operators, should the other side repeat it.
+        """
         started_at, clock = datetime.now(UTC), time.perf_counter()
 
         reached: list[float] = []
@@ -137,7 +148,7 @@ class Http:
                 timeout=aiohttp.ClientTimeout(total=within, sock_connect=min(CONNECT_TIMEOUT, within)),
             ) as answer:
                 content = await _bounded(answer)
-                call = record(http_status=answer.status, excerpt=redact(content))
+                call = record(http_status=answer.status, excerpt=redact(content, hidden))
                 return Response(answer.status, answer.headers, content, call)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             # Until there was a connection (DNS, TCP, TLS) nothing can have been sent; after that, all of it may have.
@@ -210,10 +221,18 @@ def _within(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> list[ipad
     return [one for one in found if one is not None]
 
 
-def redact(content: bytes) -> str:
-    """The start of an answer for operators: readable, without what looks like a secret, and storable as text."""
-    text = content[: EXCERPT * 4].decode("utf-8", "replace").replace("\x00", "�")
+def redact(content: bytes, hidden: Collection[str] = ()) -> str:
+    """The start of an answer for operators: readable, without what is or looks like a secret, and storable as text."""
+    text = hide(content.decode("utf-8", "replace"), hidden)[: EXCERPT * 4].replace("\x00", "�")
     return _SECRETS.sub(r"\1\2***", text)[:EXCERPT]
+
+
+def hide(text: str, hidden: Collection[str]) -> str:
+    """The text with `***` for each of these, also as JSON may write it."""
+    for secret in sorted(hidden, key=len, reverse=True):
+        for written in (secret, json.dumps(secret)[1:-1], secret.replace("/", "\\/")):
+            text = text.replace(written, "***")
+    return text
 
 
 async def _bounded(answer: aiohttp.ClientResponse) -> bytes:

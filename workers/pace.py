@@ -10,7 +10,7 @@ import asyncio
 import math
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -79,7 +79,14 @@ class Paced(Http):
         self._per_second = per_second
 
     async def call(
-        self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None = None, within: float
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        body: bytes | None = None,
+        within: float,
+        hidden: Collection[str] = (),
     ) -> Response:
         """As `Http.call`, in its turn. One whose turn would come too late for its lease is NotSent."""
 
@@ -97,7 +104,7 @@ class Paced(Http):
         # As it was, not as planned: taking the turn took its time, too, and timers are late.
         waited_ms = math.ceil((time.perf_counter() - asked_at) * 1000)
         try:
-            answer = await self._http.call(method, url, headers=headers, body=body, within=within)
+            answer = await self._http.call(method, url, headers=headers, body=body, within=within, hidden=hidden)
         except CallFailed as error:
             error.call = replace(error.call, waited_ms=waited_ms)
             raise

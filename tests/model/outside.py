@@ -46,7 +46,7 @@ class Outside:
     runs: dict[asyncio.Task[Any], Any] = field(default_factory=dict)
 
     async def call(
-        self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None = None, within: float
+        self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None = None, within: float, **_: Any
     ) -> Response:
         await asyncio.sleep(0)  # connecting: a run that is out of time is cut off here, before anything is sent
         task, loop = asyncio.current_task(), asyncio.get_running_loop()

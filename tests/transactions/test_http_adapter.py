@@ -21,6 +21,7 @@ from transactions.providers.base import (
     Unsent,
 )
 from transactions.providers.http import HttpAdapter, at_path
+from transactions.webhook_urls import webhook_url
 from workers.outbound import Http
 
 ID = UUID("01890000-0000-7000-8000-000000000001")
@@ -280,3 +281,46 @@ def test_each_call_is_kept_for_operators(provider, far):
 )
 def test_a_dotted_path_leads_into_objects(body, path, found):
     assert at_path(body, path) == found
+
+
+# --- what nobody else may read
+
+SECRET = "hunter2/and+more"
+
+
+@pytest.fixture
+def secretive(provider):
+    """Its headers are secret, and so is the token in the address that it sends its webhooks to."""
+    headers = {"Authorization": f"Bearer {SECRET}", "X-Version": "2"}
+    return replace(provider, headers=headers, webhook_auth="url-token")
+
+
+@pytest.mark.parametrize("written", [SECRET, SECRET.replace("/", r"\/")])
+def test_a_header_that_a_provider_repeats_is_kept_from_client_and_operators(secretive, far, written):
+    far.on("POST", Answer(422, body=b'{"message": "no account 2 for %s"}' % written.encode()))
+
+    with pytest.raises(Refused) as refused:
+        create(secretive)
+
+    assert str(refused.value) == "no account 2 for ***"
+    assert refused.value.call.excerpt == '{"message": "no account 2 for ***"}'
+
+
+@pytest.mark.parametrize("method", ["POST", "GET"])
+def test_a_webhooks_token_that_a_provider_repeats_is_kept_from_operators(secretive, far, method):
+    url = webhook_url(secretive, ID)
+    far.on(method, Answer(200, {"status": "pending", "webhookUrl": url}))
+
+    seen = (create if method == "POST" else read)(secretive)
+
+    assert url.rpartition("/")[2] not in seen.call.excerpt
+    assert "/***" in seen.call.excerpt
+
+
+def test_a_secret_across_the_excerpts_end_is_hidden(secretive, far):
+    far.on("GET", Answer(500, body=b"x" * 495 + SECRET.encode()))
+
+    with pytest.raises(Unclear) as unclear:
+        read(secretive)
+
+    assert unclear.value.call.excerpt == "x" * 495 + "***"

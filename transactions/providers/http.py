@@ -23,10 +23,13 @@ from transactions.providers.base import (
 from transactions.status import Status
 from transactions.template import fill
 from transactions.text import as_storable
-from workers.outbound import Http, NotSent, OutcomeUnknown, Response
+from transactions.webhook_urls import url_tokens
+from workers.outbound import Http, NotSent, OutcomeUnknown, Response, hide
 
 REASON_LENGTH = 500
 """Characters of a provider's reason that are kept."""
+SHORTEST = 6
+"""Characters of a header's value that may be a secret."""
 
 
 class HttpAdapter:
@@ -36,20 +39,21 @@ class HttpAdapter:
         body = json.dumps(fill(provider.create_body, order.values())).encode()
         headers = {"Idempotency-Key": str(order.id), "Content-Type": "application/json"}
         url = _address(provider, provider.create_path, order.id)
-        answer = await _call(http, "POST", url, _headers(provider, headers), body, provider.create_timeout)
+        hidden = _hidden(provider, order.id)
+        answer = await _call(http, "POST", url, _headers(provider, headers), body, provider.create_timeout, hidden)
         match answer.status:
             case status if 200 <= status < 300:
                 return _seen(provider, answer)
             case 409:
                 raise Exists("it exists already", answer.call)
             case 400 | 404 | 422:
-                raise Refused(_reason(answer), answer.call)
+                raise Refused(_reason(answer, hidden), answer.call)
         # 5xx, and what no table knows: it may exist, and a later look will tell.
         raise Unclear(f"the create was answered {answer.status}", answer.call)
 
     async def read(self, provider: ProviderSettings, http: Http, id: UUID) -> Seen:
         url = _address(provider, provider.status_path, id)
-        answer = await _call(http, "GET", url, _headers(provider, {}), None, READ_TIMEOUT)
+        answer = await _call(http, "GET", url, _headers(provider, {}), None, READ_TIMEOUT, _hidden(provider, id))
         if 200 <= answer.status < 300:
             if not isinstance(_json(answer), dict):
                 # A page that says "we will be back soon" is no sign that the transaction exists.
@@ -61,11 +65,11 @@ class HttpAdapter:
 
 
 async def _call(
-    http: Http, method: str, url: str, headers: dict[str, str], body: bytes | None, within: float
+    http: Http, method: str, url: str, headers: dict[str, str], body: bytes | None, within: float, hidden: set[str]
 ) -> Response:
     """One call, with what means the same for all: no answer, 401, 403, 429."""
     try:
-        answer = await http.call(method, url, headers=headers, body=body, within=within)
+        answer = await http.call(method, url, headers=headers, body=body, within=within, hidden=hidden)
     except NotSent as error:
         raise Unsent(str(error), error.call) from error
     except OutcomeUnknown as error:
@@ -84,6 +88,15 @@ def _address(provider: ProviderSettings, path: str, id: UUID) -> str:
 
 def _headers(provider: ProviderSettings, ours: dict[str, str]) -> dict[str, str]:
     return {"Accept": "application/json", **ours, **provider.headers}
+
+
+def _hidden(provider: ProviderSettings, id: UUID) -> set[str]:
+    """What we send it that nobody else shall read in its answers: its headers, and the token of the webhooks' address.
+
+    Shorter values are no secrets, and words of many an answer.
+    """
+    words = {word for value in provider.headers.values() for word in (value, *value.split()) if len(word) >= SHORTEST}
+    return words | set(url_tokens(provider.slug, id))
 
 
 def _seen(provider: ProviderSettings, answer: Response) -> Seen:
@@ -119,7 +132,7 @@ def _json(answer: Response) -> Any:
         return None
 
 
-def _reason(answer: Response) -> str:
+def _reason(answer: Response, hidden: set[str]) -> str:
     """The provider's reason for a refusal, as text for the client: a usual field of its answer, else the status."""
     body = _json(answer)
     for field in ("detail", "message", "reason", "error", "title"):
@@ -127,5 +140,5 @@ def _reason(answer: Response) -> str:
         if isinstance(reason, dict):
             reason = reason.get("message")
         if isinstance(reason, str) and reason.strip():
-            return as_storable(reason.strip(), REASON_LENGTH)
+            return as_storable(hide(reason.strip(), hidden), REASON_LENGTH)
     return f"the provider answered {answer.status}"
