@@ -1,7 +1,7 @@
 """The snapshot that the handlers `create` and `track` get, and how it is read."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
@@ -23,7 +23,7 @@ class Work:
     claim: Claim
     record: Record
     provider: ProviderSettings
-    webhook_url: str
+    webhook_url: str = field(repr=False)  # its token authenticates webhooks
     create_began_at: datetime | None
     """When the last create began, or may have begun at the latest (UTC): its run may have been lost."""
     age: float

@@ -1,7 +1,7 @@
 """What an adapter says of a provider's answer. Handlers branch on these classes, never on a message."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -19,7 +19,7 @@ class Order:
     amount: int
     currency: str
     reference: str | None
-    webhook_url: str
+    webhook_url: str = field(repr=False)  # its token authenticates webhooks
 
     def values(self) -> Mapping[str, Any]:
         """What a template's placeholders stand for."""

@@ -1,0 +1,182 @@
+"""Secrets stay where they belong: in no `repr`, no log, no error and no page."""
+
+import dataclasses
+import io
+import logging
+import traceback
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.test import Client as Web
+
+from tests.api.callers import Api
+from tests.cast import Caller, Third, accepted, job, make_client, make_provider
+from tests.commands.commands import made
+from tests.txnproject.test_checks import program
+from transactions.config import clear_caches, key_owner
+from transactions.models import ApiKey, CallbackSecret, Provider
+from transactions.webhook_urls import url_tokens
+from workers import jobs, registry
+
+pytestmark = pytest.mark.django_db
+
+HEADER = "hunter2-and-more"
+
+
+@pytest.fixture
+def bank() -> Third:
+    return make_provider("bank", headers={"X-Key": HEADER}, webhook_auth="url-token")
+
+
+@pytest.fixture
+def carol(bank: Third) -> Caller:
+    return make_client("carol", bank.provider)
+
+
+@pytest.fixture
+def secrets(carol: Caller, bank: Third) -> list[str]:
+    return [HEADER, bank.secret, carol.secret, carol.key, ApiKey.digest_of(carol.key)]
+
+
+def leaked(text: str, secrets: list[str]) -> list[str]:
+    return [secret for secret in secrets if secret in text or secret.removeprefix("whsec_") in text]
+
+
+def test_settings_do_not_show_their_secrets(carol, bank, secrets):
+    shown = repr([carol.settings, bank.settings, key_owner(ApiKey.digest_of(carol.key))])
+
+    assert "carol" in shown and "bank" in shown
+    assert leaked(shown, secrets) == []
+
+
+@pytest.mark.parametrize("kind", ["create", "track", "notify"])
+def test_what_a_handler_gets_does_not_show_its_secrets(carol, bank, secrets, kind):
+    record = accepted(carol, bank)
+    claimed = jobs.claim_one(job(record, kind))
+    assert claimed is not None
+
+    work: Any = registry.kind(kind).load([claimed])[claimed.id]
+
+    shown = repr([work, getattr(work, "order", None)])
+    assert str(record.id) in shown
+    assert leaked(shown, [*secrets, *url_tokens("bank", record.id)]) == []
+
+
+def test_no_row_shows_a_secret(carol, secrets):
+    rows = [row for model in apps.get_models() for row in model._base_manager.all()]
+
+    assert leaked(repr(rows) + str([str(row) for row in rows]), secrets) == []
+
+
+def test_a_traceback_that_shows_variables_shows_no_secret(carol, bank, secrets):
+    client, provider = carol.settings, bank.settings
+    try:
+        raise ValueError(f"{client} and {provider}")
+    except ValueError as error:
+        told = "".join(traceback.TracebackException.from_exception(error, capture_locals=True).format())
+
+    assert "client = ClientSettings" in told
+    assert leaked(told.replace(repr(carol), "").replace(repr(bank), "").replace(repr(secrets), ""), secrets) == []
+
+
+def test_every_frozen_setting_that_is_secret_is_marked():
+    """A field that is read from an encrypted column, or named after a secret, has no place in a `repr`."""
+    from transactions.config import ClientSettings, ProviderSettings
+
+    fields = [one for kind in (ClientSettings, ProviderSettings) for one in dataclasses.fields(kind)]
+    secret = [one for one in fields if "secret" in one.name or one.name in ("headers", "key", "token", "password")]
+
+    assert len(secret) >= 3
+    assert [one.name for one in secret if one.repr] == []
+
+
+def test_a_request_that_fails_tells_neither_caller_nor_log_a_secret(carol, secrets, monkeypatch, caplog):
+    def fail(*_: Any, **given: Any) -> None:
+        raise RuntimeError(f"cannot go on with {given}")
+
+    monkeypatch.setattr("transactions.api.views.accept", fail)
+    answer = Api(carol).post()
+
+    assert answer.status_code == 500
+    assert "cannot go on" in caplog.text and "carol" in caplog.text
+    assert leaked(caplog.text + answer.content.decode(), secrets) == []
+
+
+@pytest.mark.parametrize("page", ["secrets", "keys"])
+def test_a_page_that_fails_tells_nobody_what_it_had_just_made(admin_client, carol, page, monkeypatch, caplog):
+    made: list[str] = []
+
+    def fail(*_: Any, secret: str, **__: Any) -> None:
+        made.append(secret)
+        raise RuntimeError("cannot be shown")
+
+    monkeypatch.setattr("transactions.admin.credentials.show_once", fail)
+    web = Web(raise_request_exception=False)
+    web.cookies = admin_client.cookies
+    newest = (CallbackSecret if page == "secrets" else ApiKey).objects.latest("id").pk
+
+    answer = web.post(f"/admin/transactions/client/{carol.client.pk}/{page}/add/", {"name": "shop", "newest": newest})
+
+    assert (answer.status_code, answer.content) == (500, b"Internal error\n")
+    assert "cannot be shown" in caplog.text and len(made) == 1
+    assert leaked(caplog.text, made) == []
+
+
+def test_a_secret_that_cannot_be_decrypted_is_not_in_the_error(carol, bank, settings, caplog):
+    [stored] = Provider.objects.extra(select={"raw": "headers"}).values_list("raw", flat=True)
+    settings.ENCRYPTION_KEYS = ["A" * 43 + "="]
+    clear_caches()
+
+    answer = Api(carol).post()
+
+    assert answer.status_code == 500
+    assert "SecretUnreadable" in caplog.text
+    assert stored not in caplog.text and settings.ENCRYPTION_KEYS[0] not in caplog.text
+
+
+def test_commands_say_secrets_on_stdout_alone(caplog):
+    caplog.set_level(logging.DEBUG)
+    err = io.StringIO()
+    call_command("createclient", "carol", "--callback-url", "https://c.example", stdout=io.StringIO(), stderr=err)
+    key = made("createkey", "carol", "--name", "shop")["api_key"]
+    made("createsecret", "--client", "carol")
+
+    secrets = [key, *CallbackSecret.objects.values_list("secret", flat=True)]
+    assert len(secrets) == 3
+    assert leaked(caplog.text + err.getvalue(), secrets) == []
+
+
+@pytest.mark.parametrize("setting", [f'headers={{"X-Key": "{HEADER}"', f"headers=[{HEADER}]", f"header={HEADER}"])
+def test_a_header_that_is_mistyped_is_not_repeated(setting):
+    with pytest.raises(CommandError) as error:
+        call_command("createprovider", "bank", "--base-url", "https://bank.example", "--set", setting)
+
+    assert leaked("".join(traceback.format_exception(error.value)), [HEADER]) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SECRET_KEY", "hunter2"),
+        ("ENCRYPTION_KEYS", "hunter2-and-more,hunter2-and-less"),
+        ("DATABASE_URL", "postgresql://relay:hunter2@db.example:port/relay"),
+        ("DATABASE_URL", "mysql://relay:hunter2@db.example/relay"),
+        ("BROKER_URL", "http://:hunter2@broker.example"),
+        ("BROKER_URL", "redis://:hunter2@broker.example:port"),
+    ],
+)
+def test_a_bad_setting_is_not_repeated(name, value):
+    run = program("manage.py", "check", **{name: value})
+
+    assert run.returncode != 0
+    assert "hunter2" not in run.stdout + run.stderr
+
+
+def test_no_variable_turns_debug_pages_on():
+    ask = "import django; django.setup(); from django.conf import settings; print(settings.DEBUG)"
+    run = program("-c", ask, DEBUG="1", DJANGO_DEBUG="1")
+
+    assert run.stdout == "False\n", run.stderr
