@@ -10,6 +10,7 @@ import pytest
 
 from tests.api.callers import Api, problem
 from tests.cast import Caller, Third, accepted, make_provider
+from tests.threads import at_once
 from transactions.models import Transaction
 
 pytestmark = pytest.mark.django_db
@@ -119,6 +120,40 @@ def test_new_ones_are_before_the_first_page(api, alice, third, five):
     first = follow(api, second.json()["previous"])
 
     assert ids(follow(api, first.json()["previous"])) == ["new"]
+
+
+def test_what_leaves_a_filter_meanwhile_moves_nothing_else(api, five):
+    """Those of the first page become final, and so leave the list that the second page is of."""
+    first = api.get(limit=2, status="pending")
+    Transaction.objects.filter(client_ref__in=ids(first)).update(status="completed", finalised_at=datetime.now(UTC))
+
+    second = follow(api, first.json()["next"])
+
+    assert ids(second) == five[2:4]
+    assert ids(follow(api, second.json()["next"])) == five[4:]
+
+
+def test_a_cursor_outlives_the_transaction_that_it_stands_at(api, five):
+    first = api.get(limit=2)
+    Transaction.objects.filter(client_ref__in=five[:3]).delete()
+
+    assert ids(follow(api, first.json()["next"])) == five[3:]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_every_page_is_whole_while_others_post(api, alice, third, five):
+    def post() -> None:
+        for _ in range(60):
+            accepted(alice, third)
+
+    def read() -> list[str]:
+        return [name for page in pages(api, api.get(limit=2), "next") for name in page]
+
+    _, *found = at_once(post, *[lambda: [read() for _ in range(5)]] * 2)
+
+    for names in [*found[0], *found[1], read()]:
+        assert names[-5:] == five
+        assert len(set(names)) == len(names)
 
 
 def test_links_keep_the_filters_and_the_limit(api, stranger, five):
