@@ -136,6 +136,21 @@ def test_an_endpoint_disabled_meanwhile_is_not_enabled_by_an_older_page(admin_cl
     assert Client.objects.get().endpoint_disabled_at is not None
 
 
+def test_a_clients_rate_limit_is_set_and_lifted(admin_client, alice):
+    change(admin_client, page_of(alice.client), rate_limit="100/second")
+    assert Client.objects.get().rate_limit == "100/second"
+
+    change(admin_client, page_of(alice.client), rate_limit="")
+    assert Client.objects.get().rate_limit == ""
+
+
+def test_a_rate_limit_that_is_none_is_refused_with_the_reason(admin_client, alice):
+    answer = change(admin_client, page_of(alice.client), rate_limit="fast")
+
+    assert "such as 100/second" in answer.content.decode()
+    assert Client.objects.get().rate_limit == ""
+
+
 def test_a_client_gets_a_body_of_its_own_and_the_standard_one_back(admin_client, alice):
     change(admin_client, page_of(alice.client), callback_body='{"ref": "{id}"}')
     assert Client.objects.get().callback_body == {"ref": "{id}"}
