@@ -100,16 +100,15 @@ def _hidden(provider: ProviderSettings, id: UUID) -> set[str]:
 
 
 def _seen(provider: ProviderSettings, answer: Response) -> Seen:
-    status, unmapped = read_status(provider, _json(answer), provider.status_field)
+    status, unmapped = read_status(provider, at_path(_json(answer), provider.status_field))
     return Seen(status, answer.call, unmapped)
 
 
-def read_status(provider: ProviderSettings, body: Any, path: str) -> tuple[Status, str]:
-    """The status at the dotted `path` of a provider's body, and its word where the map does not have it.
+def read_status(provider: ProviderSettings, word: Any) -> tuple[Status, str]:
+    """The status that a provider's word means, and the word itself where the map does not have it.
 
     No word at all is pending and nothing strange: many a create answers with an empty body.
     """
-    word = at_path(body, path)
     if word is None or word == "":
         return Status.PENDING, ""
     meaning = (provider.status_map or {status: status for status in Status.values}).get(str(word))

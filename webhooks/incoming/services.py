@@ -33,13 +33,13 @@ def receive(provider: ProviderSettings, sender: Sender, body: bytes) -> str:
     Raises Malformed for a body that is no such JSON, and django.db's errors (`is_away`) when the database is away.
     """
     given_id, word = _read(provider, sender, body)
-    status, unmapped = read_status(provider, word, "word")
+    status, unmapped = read_status(provider, word)
     webhook_id = sender.webhook_id or _digest(sender.transaction_id, body)
     row = {
         "provider": provider.id,
         "webhook_id": webhook_id,
         "given_id": given_id,
-        "word": word["word"],
+        "word": word,
         "body": body.decode("utf-8", "replace").replace("\x00", "�"),
     }
     news = sighting(Source.WEBHOOK, status, unmapped)
@@ -78,8 +78,8 @@ def _judge(applied: list[Applied], status: Status) -> Webhook.Result:
     return Webhook.Result.NOTED
 
 
-def _read(provider: ProviderSettings, sender: Sender, body: bytes) -> tuple[str, dict[str, Any]]:
-    """The id and, as `{"word": …}`, the status in a webhook's body. Raises Malformed."""
+def _read(provider: ProviderSettings, sender: Sender, body: bytes) -> tuple[str, str]:
+    """The id and the word for the status in a webhook's body. Raises Malformed."""
     try:
         data = json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -91,7 +91,7 @@ def _read(provider: ProviderSettings, sender: Sender, body: bytes) -> tuple[str,
         raise Malformed(f"The body has no status at {provider.webhook_status_field!r}.")
     if sender.transaction_id is not None and _uuid(given_id) != sender.transaction_id:
         raise Malformed("The body's id is not the address's.")
-    return as_storable(given_id, 100), {"word": as_storable(str(word), 100)}
+    return as_storable(given_id, 100), as_storable(str(word), 100)
 
 
 def _digest(id_: UUID | None, body: bytes) -> str:
