@@ -65,6 +65,7 @@ def service_environment(
         "CORS_ALLOWED_ORIGINS": "",
         "TLS": "off",
         "OUTBOUND_ALLOWED_HOSTS": "127.0.0.1",
+        "TRUSTED_PROXIES": "",
         "DJANGO_SETTINGS_MODULE": "txnproject.settings",
         "PYTHONUNBUFFERED": "1",  # a log is read while it is written
     }

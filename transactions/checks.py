@@ -8,6 +8,7 @@ from django.core.exceptions import ValidationError
 from django.db import Error as DatabaseError
 from django.db import connection
 
+from transactions.addresses import proxies
 from transactions.models import Provider
 from transactions.models.providers import LOOK_BEFORE, READ_TIMEOUT, longest_create_timeout
 from transactions.rates import validate_rate
@@ -32,6 +33,16 @@ def check_rate_limit(**_: Any) -> list[CheckMessage]:
         validate_rate(settings.CLIENT_RATE_LIMIT)
     except ValidationError as error:
         return [Error("CLIENT_RATE_LIMIT is no rate", hint=str(error.message), id="transactions.E004")]
+    return []
+
+
+@register
+def check_proxies(**_: Any) -> list[CheckMessage]:
+    try:
+        proxies(settings.TRUSTED_PROXIES)
+    except ValueError as error:
+        hint = "How many proxies each request comes through, or their comma separated addresses and networks"
+        return [Error(f"TRUSTED_PROXIES makes no sense: {error}", hint=hint, id="transactions.E005")]
     return []
 
 

@@ -88,6 +88,9 @@ class ProviderSettings:
     check_before_create: bool
     paused: bool
     webhook_auth: str
+    webhook_signature_header: str
+    webhook_signature_prefix: str
+    webhook_allowed_ips: str
     webhook_id_field: str
     webhook_status_field: str
     webhook_secrets: tuple[str, ...] = field(default=(), repr=False)

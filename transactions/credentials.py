@@ -8,6 +8,7 @@ from typing import Any
 from django.db.models import Q
 
 from transactions.models import ApiKey, CallbackSecret, Client, Provider, WebhookSecret
+from transactions.models.providers import validate_webhook_secret
 from transactions.signing import new_secret
 
 
@@ -42,6 +43,7 @@ def add_secret(
         added = CallbackSecret(client=owner, secret=secret or new_secret())
     else:
         added = WebhookSecret(provider=owner, secret=secret or new_secret())
+        validate_webhook_secret(owner.webhook_auth, added.secret)
     added.full_clean()
     added.save(force_insert=True)
     return added

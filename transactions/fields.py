@@ -10,9 +10,12 @@ from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
 
+from transactions.addresses import networks
 from transactions.signing import secret_bytes
 from transactions.status import Status
 from transactions.template import placeholders
+
+HEADER_NAME = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
 
 validate_slug = RegexValidator(r"^[a-z0-9][a-z0-9-]*\Z", "Use a-z, 0-9 and -, starting with a letter or digit.")
 
@@ -42,6 +45,26 @@ def validate_secret(secret: str) -> None:
         raise ValidationError(f"A secret has 24 to 64 bytes; this one has {size}.")
 
 
+def validate_text_secret(secret: str) -> None:
+    """Raise ValidationError unless `secret` is 16 to 255 ASCII characters, as providers hand out."""
+    if not re.fullmatch(r"[\x21-\x7e][\x20-\x7e]{14,253}[\x21-\x7e]", secret):
+        raise ValidationError("A secret of this scheme has 16 to 255 ASCII characters, with no space at its ends.")
+
+
+def validate_header_name(name: str) -> None:
+    """Raise ValidationError unless `name` is the name of an HTTP header (RFC 9110, 5.1)."""
+    if not re.fullmatch(HEADER_NAME, name):
+        raise ValidationError(f"{name!r} is no name of a header.")
+
+
+def validate_networks(text: str) -> None:
+    """Raise ValidationError unless `text` is a comma separated list of IP addresses and networks."""
+    try:
+        networks(text)
+    except ValueError as error:
+        raise ValidationError(f"Give addresses or networks such as 192.0.2.0/24, 2001:db8::/32: {error}.") from error
+
+
 def validate_words(value: Any) -> None:
     """Raise ValidationError unless `value` is a JSON object of strings."""
     if not isinstance(value, dict) or not all(isinstance(word, str) for word in value.values()):
@@ -52,8 +75,7 @@ def validate_headers(value: Any) -> None:
     """Raise ValidationError unless `value` is a JSON object of HTTP headers (RFC 9110, 5.1 and 5.5)."""
     validate_words(value)
     for name, content in value.items():
-        if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name):
-            raise ValidationError(f"{name!r} is no name of a header.")
+        validate_header_name(name)
         if not re.fullmatch(r"[\t\x20-\x7e]*", content):
             raise ValidationError(f"The value of {name} can only have ASCII characters, and no line breaks.")
 

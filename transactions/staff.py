@@ -109,8 +109,11 @@ def revoke_key(*, key_id: int, by: User) -> bool:
     return True
 
 
-def add_secret(*, owner: Client | Provider, overlap: timedelta | None, by: User, newest: int) -> str | None:
-    """A new secret of a client (it signs notifications) or provider (it signs webhooks), to be shown once.
+def add_secret(
+    *, owner: Client | Provider, overlap: timedelta | None, by: User, newest: int, secret: str | None = None
+) -> str | None:
+    """A new secret of a client (it signs notifications) or provider (it signs webhooks), to be shown once; or the
+    given one.
 
     The ones before it end after `overlap`; None keeps them. Returns None when `newest` is not the newest any more.
     """
@@ -118,7 +121,7 @@ def add_secret(*, owner: Client | Provider, overlap: timedelta | None, by: User,
         credentials.lock(owner)
         if newest_secret(owner) != newest:
             return None
-        added = credentials.add_secret(owner, overlap=overlap)
+        added = credentials.add_secret(owner, overlap=overlap, secret=secret or "")
         _log(by, owner, f"Added the {added}")
     return str(added.secret)
 

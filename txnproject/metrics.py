@@ -12,8 +12,8 @@ from workers.sql import COUNTS
 
 _REVIEWS = "SELECT review, count(*) FROM transactions_transaction WHERE review <> '' GROUP BY review"
 _REFUSALS = """
-SELECT p.slug, r.reason, sum(r.count)::double precision
-FROM webhooks_refusalcount r JOIN transactions_provider p ON p.id = r.provider_id
+SELECT coalesce(p.slug, ''), r.reason, sum(r.count)::double precision
+FROM webhooks_refusalcount r LEFT JOIN transactions_provider p ON p.id = r.provider_id
 GROUP BY p.slug, r.reason
 """
 _BREAKERS = """

@@ -29,6 +29,7 @@ CORS_ALLOWED_ORIGINS: list[str] = env.list("CORS_ALLOWED_ORIGINS", default=[])
 CORS_URLS_REGEX = r"^/v1/.*$"
 PUBLIC_URL = env.str("PUBLIC_URL", default="").rstrip("/")
 OUTBOUND_ALLOWED_HOSTS: list[str] = env.list("OUTBOUND_ALLOWED_HOSTS", default=[])
+TRUSTED_PROXIES = env.str("TRUSTED_PROXIES", default="")
 ROOT_URLCONF = "txnproject.urls"
 WSGI_APPLICATION = "txnproject.wsgi.application"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

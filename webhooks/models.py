@@ -1,7 +1,7 @@
 """What providers sent: every authentic webhook with what it did, and counts of those that were refused."""
 
 from django.db import models
-from django.db.models.functions import Now
+from django.db.models.functions import Coalesce, Now
 
 from transactions.models import Provider
 
@@ -40,9 +40,12 @@ class Webhook(models.Model):
 
 
 class RefusalCount(models.Model):
-    """How many webhooks of a provider were refused on a day (UTC), by reason. Of a refused one nothing else is kept."""
+    """How many webhooks of a provider were refused on a day (UTC), by reason. Of a refused one nothing else is kept.
 
-    provider = models.ForeignKey(Provider, on_delete=models.CASCADE, related_name="+")
+    Those for no provider there is are one row a day: strangers choose their names.
+    """
+
+    provider = models.ForeignKey(Provider, on_delete=models.CASCADE, null=True, related_name="+")
     day = models.DateField()
     reason = models.CharField(max_length=32)
     count = models.BigIntegerField(default=0)
@@ -50,7 +53,11 @@ class RefusalCount(models.Model):
 
     class Meta:
         ordering = ["-day", "provider_id", "reason"]
-        constraints = [models.UniqueConstraint(fields=["provider", "day", "reason"], name="refusal_once")]
+        constraints = [
+            models.UniqueConstraint(
+                Coalesce("provider", 0, output_field=models.BigIntegerField()), "day", "reason", name="refusal_once"
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.reason}: {self.count}"

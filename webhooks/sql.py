@@ -22,7 +22,7 @@ REFUSED = """
 -- One more refused webhook of this provider, day and reason.
 INSERT INTO webhooks_refusalcount AS r (provider_id, day, reason, count, last_at)
 VALUES (%(provider)s, (now() AT TIME ZONE 'utc')::date, %(reason)s, 1, now())
-ON CONFLICT (provider_id, day, reason) DO UPDATE SET count = r.count + 1, last_at = now()
+ON CONFLICT (coalesce(provider_id, 0), day, reason) DO UPDATE SET count = r.count + 1, last_at = now()
 """
 
 _OLD = f"""

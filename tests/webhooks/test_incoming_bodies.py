@@ -10,7 +10,7 @@ from tests.webhooks.senders import everything, recorded, refusals, send, send_si
 from transactions.ids import uuid7
 from transactions.models import Provider
 from transactions.records import Record
-from webhooks.models import Webhook
+from webhooks.models import RefusalCount, Webhook
 
 pytestmark = pytest.mark.django_db
 
@@ -38,7 +38,7 @@ def test_what_is_no_such_json_is_refused(third, body):
     problem(send_signed(third, body), 400, "invalid")
 
     assert recorded() == []
-    assert refusals() == {}
+    assert refusals() == {"malformed": 1}
 
 
 @pytest.mark.parametrize("id_", ["", None, 1, 1.5, True, [], {}, ["a"]])
@@ -113,7 +113,7 @@ def test_a_larger_body_is_refused(third, record):
 
     problem(send_signed(third, sized(record, LARGEST + 1)), 413, "body-too-large")
     assert everything() == before
-    assert refusals() == {}
+    assert refusals() == {"too_large": 1}
 
 
 @pytest.mark.parametrize("slug", ["nobody", "THIRD", "x" * 300])
@@ -123,6 +123,14 @@ def test_a_provider_that_there_is_not_is_unknown(third, record, slug):
     problem(send(f"/webhooks/{slug}", words(record.id)), 404, "not-found")
     problem(send(f"/webhooks/{slug}/{record.id}/token", words(record.id)), 404, "not-found")
     assert everything() == before
+    assert refusals() == {"unknown_provider": 2}
+
+
+def test_strangers_names_fill_no_table(db):
+    for n in range(5):
+        send(f"/webhooks/stranger-{n}", b"")
+
+    assert list(RefusalCount.objects.values_list("provider", "count")) == [(None, 5)]
 
 
 def another(**fields: object) -> tuple[Third, Record]:

@@ -109,4 +109,4 @@ def test_a_large_body_whose_length_is_not_told_is_refused(third, record):
     body = words(record.id)
 
     assert chunked(third, body + b" " * (LARGEST + 1 - len(body))) == 413
-    assert (recorded(), refusals()) == ([], {})
+    assert (recorded(), refusals()) == ([], {"too_large": 1})

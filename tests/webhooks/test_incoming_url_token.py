@@ -98,7 +98,7 @@ def test_it_may_speak_of_its_own_transaction_only(unsigned, record):
 
     problem(answer, 400, "invalid")
     assert everything() == before
-    assert refusals() == {}
+    assert refusals() == {"malformed": 1}
 
 
 @pytest.mark.parametrize("id_", ["", "nothing", "00000000-0000-0000-0000-000000000000"])

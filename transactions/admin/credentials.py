@@ -12,9 +12,11 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path
 
+from transactions.admin.fields import WriteOnlyTextInput
 from transactions.admin.pages import ask, show_once, staff
 from transactions.credentials import secrets_of
 from transactions.models import ApiKey, Client, Provider
+from transactions.models.providers import validate_webhook_secret
 from transactions.staff import add_secret, create_key, newest_key, newest_secret, revoke_key
 from workers.admin.bases import SettingsAdmin, change_url, exact
 
@@ -35,6 +37,10 @@ class KeyForm(NewestForm):
 
 
 class SecretForm(NewestForm):
+    def __init__(self, of: Any, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.of = of
+
     older = forms.TypedChoiceField(
         label="Older secrets",
         choices=[
@@ -51,9 +57,27 @@ class SecretForm(NewestForm):
     )
 
 
+class GivenSecretForm(SecretForm):
+    """Providers hand out secrets of their own."""
+
+    secret = forms.CharField(
+        required=False,
+        widget=WriteOnlyTextInput,
+        strip=False,
+        help_text="What the provider has given you; it is stored, and not shown again. Empty: a new one is made",
+    )
+
+    def clean_secret(self) -> str:
+        secret: str = self.cleaned_data["secret"]
+        if secret:
+            validate_webhook_secret(self.of.webhook_auth, secret)
+        return secret
+
+
 class SecretsAdmin(SettingsAdmin):
     """The owner of secrets. `secret_permission` is needed to add one."""
 
+    secret_form: type[SecretForm] = SecretForm
     secret_permission: str
     secret_name: str
     secret_use: str
@@ -65,14 +89,18 @@ class SecretsAdmin(SettingsAdmin):
 
     def add_secret_view(self, request: HttpRequest, owner: int) -> HttpResponse:
         of = self.owner(request, owner, self.secret_permission)
-        form = SecretForm(request.POST or None, initial={"newest": newest_secret(of)})
+        form = self.secret_form(of, request.POST or None, initial={"newest": newest_secret(of)})
         title = f"Add a {self.secret_name} of {of}"
         if not form.is_valid():
-            says = [self.secret_use, "It is shown once, on the next page."]
+            says = [self.secret_use, "A new one is shown once, on the next page."]
             return ask(self, request, form, title=title, of=of, says=says, submit="Add a secret")
         older = form.cleaned_data["older"]
         overlap = None if older is None else timedelta(days=older)
-        secret = add_secret(owner=of, overlap=overlap, by=staff(request), newest=form.cleaned_data["newest"])
+        given, newest = form.cleaned_data.get("secret"), form.cleaned_data["newest"]
+        secret = add_secret(owner=of, overlap=overlap, by=staff(request), newest=newest, secret=given)
+        if given and secret:
+            self.message_user(request, f"The {self.secret_name} is stored.", messages.SUCCESS)
+            return HttpResponseRedirect(change_url(of))
         return self.answer(request, of, secret, f"The new {self.secret_name} of {of}")
 
     def owner(self, request: HttpRequest, key: int, permission: str) -> Any:

@@ -18,6 +18,16 @@ class ReadableJSON(forms.JSONField):
         return json.dumps(value, indent=2, ensure_ascii=False)
 
 
+class WriteOnlyTextInput(forms.TextInput):
+    """Never shows what was typed into it a moment ago."""
+
+    def __init__(self) -> None:
+        super().__init__(attrs={"size": 60, "autocomplete": "off", "spellcheck": "false"})
+
+    def format_value(self, value: Any) -> None:
+        return None
+
+
 class WriteOnlyTextarea(forms.Textarea):
     """Never shows what it holds, nor what was typed into it a moment ago."""
 

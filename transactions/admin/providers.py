@@ -11,7 +11,7 @@ from django.db.models.functions import Cast, Concat
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path
 
-from transactions.admin.credentials import SecretsAdmin
+from transactions.admin.credentials import GivenSecretForm, SecretsAdmin
 from transactions.admin.fields import ReadableJSON, WriteOnlyTextarea
 from transactions.admin.pages import ask, staff
 from transactions.encryption import SecretUnreadable
@@ -96,8 +96,10 @@ class ProviderAdmin(SecretsAdmin):
                                           "create_retry_delay", "first_poll", "second_poll", "poll_growth", "poll_cap",
                                           "track_for", "track_grace", "max_in_flight", "max_calls_per_second",
                                           "circuit_breaker")}),
-        ("How it calls us", {"fields": ("webhook_auth", "webhook_id_field", "webhook_status_field")}),
+        ("How it calls us", {"fields": ("webhook_auth", "webhook_signature_header", "webhook_signature_prefix",
+                                         "webhook_allowed_ips", "webhook_id_field", "webhook_status_field")}),
     )  # fmt: skip
+    secret_form = GivenSecretForm
     secret_permission = "transactions.add_webhooksecret"  # noqa: S105  a permission's name
     secret_name = "webhook secret"  # noqa: S105
     secret_use = "Webhooks that are signed with any secret that has not ended are accepted."  # noqa: S105

@@ -5,20 +5,24 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.core.validators import MaxValueValidator, MinValueValidator
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
+from django.db.models import Q
 from django.db.models.functions import Now
 
-from transactions.encryption import EncryptedJSON
+from transactions.encryption import EncryptedJSON, SecretUnreadable
 from transactions.fields import (
     HttpUrlField,
     TemplateValidator,
     validate_finite,
+    validate_header_name,
     validate_headers,
+    validate_networks,
     validate_path,
     validate_secret,
     validate_slug,
     validate_status_map,
+    validate_text_secret,
 )
 from workers.registry import LEASE_MARGIN
 
@@ -43,6 +47,8 @@ class Provider(models.Model):
 
     class Auth(models.TextChoices):
         STANDARD = "standard", "Standard Webhooks signature"
+        HMAC_SHA256 = "hmac-sha256", "HMAC-SHA256 of the body in a header"
+        STRIPE = "stripe", "Stripe's signature"
         URL_TOKEN = "url-token", "token in the webhook's address"
 
     slug = models.CharField(max_length=50, unique=True, validators=[validate_slug])
@@ -96,6 +102,19 @@ class Provider(models.Model):
 
     # How it calls us
     webhook_auth = models.CharField(max_length=20, choices=Auth.choices, default=Auth.STANDARD)
+    webhook_signature_header = models.CharField(
+        max_length=100, default="X-Signature", db_default="X-Signature", validators=[validate_header_name],
+        help_text="For hmac-sha256: the header with the digest, in hex or base64",
+    )  # fmt: skip
+    webhook_signature_prefix = models.CharField(
+        max_length=50, default="sha256=", db_default="sha256=", blank=True,
+        validators=[RegexValidator(r"^[\x21-\x7e]*\Z", "Use visible ASCII characters, and no spaces.")],
+        help_text="For hmac-sha256: what may stand before the digest",
+    )  # fmt: skip
+    webhook_allowed_ips = models.CharField(
+        max_length=2000, default="", db_default="", blank=True, validators=[validate_networks],
+        help_text="Addresses and networks (192.0.2.0/24, 2001:db8::/32) that its webhooks come from. Empty: any",
+    )  # fmt: skip
     webhook_id_field = models.CharField(max_length=100, default="id", help_text="Dotted path in its webhooks")
     webhook_status_field = models.CharField(max_length=100, default="status", help_text="Dotted path in its webhooks")
     created_at = models.DateTimeField(db_default=Now())
@@ -117,6 +136,18 @@ class Provider(models.Model):
         if self.create_timeout is not None and self.create_timeout > longest:
             message = f"At most {longest:g} seconds fit into a job's lease; raise CREATE_LEASE for more."
             raise ValidationError({"create_timeout": message})
+        if self.webhook_auth == self.Auth.STANDARD and not self._can_sign():
+            message = "It has secrets of another scheme only: add a new one first, which all schemes take."
+            raise ValidationError({"webhook_auth": message})
+
+    def _can_sign(self) -> bool:
+        """Whether one of its live secrets, if there are any, is one of Standard Webhooks."""
+        live = Q(expires_at=None) | Q(expires_at__gt=Now())
+        try:
+            secrets = list(self.webhook_secrets.filter(live).values_list("secret", flat=True)) if self.pk else []
+        except SecretUnreadable:  # that stops its webhooks, and must stop no other setting
+            return True
+        return not secrets or any(_fits(self.Auth.STANDARD, secret) for secret in secrets)
 
 
 def longest_create_timeout() -> float:
@@ -124,11 +155,32 @@ def longest_create_timeout() -> float:
     return float(settings.CREATE_LEASE) - LOOK_BEFORE
 
 
+def validate_webhook_secret(scheme: str, secret: str) -> None:
+    """Raise ValidationError unless webhooks of this scheme can be signed with the secret.
+
+    Standard Webhooks writes the key in base64. In all other schemes the text is the key, whatever it looks like:
+    Stripe's secrets begin with whsec_, too.
+    """
+    if scheme in (Provider.Auth.STRIPE, Provider.Auth.HMAC_SHA256):
+        validate_text_secret(secret)
+    else:
+        validate_secret(secret)
+
+
+def _fits(scheme: str, secret: str) -> bool:
+    try:
+        validate_webhook_secret(scheme, secret)
+    except ValidationError:
+        return False
+    return True
+
+
 class WebhookSecret(models.Model):
-    """A secret with which a provider signs its webhooks (`whsec_…`). Several live ones are accepted: rotation."""
+    """A secret with which a provider signs its webhooks, see `validate_webhook_secret`. Several live ones are accepted:
+    rotation."""
 
     provider = models.ForeignKey(Provider, on_delete=models.CASCADE, related_name="webhook_secrets")
-    secret = EncryptedJSON(validators=[validate_secret])
+    secret = EncryptedJSON(validators=[validate_text_secret])
     created_at = models.DateTimeField(db_default=Now())
     expires_at = models.DateTimeField(null=True, blank=True)
 

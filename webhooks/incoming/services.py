@@ -106,7 +106,7 @@ def _uuid(text: str) -> UUID | None:
         return None
 
 
-def count_refusal(provider: ProviderSettings, reason: str) -> None:
-    """Nothing of a refused webhook is stored but this count."""
+def count_refusal(provider: ProviderSettings | None, reason: str) -> None:
+    """Nothing of a refused webhook is stored but this count. `provider` is None for one that there is not."""
     with connection.cursor() as cursor:
-        cursor.execute(sql.REFUSED, {"provider": provider.id, "reason": reason})
+        cursor.execute(sql.REFUSED, {"provider": provider.id if provider else None, "reason": reason})

@@ -5,6 +5,7 @@ from uuid import UUID
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 
+from transactions.addresses import may_call
 from transactions.api.parsing import MAX_BODY, BodyTooLarge, read_body
 from transactions.api.problems import problem
 from transactions.config import provider_by_slug
@@ -19,17 +20,21 @@ def webhook(request: HttpRequest, provider: str, id: UUID | None = None, token: 
         return problem(request, "method-not-allowed", headers={"Allow": "POST"})
     found = provider_by_slug(provider)
     if found is None:
+        count_refusal(None, "unknown_provider")
         return problem(request, "not-found", "No provider has this name.")
     try:
+        if not may_call(request, found.webhook_allowed_ips):
+            raise Refused("address")
         body = read_body(request)
-    except BodyTooLarge:
-        return problem(request, "body-too-large", f"A webhook's body has at most {MAX_BODY} bytes.")
-    try:
         sender = authenticate(found, request.headers, body, url=(id, token) if id else None)
         receive(found, sender, body)
     except Refused as refused:
         count_refusal(found, refused.reason)
         return problem(request, "webhook-not-authentic", headers={"WWW-Authenticate": "Signature"})
+    except BodyTooLarge:
+        count_refusal(found, "too_large")
+        return problem(request, "body-too-large", f"A webhook's body has at most {MAX_BODY} bytes.")
     except Malformed as malformed:
+        count_refusal(found, "malformed")
         return problem(request, "invalid", str(malformed))
     return HttpResponse(status=204)

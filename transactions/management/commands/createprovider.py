@@ -8,9 +8,9 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 
-from transactions.fields import validate_secret
 from transactions.management.settings_by_word import apply_settings, save_checked
 from transactions.models import Provider, WebhookSecret
+from transactions.models.providers import validate_webhook_secret
 from transactions.signing import new_secret
 
 GIVEN = {"id", "slug", "adapter", "base_url", "webhook_auth", "paused_why", "created_at"}
@@ -25,7 +25,7 @@ class Command(BaseCommand):
         parser.add_argument("--base-url", required=True)
         parser.add_argument("--adapter", default="http", choices=["http"])
         parser.add_argument("--webhook-auth", default=Provider.Auth.STANDARD, choices=Provider.Auth.values)
-        parser.add_argument("--webhook-secret", metavar="whsec_…", help="Default: a new one")
+        parser.add_argument("--webhook-secret", metavar="SECRET", help="The provider's, where it gave you one")
         parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=", ".join(SETTABLE))
         parser.add_argument("--json", action="store_true", help="Print one JSON object")
 
@@ -39,7 +39,7 @@ class Command(BaseCommand):
         apply_settings(provider, options["set"], allowed=SETTABLE)
         secret = options["webhook_secret"] or new_secret()
         try:
-            validate_secret(secret)
+            validate_webhook_secret(provider.webhook_auth, secret)
         except ValidationError as error:
             raise CommandError(f"--webhook-secret: {error.message}") from error
         with transaction.atomic():
