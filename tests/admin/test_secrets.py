@@ -1,6 +1,7 @@
 """Keys and secrets are made to be seen once; no page ever shows one that exists."""
 
 import contextlib
+import html
 import json
 import threading
 from datetime import timedelta
@@ -194,6 +195,29 @@ def test_a_new_webhook_secret_is_accepted_beside_the_older_one(admin_client, ban
 
     assert bank.settings.webhook_secrets == (bank.secret, answer.context["secret"])
     assert WebhookSecret.objects.filter(expires_at__lt=timezone.now() + timedelta(days=8)).count() == 1
+
+
+def test_a_secret_that_the_provider_has_given_is_stored_and_not_shown(admin_client):
+    shop, given = make_provider("shop", webhook_auth="hmac-sha256"), "It's a Secret to Everybody"
+    address = f"/admin/transactions/provider/{shop.provider.pk}/secrets/add/"
+
+    asked = {"older": "0", "secret": given, "newest": newest(admin_client, address)}
+    answer = admin_client.post(address, asked, follow=True)
+
+    assert shop.settings.webhook_secrets == (given,)
+    assert given not in html.unescape(answer.content.decode())
+
+
+@pytest.mark.parametrize("scheme", ["standard", "stripe"])
+def test_a_secret_that_does_not_fit_is_refused_and_not_sent_back(admin_client, scheme):
+    shop, typed = make_provider("shop", webhook_auth=scheme), "whsec_<tooshort"
+    address = f"/admin/transactions/provider/{shop.provider.pk}/secrets/add/"
+
+    answer = admin_client.post(address, {"older": "0", "secret": typed, "newest": newest(admin_client, address)})
+
+    assert "A secret" in answer.content.decode()
+    assert typed not in html.unescape(answer.content.decode())
+    assert shop.settings.webhook_secrets == (shop.secret,)
 
 
 def test_a_secret_that_ends_sooner_is_not_prolonged(admin_client, carol):

@@ -7,6 +7,7 @@ from django.utils import timezone
 from tests.admin.browser import fields_of
 from tests.cast import accepted, make_client, make_provider
 from transactions.models import Client, Provider
+from transactions.signing import new_secret
 
 pytestmark = pytest.mark.django_db
 PROVIDERS, CLIENTS = "/admin/transactions/provider/", "/admin/transactions/client/"
@@ -37,9 +38,23 @@ def test_saving_an_unchanged_page_changes_nothing(admin_client, third):
     assert Provider.objects.values().get() == before
 
 
+def test_a_scheme_that_none_of_its_secrets_fits_is_refused(admin_client):
+    third = make_provider("shop", webhook_auth="stripe")
+    third.provider.webhook_secrets.update(secret="a secret of Stripe's")
+
+    answer = change(admin_client, page_of(third.provider), webhook_auth="standard")
+    assert "secrets of another scheme only" in answer.content.decode()
+
+    third.provider.webhook_secrets.create(secret=new_secret())
+    change(admin_client, page_of(third.provider), webhook_auth="standard")
+    assert Provider.objects.get().webhook_auth == "standard"
+
+
 @pytest.mark.parametrize(
     ("field", "value", "words"),
     [
+        ("webhook_signature_header", "X Signature", "is no name of a header"),
+        ("webhook_allowed_ips", "192.0.2.1/24", "has host bits set"),
         ("create_timeout", "5000", "fit into a job&#x27;s lease"),
         ("base_url", "http://example.org", "Plain http is only allowed"),
         ("create_body", '{"x": "{password}"}', "Unknown placeholder"),

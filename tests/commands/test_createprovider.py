@@ -75,6 +75,29 @@ def test_it_refuses_a_secret_that_is_none(secret):
     assert "--webhook-secret" in refused("third", *BASE, "--webhook-secret", secret)
 
 
+@pytest.mark.parametrize("scheme", ["stripe", "hmac-sha256"])
+@pytest.mark.parametrize("secret", ["whsec_not base64", "It's a Secret to Everybody", "x" * 16, "x" * 255])
+def test_other_schemes_take_a_secret_as_the_provider_has_given_it(scheme, secret):
+    made("createprovider", "third", *BASE, "--webhook-auth", scheme, "--webhook-secret", secret)
+
+    assert WebhookSecret.objects.get().secret == secret
+
+
+@pytest.mark.parametrize("scheme", ["stripe", "hmac-sha256"])
+@pytest.mark.parametrize(
+    "secret", ["short", "x" * 15, "x" * 256, " " + "x" * 20, "x" * 20 + "\n", "é" * 20, "x" * 20 + "\t"]
+)
+def test_they_refuse_one_that_is_none(scheme, secret):
+    message = refused("third", *BASE, "--webhook-auth", scheme, "--webhook-secret", secret)
+
+    assert "--webhook-secret" in message
+    assert secret not in message
+
+
+def test_a_secret_of_stripe_is_none_of_standard_webhooks():
+    assert "whsec_<base64>" in refused("third", *BASE, "--webhook-secret", "whsec_of Stripe's own alphabet")
+
+
 def test_an_address_with_a_token_is_described():
     printed = made("createprovider", "third", *BASE, "--webhook-auth", "url-token")
 
@@ -109,6 +132,9 @@ def test_it_prints_the_secret_for_people_too():
         ("max_calls_per_second", "2.5", 2.5),
         ("status_field", "data.state", "data.state"),
         ("webhook_id_field", "data.ref", "data.ref"),
+        ("webhook_signature_header", "X-Hub-Signature-256", "X-Hub-Signature-256"),
+        ("webhook_signature_prefix", "", ""),
+        ("webhook_allowed_ips", "192.0.2.0/24, 2001:db8::1", "192.0.2.0/24, 2001:db8::1"),
         ("create_path", "/v2/create", "/v2/create"),
         ("status_path", "/v2/{id}/state", "/v2/{id}/state"),
         ("status_map", '{"OK": "completed"}', {"OK": "completed"}),
@@ -146,8 +172,11 @@ def test_the_last_of_two_settings_counts():
         "headers=[]", 'headers={"a": 1}', 'headers={"a b": "c"}', 'headers={"a": "b\\r\\nc: d"}',
         "create_body=[]", 'create_body={"a": "{nothing}"}', "create_body=", "status_path=transactions",
         "status_path=/{nothing}", "status_path=/a?b", "create_path=", "status_field=",
-        "id=1", "slug=x", "base_url=https://x.example", "created_at=2026-01-01", "webhook_secrets=x", "nothing=1",
-        "paused",
+        "webhook_signature_header=", "webhook_signature_header=X Signature", "webhook_signature_header=X-Signature:",
+        "webhook_signature_prefix=a b", "webhook_signature_prefix=é", "webhook_allowed_ips=192.0.2.1/24",
+        "webhook_allowed_ips=192.0.2.0/33", "webhook_allowed_ips=third.example", "webhook_allowed_ips=1.2.3.4,",
+        "webhook_allowed_ips=1", "id=1", "slug=x", "base_url=https://x.example", "created_at=2026-01-01",
+        "webhook_secrets=x", "nothing=1", "paused",
     ],
 )  # fmt: skip
 def test_it_refuses_a_setting_that_makes_no_sense(setting):

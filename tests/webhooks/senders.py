@@ -1,5 +1,7 @@
-"""A provider as it sends webhooks; what it signs, it signs with the official package of Standard Webhooks."""
+"""A provider as it sends webhooks; what it signs, it signs with Stripe's and Standard Webhooks' packages."""
 
+import hashlib
+import hmac
 import json
 from datetime import UTC, datetime
 from typing import Any
@@ -7,6 +9,7 @@ from uuid import UUID
 
 from django.test import Client as Web
 from standardwebhooks.webhooks import Webhook as Signer
+from stripe import WebhookSignature
 
 from tests.cast import Third
 from transactions.models import Event, Transaction
@@ -29,6 +32,18 @@ def signed(secret: str, body: bytes, *, id: str = "msg_1", at: datetime | None =
     except UnicodeDecodeError:  # the package signs text only
         mark = signature(secret, id, timestamp, body)
     return {"webhook-id": id, "webhook-timestamp": timestamp, "webhook-signature": mark}
+
+
+def signed_by_stripe(secret: str, body: bytes, *, at: datetime | None = None) -> dict[str, str]:
+    """The header of Stripe."""
+    at = at or datetime.now(UTC)
+    mark = WebhookSignature.generate_signature_header(body.decode(), secret, timestamp=int(at.timestamp()))
+    return {"Stripe-Signature": mark}
+
+
+def signed_by_hmac(secret: str, body: bytes) -> dict[str, str]:
+    """The header of the scheme hmac-sha256, as a provider has it that was set up with nothing said."""
+    return {"X-Signature": "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()}
 
 
 def send(path: str, body: bytes, headers: dict[str, str] | None = None) -> Any:

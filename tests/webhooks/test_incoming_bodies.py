@@ -130,7 +130,7 @@ def test_strangers_names_fill_no_table(db):
     for n in range(5):
         send(f"/webhooks/stranger-{n}", b"")
 
-    assert list(RefusalCount.objects.values_list("provider", "count")) == [(None, 5)]
+    assert list(RefusalCount.objects.values("provider", "count")) == [{"provider": None, "count": 5}]
 
 
 def another(**fields: object) -> tuple[Third, Record]:

@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.db.models.functions import Now
 from standardwebhooks import Webhook, WebhookVerificationError
+from svix.webhooks import Webhook as Svix
+from svix.webhooks import WebhookVerificationError as SvixError
 
 from tests.cast import accepted, job
 from tests.running import run
@@ -111,6 +113,15 @@ def test_the_official_library_verifies_it(telling, endpoint, alice):
 
     [asked] = endpoint.asked
     assert Webhook(alice.secret).verify(asked.body, dict(asked.headers)) == asked.json
+
+
+def test_svix_verifies_it(telling, endpoint, alice):
+    run(telling)
+
+    [asked] = endpoint.asked
+    Svix(alice.secret).verify(asked.body, dict(asked.headers))
+    with pytest.raises(SvixError):
+        Svix(new_secret()).verify(asked.body, dict(asked.headers))
 
 
 @pytest.mark.parametrize("changed", ["body", "webhook-id", "webhook-timestamp"])
