@@ -40,6 +40,13 @@ KEEPALIVE = 4.0
 """Seconds an idle connection is kept: less than the 5 s after which common servers (Node.js) close theirs, because a
 POST that meets a closing connection is one whose outcome is unknown."""
 
+METADATA = ipaddress.ip_network("168.63.129.16/32")
+"""Azure's service for its machines: at a public address, where all others' are link-local or private."""
+NAT64 = ipaddress.ip_network("64:ff9b::/96")
+"""IPv4 behind a translator (RFC 6052)."""
+UNICAST = ipaddress.ip_network("2000::/3")
+"""All of IPv6 that is given to anybody on the internet."""
+
 _SECRETS = re.compile(
     r"(?i)(\"(?:api_?key|secret|token|password|authorization)\"\s*:\s*\")(?:[^\"\\]|\\.)+|(whsec_|bearer\s+|sk_)[^\s\",}]+"
 )
@@ -97,21 +104,13 @@ class Http:
     async def __aenter__(self) -> Http:
         # Names are resolved in threads. The default is a handful: a slow resolver of one lane's host would hold up all.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(RESOLVING, thread_name_prefix="resolve"))
-        connector = aiohttp.TCPConnector(
-            limit=0,  # the lanes' limits decide what is in flight
-            keepalive_timeout=KEEPALIVE,
-            resolver=GuardedResolver(self._allowed),
-            ttl_dns_cache=30,
-        )
-        self._session = aiohttp.ClientSession(
-            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trace_configs=[_note_connections()]
-        )
-        # It would repeat a GET or PUT by itself when the connection breaks: one call here is one call there.
-        self._session._retry_connection = False
+        self._guarded = _session(GuardedResolver(), _public_socket)
+        self._open = _session(aiohttp.ThreadedResolver())
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._session.close()
+        await self._guarded.close()
+        await self._open.close()
 
     async def call(
         self,
@@ -137,8 +136,7 @@ class Http:
             return Call(method, url.partition("?")[0], started_at, took, **what)  # a query may hold a secret
 
         try:
-            self._check(url)
-            async with self._session.request(
+            async with self._session_for(url).request(
                 method,
                 URL(url, encoded=True),
                 headers=headers,
@@ -155,15 +153,33 @@ class Http:
             ended = OutcomeUnknown if reached else NotSent
             raise ended(_say(error), record(error=_say(error))) from error
 
-    def _check(self, url: str) -> None:
-        """Plain http and literal addresses never reach the resolver: refuse them here."""
+    def _session_for(self, url: str) -> aiohttp.ClientSession:
+        """The session whose connections may go there. Raises Forbidden for plain http to a host that is not named."""
         parts = URL(url, encoded=True)
         host = parts.host or ""
         if host in self._allowed:
-            return
+            return self._open
         if parts.scheme != "https":
             raise Forbidden(f"{parts.scheme or 'an address without a scheme'} is not allowed: https only")
-        refuse_private(host)
+        return self._guarded
+
+
+def _session(
+    resolver: AbstractResolver, socket_factory: aiohttp.SocketFactoryType | None = None
+) -> aiohttp.ClientSession:
+    connector = aiohttp.TCPConnector(
+        limit=0,  # the lanes' limits decide what is in flight
+        keepalive_timeout=KEEPALIVE,
+        resolver=resolver,
+        ttl_dns_cache=30,
+        socket_factory=socket_factory,
+    )
+    session = aiohttp.ClientSession(
+        connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trace_configs=[_note_connections()]
+    )
+    # It would repeat a GET or PUT by itself when the connection breaks: one call here is one call there.
+    session._retry_connection = False
+    return session
 
 
 def _note_connections() -> aiohttp.TraceConfig:
@@ -179,23 +195,31 @@ def _note_connections() -> aiohttp.TraceConfig:
 
 
 class GuardedResolver(AbstractResolver):
-    """Resolves names, refusing those that lead to addresses of private networks: checked on what is connected to."""
+    """Resolves names, and refuses those that lead to a private address, be it among others."""
 
-    def __init__(self, allowed: frozenset[str]) -> None:
-        self._allowed = allowed
+    def __init__(self) -> None:
         self._resolver = aiohttp.ThreadedResolver()
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
         found = await self._resolver.resolve(host, port, family)
-        if host not in self._allowed:
-            for address in found:
-                refuse_private(address["host"])
+        for address in found:
+            refuse_private(address["host"])
         return found
 
     async def close(self) -> None:
         await self._resolver.close()
+
+
+def _public_socket(target: aiohttp.AddrInfoType) -> socket.socket:
+    """A socket for the address that is about to be connected to: the last look at it, be it literal or resolved.
+
+    A name that changes its answer between two looks (DNS rebinding) thus gains nothing.
+    """
+    family, kind, proto, _, address = target
+    refuse_private(str(address[0]))
+    return socket.socket(family, kind, proto)
 
 
 def refuse_private(host: str) -> None:
@@ -207,18 +231,17 @@ def refuse_private(host: str) -> None:
             address = ipaddress.ip_address(socket.inet_aton(host))
         except (OSError, UnicodeEncodeError):
             return
-    if not all(one.is_global and not one.is_multicast for one in (address, *_within(address))):
+    if not _is_public(address):
         raise Forbidden("a private address is not allowed")
 
 
-def _within(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> list[ipaddress.IPv4Address]:
-    """The IPv4 addresses that an IPv6 address leads to: mapped, 6to4, Teredo, NAT64 (RFC 6052) and compatible ones."""
+def _is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    """Whether it is somebody's on the internet. An IPv6 address that leads to an IPv4 one is what that is."""
     if isinstance(address, ipaddress.IPv4Address):
-        return []
-    found = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
-    if address in ipaddress.ip_network("64:ff9b::/96") or address in ipaddress.ip_network("::/96"):
-        found.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
-    return [one for one in found if one is not None]
+        return address.is_global and not address.is_multicast and address not in METADATA
+    if address.ipv4_mapped or address in NAT64:
+        return _is_public(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
+    return address in UNICAST and address.is_global and address.sixtofour is None  # nor a tunnel to an IPv4 network
 
 
 def redact(content: bytes, hidden: Collection[str] = ()) -> str:

@@ -148,8 +148,8 @@ def headers_of(draw: st.DrawFn, body: str) -> str:
     good = WebhookSignature.generate_signature_header(body, SECRET, timestamp=at).partition(",")[2]
     bad = WebhookSignature.generate_signature_header(body + " ", SECRET, timestamp=at).partition(",")[2]
     foreign = WebhookSignature.generate_signature_header(body, SECRET + "x", timestamp=at).partition(",")[2]
-    known = [f"t={at}", f"t={at}", f"t={at - 1}", f"t=0{at}", good, good, good[:-1], good.upper(), good + "=x", bad,
-             foreign, "v1", "v1=", "t", "t=", "v0=x", ""]  # fmt: skip
+    known = [f"t={at}", f" t={at}", " " + good, f"t={at - 1}", f"t=0{at}", good, good, good[:-1], good.upper(),
+             good + "=x", bad, foreign, "v1", "v1=", "t", "t=", "v0=x", ""]  # fmt: skip
     parts = draw(st.lists(st.sampled_from(known) | st.text(max_size=8), max_size=5))
     return ",".join(draw(st.sampled_from([[f"t={at}", good], [f"t={at}"], []])) + parts)
 

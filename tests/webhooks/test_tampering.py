@@ -221,7 +221,7 @@ def test_the_proof_of_one_provider_is_none_for_another(scheme, record):
 def test_what_decides_is_a_comparison_in_constant_time(scheme, record, monkeypatch, answer):
     compared: list[Any] = []
 
-    def compare(*pair: Any) -> bool:
+    def compare(*pair: Any) -> Any:
         compared.append(pair)
         return answer
 

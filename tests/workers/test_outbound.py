@@ -5,6 +5,8 @@ import socket
 import ssl
 import threading
 import time
+import tracemalloc
+import zlib
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from ipaddress import IPv4Address
@@ -92,6 +94,19 @@ def test_an_answer_without_end_costs_no_more(far):
         assert len(call(f"http://127.0.0.1:{port}").body) == 16 * 1024
         ended.set()
         thread.join()
+
+
+def test_an_answer_that_unpacks_to_no_end_costs_no_more(far):
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    packed = b"".join(packer.compress(bytes(1_000_000)) for _ in range(100)) + packer.flush()
+    far.on("GET", Answer(200, body=packed, headers={"Content-Encoding": "gzip"}))
+
+    tracemalloc.start()
+    try:
+        assert len(call(far.url).body) == 16 * 1024
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
