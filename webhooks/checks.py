@@ -10,6 +10,14 @@ from workers.registry import LEASE_MARGIN
 
 
 @register
+def check_patience(**_: Any) -> list[CheckMessage]:
+    if settings.ENDPOINT_DISABLED_AFTER > 0:
+        return []
+    hint = "Seconds for which every delivery to an endpoint must have failed before it is disabled, such as 432000"
+    return [Error("ENDPOINT_DISABLED_AFTER leaves an endpoint no time", hint=hint, id="webhooks.E002")]
+
+
+@register
 def check_lease(**_: Any) -> list[CheckMessage]:
     if settings.NOTIFY_LEASE >= TIMEOUT + LEASE_MARGIN:
         return []

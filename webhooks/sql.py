@@ -25,6 +25,35 @@ VALUES (%(provider)s, (now() AT TIME ZONE 'utc')::date, %(reason)s, 1, now())
 ON CONFLICT (coalesce(provider_id, 0), day, reason) DO UPDATE SET count = r.count + 1, last_at = now()
 """
 
+ENDPOINTS = """
+-- What a batch of deliveries tells of the clients' endpoints: the first failure since the last success, the first
+-- success after that, and the end of patience. Where nothing changes no row is written or locked; rows are locked in
+-- the order of their ids, so that no two batches deadlock. Returns the clients whose row changed, with the reason
+-- where the endpoint is disabled now.
+WITH told AS (
+    SELECT * FROM jsonb_to_recordset(%(told)s) AS t(id bigint, confirmed boolean, gone boolean)
+), changing AS (
+    SELECT c.id, told.confirmed, verdict.why
+    FROM transactions_client c JOIN told USING (id), LATERAL (SELECT CASE
+        WHEN c.endpoint_disabled_at IS NOT NULL THEN NULL
+        WHEN told.gone THEN 'it answered 410 Gone'
+        WHEN NOT told.confirmed
+             AND c.endpoint_failing_since <= clock_timestamp() - %(patience)s * interval '1 second' THEN %(why)s
+    END AS why) AS verdict
+    WHERE c.id = ANY (ARRAY(SELECT id FROM told))
+      AND (told.confirmed = (c.endpoint_failing_since IS NOT NULL) OR verdict.why IS NOT NULL)
+    ORDER BY c.id
+    FOR NO KEY UPDATE OF c
+)
+UPDATE transactions_client c
+SET endpoint_failing_since = CASE WHEN NOT n.confirmed THEN coalesce(c.endpoint_failing_since, clock_timestamp()) END,
+    endpoint_disabled_at = CASE WHEN n.why IS NULL THEN c.endpoint_disabled_at ELSE clock_timestamp() END,
+    endpoint_disabled_why = coalesce(n.why, c.endpoint_disabled_why)
+FROM changing n
+WHERE c.id = n.id AND c.id = ANY (ARRAY(SELECT id FROM told))
+RETURNING c.name, n.why
+"""
+
 _OLD = f"""
 WITH seen AS MATERIALIZED (
     SELECT id, received_at >= %(before)s AS young FROM webhooks_webhook WHERE id > %(after)s ORDER BY id LIMIT %(batch)s

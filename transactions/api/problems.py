@@ -49,6 +49,9 @@ PROBLEMS = {
     "not-found": Problem(404, "Not found", "Check the address; a client sees only its own transactions."),
     "method-not-allowed": Problem(405, "Method not allowed", "Use a method that the `Allow` header names."),
     "not-acceptable": Problem(406, "Not acceptable", "Accept application/json."),
+    "endpoint-disabled-by-staff": Problem(
+        409, "Staff have disabled this endpoint", "Ask the operators: they have stopped it, and can start it again."
+    ),
     "body-too-large": Problem(413, "The body is too large", "Send at most 64 KiB."),
     "unsupported-media-type": Problem(415, "Unsupported media type", "Send `Content-Type: application/json`."),
     "idempotency-mismatch": Problem(

@@ -176,6 +176,16 @@ class TransactionPage(serializers.Serializer[Any]):
     results = TransactionBody(many=True)
 
 
+class EndpointBody(serializers.Serializer[Any]):
+    """A client's endpoint, as `endpoint_state` writes it; for the API's description."""
+
+    url = serializers.URLField()
+    enabled = serializers.BooleanField()
+    disabled_at = serializers.DateTimeField(allow_null=True)
+    disabled_reason = serializers.CharField(allow_null=True)
+    failing_since = serializers.DateTimeField(allow_null=True)
+
+
 class EventBody(serializers.Serializer[Any]):
     """One change of status, as the client may see it; for the API's description."""
 

@@ -11,6 +11,7 @@ from rest_framework.views import APIView
 from transactions.api.pages import NewestFirst
 from transactions.api.serializers import (
     CLIENT_REF,
+    EndpointBody,
     EventList,
     ListQuery,
     NewTransaction,
@@ -21,6 +22,7 @@ from transactions.api.serializers import (
 from transactions.api.throttling import ClientRateLimit
 from transactions.config import ClientSettings, KeyOwner, client_settings, provider_by_id
 from transactions.database import retry_once
+from transactions.endpoints import DisabledByStaff, enable_endpoint, endpoint_state
 from transactions.models import Event, Transaction
 from transactions.records import Record, rfc3339
 from transactions.services import IdempotencyMismatch, NoProvider, accept, find, tell_again
@@ -29,6 +31,11 @@ from transactions.services import IdempotencyMismatch, NoProvider, accept, find,
 class Mismatch(APIException):
     status_code = 422
     problem = "idempotency-mismatch"
+
+
+class Stopped(APIException):
+    status_code = 409
+    problem = "endpoint-disabled-by-staff"
 
 
 class ClientView(APIView):
@@ -106,6 +113,24 @@ class Notifications(ClientView):
         record = self.own(id)
         tell_again(record)
         return Response(as_json(record), status=202)
+
+
+class Endpoint(ClientView):
+    @extend_schema(responses=EndpointBody)
+    def get(self, request: Request) -> Response:
+        """Your endpoint: whether it is told of news, and since when deliveries fail."""
+        return Response(retry_once(lambda: endpoint_state(self.client.id)))
+
+
+class EnableEndpoint(ClientView):
+    @extend_schema(request=None, responses=EndpointBody)
+    def post(self, request: Request) -> Response:
+        """Enable your endpoint again after the service has disabled it: what waits is told at once."""
+        try:
+            retry_once(lambda: enable_endpoint(self.client.id))
+        except DisabledByStaff as error:
+            raise Stopped from error
+        return Response(retry_once(lambda: endpoint_state(self.client.id)))
 
 
 def as_json(record: Record) -> dict[str, Any]:

@@ -14,6 +14,8 @@ from transactions.fields import HttpUrlField, TemplateValidator, validate_secret
 from transactions.rates import RATE, validate_rate
 
 KEY_PREFIX = "txk_"
+BY_STAFF = "by staff"
+"""Why an endpoint is disabled that only staff may enable."""
 CALLBACK_FIELDS = ("id", "status", "sequence", "amount", "currency", "reference", "provider_transaction_id")
 
 
@@ -43,6 +45,9 @@ class Client(models.Model):
         help_text="Requests over all web processes, such as 100/second or 6000/minute; none: no limit. "
         "Empty: the service's CLIENT_RATE_LIMIT",
     )  # fmt: skip
+    endpoint_failing_since = models.DateTimeField(
+        null=True, blank=True, help_text="The first delivery that failed since the last one that was confirmed"
+    )
     endpoint_disabled_at = models.DateTimeField(null=True, blank=True)
     endpoint_disabled_why = models.CharField(max_length=255, blank=True, default="")
     created_at = models.DateTimeField(db_default=Now())

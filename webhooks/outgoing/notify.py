@@ -10,18 +10,22 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import structlog
+from django.conf import settings
 from django.db import connection
 
 from transactions import sql
 from transactions.config import ClientSettings, client_settings, provider_by_id
 from transactions.handlers.work import given_up, snapshots
-from transactions.models import Client
 from transactions.news import apply
 from transactions.records import Record, rfc3339
 from transactions.signing import signature
 from transactions.template import fill
+from webhooks.sql import ENDPOINTS
 from workers.outbound import CallFailed, Http, Response
 from workers.registry import Again, Call, Claim, Done, Failed, Outcome, Settled, Wake
+
+log = structlog.get_logger(__name__)
 
 TIMEOUT = 15.0
 """Seconds an endpoint has to confirm."""
@@ -82,18 +86,36 @@ async def notify(notice: Notice, http: Http) -> Outcome:
 
 
 def record(settled: Sequence[Settled]) -> Sequence[Wake]:
-    """Keep what clients confirmed, disable endpoints that are gone, ask for a person where a client cannot be told."""
+    """Keep what clients confirmed, disable endpoints that stay away, ask for a person where a client cannot be told."""
     answers = [(claim, outcome.news) for claim, outcome in settled if isinstance(outcome.news, Answer)]
     if confirmed := [{"id": str(c.transaction_id), "sequence": a.confirmed} for c, a in answers if a.confirmed]:
         with connection.cursor() as cursor:
             cursor.execute(sql.CONFIRMED, {"confirmed": json.dumps(confirmed)})
-    if gone := {int(claim.lane[1:]) for claim, answer in answers if answer.gone}:
-        Client.objects.filter(pk__in=gone, endpoint_disabled_at=None).update(
-            endpoint_disabled_at=datetime.now(UTC), endpoint_disabled_why="it answered 410 Gone"
-        )
+    _judge_endpoints(settled)
     failed = [(claim, outcome.next.reason) for claim, outcome in settled if isinstance(outcome.next, Failed)]
     _, wakes = apply([(claim.transaction_id, given_up(claim, reason)) for claim, reason in failed])
     return wakes
+
+
+def _judge_endpoints(settled: Sequence[Settled]) -> None:
+    """Note which endpoints fail and which do no longer, and disable those that are gone or have failed for too long."""
+    told: dict[int, dict[str, Any]] = {}
+    for claim, outcome in settled:
+        answer = outcome.news if isinstance(outcome.news, Answer) else Answer()
+        if outcome.calls or answer.gone:
+            client = int(claim.lane[1:])
+            one = told.setdefault(client, {"id": client, "confirmed": False, "gone": False})
+            one["confirmed"] |= answer.confirmed > 0
+            one["gone"] |= answer.gone
+    if not told:
+        return
+    patience = settings.ENDPOINT_DISABLED_AFTER
+    why = f"every delivery has failed for {patience / 3600:g} hours"
+    with connection.cursor() as cursor:
+        cursor.execute(ENDPOINTS, {"told": json.dumps(list(told.values())), "patience": patience, "why": why})
+        for name, ended in cursor.fetchall():
+            if ended:
+                log.warning("An endpoint is disabled", action="endpoint_disabled", client={"name": name, "why": ended})
 
 
 def _later(notice: Notice, why: str, call: Call, asked: float = 0.0) -> Outcome:
