@@ -78,6 +78,7 @@ def test_the_tests_settings_are_good():
         ("MAX_CRASHES", 0, "workers.E004"),
         ("WORKER_CAPACITY", 0, "workers.E005"),
         ("NOTIFICATIONS_IN_FLIGHT", -1, "workers.E006"),
+        ("ENDPOINT_DISABLED_AFTER", 0.0, "webhooks.E002"),
         ("WORKER_GRACE", -0.1, "workers.E007"),
         ("WORKER_GRACE", 600.1, "workers.E007"),
     ],

@@ -65,8 +65,9 @@ def test_it_counts_what_needs_an_operator(alice, third):
 def test_it_counts_refused_webhooks(third):
     for _ in range(3):
         send("/webhooks/third", b"{}")
+        send("/webhooks/nobody", b"{}")
 
-    assert values("relay_webhooks_refused") == {("third", "missing_headers"): 3}
+    assert values("relay_webhooks_refused") == {("third", "missing_headers"): 3, ("", "unknown_provider"): 3}
 
 
 def test_it_counts_workers_that_report_and_what_they_do():

@@ -1,0 +1,56 @@
+"""What is relied on of the web server, asked of a real one."""
+
+import json
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from devstack.ports import LOOPBACK, free_port, is_free
+from devstack.serve import web_command
+from tests.servers import until
+
+APP = """
+import json
+
+def application(environ, start_response):
+    start_response("200 OK", [])
+    return [json.dumps({name: value for name, value in environ.items() if isinstance(value, str)}).encode()]
+"""
+
+
+@pytest.fixture
+def port(tmp_path: Path) -> Iterator[int]:
+    """Of our web server, with an application that answers what it was told."""
+    (tmp_path / "telling.py").write_text(APP)
+    found = free_port()
+    command = [*web_command(LOOPBACK, found)[:-1], "telling:application"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as server:
+        until(lambda: not is_free(found), 30)
+        yield found
+        server.terminate()
+
+
+def told(port: int, *headers: str) -> dict[str, Any]:
+    """What the application is told of a request with these headers."""
+    with socket.create_connection((LOOPBACK, port), 5) as connection:
+        request = "\r\n".join(["GET / HTTP/1.1", "Host: relay", "Connection: close", *headers, "", ""])
+        connection.sendall(request.encode())
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    found: dict[str, Any] = json.loads(answer.partition(b"\r\n\r\n")[2])
+    return found
+
+
+def test_it_tells_who_has_connected_whatever_a_header_says(port):
+    environ = told(port, "X-Forwarded-For: 192.0.2.1", "Forwarded: for=192.0.2.1", "Remote-Addr: 192.0.2.1")
+
+    assert environ["REMOTE_ADDR"] == "127.0.0.1"
+
+
+def test_it_joins_the_values_of_a_header_that_comes_twice_in_their_order(port):
+    environ = told(port, "X-Forwarded-For: 192.0.2.1", "Webhook-Signature: a", "X-Forwarded-For: 192.0.2.2, 192.0.2.3")
+
+    assert environ["HTTP_X_FORWARDED_FOR"].replace(" ", "") == "192.0.2.1,192.0.2.2,192.0.2.3"
