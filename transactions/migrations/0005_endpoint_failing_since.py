@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('transactions', '0003_webhook_schemes'),
+        ('transactions', '0004_webhook_schemes'),
     ]
 
     operations = [

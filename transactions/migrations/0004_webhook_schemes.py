@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('transactions', '0002_provider_breaker_and_pace'),
+        ('transactions', '0003_rate_limit_and_last_use'),
     ]
 
     operations = [
