@@ -21,4 +21,4 @@ HEALTHCHECK --interval=10s --timeout=3s --start-period=20s CMD ["python", "-c", 
   "import os, urllib.request; urllib.request.urlopen(f\"http://127.0.0.1:{os.environ['PORT']}/healthz\", timeout=2)"]
 STOPSIGNAL SIGTERM
 # As `make web` starts it (devstack/serve.py), but reachable from outside the container.
-CMD ["sh", "-c", "exec granian --interface wsgi --host 0.0.0.0 --port $PORT --http 1 --no-ws --no-access-log --workers 1 --blocking-threads 16 --backpressure 900 --http1-header-read-timeout 10000 --workers-kill-timeout 5 txnproject.wsgi:application"]
+CMD ["sh", "-c", "exec granian --interface asginl --host 0.0.0.0 --port $PORT --http 1 --no-ws --no-access-log --workers 1 --backpressure 900 --http1-buffer-size 65536 --http1-header-read-timeout 10000 --workers-kill-timeout 5 txnproject.asgi:application"]

@@ -17,19 +17,20 @@ from devstack.processes import Child, StackError, stop_all
 
 PORT = 8000
 GRACE = 15  # seconds to finish what is running; whoever stops us will hardly wait for more than 20
-THREADS = 16  # concurrent requests; each holds a database connection
 # Connections, idle ones included: more wait in the backlog. Below the usual limit of 1024 open files.
 CONNECTIONS = 900
+HEADERS = 64 * 1024  # bytes of a request's line and headers, or some more: they are read in steps
 SLOW = 10  # seconds to send a request's headers; who is slower would hold one of these connections
 WEB_GRACE = 5  # seconds for the web server's requests under way: none takes long, but a half-sent one would
 
 
 def web_command(host: str, port: int) -> list[str]:
-    """The web server: one process, its requests in threads."""
+    """The web server: one process, which takes requests in by an event loop and works on them in threads."""
     listen = ["--host", host, "--port", str(port), "--http", "1", "--no-ws", "--no-access-log"]
-    limits = ["--workers", "1", "--blocking-threads", str(THREADS), "--backpressure", str(CONNECTIONS)]
+    limits = ["--workers", "1", "--backpressure", str(CONNECTIONS)]
+    limits += ["--http1-buffer-size", str(HEADERS)]
     limits += ["--http1-header-read-timeout", str(SLOW * 1000), "--workers-kill-timeout", str(WEB_GRACE)]
-    return [sys.executable, "-m", "granian", "--interface", "wsgi", *listen, *limits, "txnproject.wsgi:application"]
+    return [sys.executable, "-m", "granian", "--interface", "asginl", *listen, *limits, "txnproject.asgi:application"]
 
 
 def worker_command() -> list[str]:

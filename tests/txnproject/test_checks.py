@@ -184,7 +184,7 @@ def test_providers_are_not_asked_for_where_the_database_is_not(settings):
     assert ids() == []
 
 
-@pytest.mark.parametrize("words", [("manage.py", "check"), ("-c", "import txnproject.wsgi")])
+@pytest.mark.parametrize("words", [("manage.py", "check"), ("-c", "import txnproject.asgi")])
 @pytest.mark.parametrize("value", ["", None])
 def test_no_program_starts_without_an_environment(words, value):
     variables = ("SECRET_KEY", "ENCRYPTION_KEYS", "DATABASE_URL", "BROKER_URL", "ALLOWED_HOSTS", "PUBLIC_URL")
@@ -209,14 +209,14 @@ def test_no_program_starts_with_another_database(url):
     [("ENCRYPTION_KEYS", "x"), ("LOG_LEVEL", "loud"), ("CREATE_LEASE", "5"), ("MAX_CRASHES", "0"), ("TLS", "maybe")],
 )
 def test_the_web_process_does_not_start_with_a_bad_value(name, value):
-    run = program("-c", "import txnproject.wsgi", **{name: value})
+    run = program("-c", "import txnproject.asgi", **{name: value})
 
     assert run.returncode != 0
     assert name in run.stderr and "E00" in run.stderr
 
 
 def test_the_web_process_starts_with_good_values():
-    run = program("-c", "import txnproject.wsgi")
+    run = program("-c", "import txnproject.asgi")
 
     assert (run.returncode, run.stderr) == (0, "")
 

@@ -1,14 +1,13 @@
 """Webhooks while a store is away, and webhooks whose length is not told."""
 
-import io
 from collections.abc import Iterator
 
 import pytest
 from django.db import connection
-from django.test import RequestFactory
 
 from tests.api.callers import LARGEST, problem
 from tests.api.outages import broker_away, crash_connection, cut_connection, database_away
+from tests.asgi import Body, ask
 from tests.cast import Third, accepted, now
 from tests.webhooks.senders import everything, recorded, refusals, send, send_signed, signed, words
 from transactions.config import clear_caches, provider_by_slug
@@ -36,15 +35,8 @@ def settings_known(known: bool) -> None:
 
 def chunked(third: Third, body: bytes) -> int:
     """The status of the answer to a signed body whose length no header tells."""
-    from txnproject.wsgi import application
-
-    factory = RequestFactory(headers=signed(third.secret, body[: LARGEST + 1]))
-    environ = {**factory.post("/webhooks/third").environ, "wsgi.input": io.BytesIO(body)}
-    environ |= {"HTTP_TRANSFER_ENCODING": "chunked"}
-    environ.pop("CONTENT_LENGTH")
-    said: list[str] = []
-    application(environ, lambda status, headers, *_: said.append(status)).close()
-    return int(said[0].split()[0])
+    headers = signed(third.secret, body[: LARGEST + 1]) | {"Transfer-Encoding": "chunked"}
+    return ask("/webhooks/third", headers, Body([body]))[0]
 
 
 @pytest.mark.parametrize("known", [True, False])

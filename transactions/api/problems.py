@@ -18,6 +18,7 @@ from django.http import (
     HttpResponseBadRequest,
     HttpResponseNotFound,
     HttpResponseServerError,
+    UnreadablePostError,
 )
 from rest_framework import exceptions
 from rest_framework.response import Response
@@ -49,6 +50,11 @@ PROBLEMS = {
     "not-found": Problem(404, "Not found", "Check the address; a client sees only its own transactions."),
     "method-not-allowed": Problem(405, "Method not allowed", "Use a method that the `Allow` header names."),
     "not-acceptable": Problem(406, "Not acceptable", "Accept application/json."),
+    "body-late": Problem(
+        408,
+        "The body did not come in time",
+        "Send the whole body within 10 seconds of the headers; repeating it is safe.",
+    ),
     "endpoint-disabled-by-staff": Problem(
         409, "Staff have disabled this endpoint", "Ask the operators: they have stopped it, and can start it again."
     ),
@@ -102,6 +108,8 @@ def for_exception(error: Exception, request: HttpRequest) -> HttpResponse:
     if is_away(error):
         log.error("The database cannot be reached", action="database_away", error=str(error).split("\n")[0])
         return problem(request, "unavailable", headers={"Retry-After": RETRY_AFTER})
+    if isinstance(error, UnreadablePostError):
+        return problem(request, "body-late")
     if isinstance(error, RequestDataTooBig):
         return problem(request, "body-too-large")
     if isinstance(error, SuspiciousOperation):

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, UnreadablePostError
 from django.views.decorators.csrf import csrf_exempt
 
 from transactions.addresses import may_call
@@ -31,6 +31,9 @@ def webhook(request: HttpRequest, provider: str, id: UUID | None = None, token: 
     except Refused as refused:
         count_refusal(found, refused.reason)
         return problem(request, "webhook-not-authentic", headers={"WWW-Authenticate": "Signature"})
+    except UnreadablePostError:
+        count_refusal(found, "late")
+        return problem(request, "body-late")
     except BodyTooLarge:
         count_refusal(found, "too_large")
         return problem(request, "body-too-large", f"A webhook's body has at most {MAX_BODY} bytes.")

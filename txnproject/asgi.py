@@ -1,0 +1,118 @@
+"""The web process's entry: `granian --interface asginl txnproject.asgi:application`.
+
+A request's body is taken in here, by the event loop, and Django gets one of its few threads for it only then. So a body
+that is sent slowly, or never to its end, holds a connection for `BODY_TIMEOUT` and no thread: nobody waits for it.
+"""
+
+import asyncio
+import io
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from transactions.api.parsing import MAX_BODY  # after the set-up, which is made by the line above
+from txnproject.wsgi import application as django
+
+THREADS = 16
+"""Requests that Django works on at a time; each thread keeps a database connection."""
+BODY_TIMEOUT = 10.0
+"""Seconds for a body to be there as a whole, from the end of the headers on."""
+
+Message = Mapping[str, Any]
+Answer = tuple[int, list[tuple[bytes, bytes]], bytes]
+
+_threads = ThreadPoolExecutor(THREADS, thread_name_prefix="web")
+
+
+class Unread(io.RawIOBase):
+    """In the place of a body that did not come, or was not waited for: reading it raises what Django makes an
+    `UnreadablePostError` of. Whoever refuses a request without its body never notices."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        raise TimeoutError("The body did not come in time")
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        return self.read()
+
+
+async def application(
+    scope: Message, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]
+) -> None:
+    environ = _environ(scope)
+    if _has_body(environ):
+        await _take_body(environ, receive)
+    status, headers, content = await asyncio.get_running_loop().run_in_executor(_threads, _answer, environ)
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": content})
+
+
+def _environ(scope: Message) -> dict[str, Any]:
+    """What a WSGI server would say of this request; without its body."""
+    environ: dict[str, Any] = {
+        "REQUEST_METHOD": scope["method"],
+        "SCRIPT_NAME": "",
+        "PATH_INFO": unquote_to_bytes(scope["raw_path"]).decode("latin-1"),
+        "QUERY_STRING": scope["query_string"].decode("latin-1"),
+        "SERVER_PROTOCOL": f"HTTP/{scope['http_version']}",
+        "REMOTE_ADDR": (scope.get("client") or ("",))[0],
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": scope["scheme"],
+        "wsgi.input": io.BytesIO(),
+        "wsgi.errors": io.StringIO(),  # Django writes nothing there
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": False,
+        "wsgi.run_once": False,
+    }
+    environ["SERVER_NAME"], environ["SERVER_PORT"] = (str(part) for part in scope.get("server") or ("localhost", "80"))
+    for name, value in scope["headers"]:
+        if b"_" in name:
+            continue  # WSGI could not tell X_Forwarded_For, which any client may send, from the proxy's X-Forwarded-For
+        key = name.decode("latin-1").upper().replace("-", "_")
+        key = key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
+        text = value.decode("latin-1")
+        environ[key] = f"{environ[key]}{'; ' if key == 'HTTP_COOKIE' else ','}{text}" if key in environ else text
+    return environ
+
+
+def _has_body(environ: Mapping[str, Any]) -> bool:
+    return environ.get("CONTENT_LENGTH", "0") != "0" or "HTTP_TRANSFER_ENCODING" in environ
+
+
+async def _take_body(environ: dict[str, Any], receive: Callable[[], Awaitable[Message]]) -> None:
+    """Put the body into the environ, with its length; no more of it than what is refused for its size anyway."""
+    told = environ.get("CONTENT_LENGTH", "")
+    environ.update({"wsgi.input": Unread(), "CONTENT_LENGTH": told or str(MAX_BODY)})
+    if (told.isdigit() and int(told) > MAX_BODY) or _is_strangers(environ):
+        return
+    body, more = bytearray(), True
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT):
+            while more and len(body) <= MAX_BODY:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    return
+                body += message.get("body", b"")
+                more = message.get("more_body", False)
+    except TimeoutError:
+        return
+    environ.update({"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))})
+
+
+def _is_strangers(environ: Mapping[str, Any]) -> bool:
+    """Whether it will be refused for having no API key, whatever its body says."""
+    return environ["PATH_INFO"].startswith("/v1/") and "HTTP_AUTHORIZATION" not in environ
+
+
+def _answer(environ: dict[str, Any]) -> Answer:
+    head: list[tuple[bytes, bytes]] = []
+
+    def start(_: str, headers: list[tuple[str, str]], *__: object) -> Callable[[bytes], object]:
+        head.extend((name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers)
+        return bytes  # WSGI wants a function to write by; Django does not use it
+
+    answer = django(environ, start)
+    try:
+        return answer.status_code, head, b"".join(answer)
+    finally:
+        answer.close()
