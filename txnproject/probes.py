@@ -15,7 +15,10 @@ PROBES: dict[str, Callable[[HttpRequest], HttpResponse]] = {
 
 
 class Probes:
-    """The first middleware: a probe beside us asks by an address that is not in ALLOWED_HOSTS, and over plain http."""
+    """Before what looks at the host: a probe beside us asks by an address that is not in ALLOWED_HOSTS.
+
+    SECURE_REDIRECT_EXEMPT lets it ask over plain http, too.
+    """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response

@@ -5,11 +5,13 @@ Nothing here has an unsafe default: what is missing or wrong is refused at boot 
 
 import math
 import os
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
 import environ
 import redis
+from corsheaders.defaults import default_headers
 from django.core.exceptions import ImproperlyConfigured
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
@@ -27,6 +29,8 @@ ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=[])
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 CORS_ALLOWED_ORIGINS: list[str] = env.list("CORS_ALLOWED_ORIGINS", default=[])
 CORS_URLS_REGEX = r"^/v1/.*$"
+CORS_ALLOW_HEADERS = [*default_headers, "idempotency-key"]
+CORS_EXPOSE_HEADERS = ["Location", "Idempotent-Replayed", "Retry-After"]
 PUBLIC_URL = env.str("PUBLIC_URL", default="").rstrip("/")
 OUTBOUND_ALLOWED_HOSTS: list[str] = env.list("OUTBOUND_ALLOWED_HOSTS", default=[])
 TRUSTED_PROXIES = env.str("TRUSTED_PROXIES", default="")
@@ -47,6 +51,8 @@ INSTALLED_APPS = [
     "rest_framework",
     "drf_spectacular",
     "corsheaders",
+    "csp",
+    "axes",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -56,8 +62,10 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "txnproject.probes.Probes",
+    "txnproject.headers.SecurityHeaders",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "txnproject.probes.Probes",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "corsheaders.middleware.CorsMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -65,7 +73,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "axes.middleware.AxesMiddleware",
 ]
 
 TEMPLATES = [
@@ -207,20 +215,42 @@ SPECTACULAR_SETTINGS = {"TITLE": "Transaction relay", "VERSION": "1", "OAS_VERSI
 # --- pages and transport
 STATIC_URL = "static/"
 WHITENOISE_USE_FINDERS = True  # the admin's few files are found in place: nothing to collect before a start
+WHITENOISE_ALLOW_ALL_ORIGINS = False
 APPEND_SLASH = True
 TLS = env.str("TLS", default="on")
 SECURE_SSL_REDIRECT = TLS != "off"
+SECURE_REDIRECT_EXEMPT = [r"^(healthz|readyz|metrics)$"]
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SECURE_HSTS_SECONDS = 31_536_000 if TLS != "off" else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = TLS != "off"
 SECURE_HSTS_PRELOAD = TLS != "off"
 SESSION_COOKIE_SECURE = TLS != "off"
 CSRF_COOKIE_SECURE = TLS != "off"
+CSRF_COOKIE_HTTPONLY = True
+CSRF_COOKIE_SAMESITE = "Strict"
+# Strict would log out an operator who follows a link to the admin; Lax keeps it from every form of another site, too.
+SESSION_COOKIE_SAMESITE = "Lax"
+if TLS != "off":  # no other host of the domain can set a cookie of such a name
+    SESSION_COOKIE_NAME = "__Host-sessionid"
+    CSRF_COOKIE_NAME = "__Host-csrftoken"
+DATA_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024  # bytes of a form: as much as is read of any body
 X_FRAME_OPTIONS = "DENY"
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
 ]
+
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+TRUSTED_PROXIES = _number("TRUSTED_PROXIES", 0)
+AXES_FAILURE_LIMIT = 5
+AXES_COOLOFF_TIME = timedelta(minutes=15)
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_RESET_ON_SUCCESS = True
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # nothing is stored of a try that is refused anyway
+AXES_USERNAME_CALLABLE = "txnproject.lockout.tried_name"
+AXES_VERBOSE = False
+AXES_CLIENT_IP_CALLABLE = "txnproject.addresses.client_address"
+AXES_LOCKOUT_CALLABLE = "txnproject.lockout.locked_out"
 
 LOG_LEVEL = env.str("LOG_LEVEL", default="INFO").upper()
 LOGGING = logging_config(LOG_LEVEL)

@@ -1,0 +1,138 @@
+"""Logging in, and the lock after too many wrong passwords."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from axes.models import AccessAttempt, AccessLog
+from django.contrib.auth.models import User
+from django.core.management import call_command
+from django.db.models.functions import Now
+from django.test import Client as Web
+
+pytestmark = pytest.mark.django_db
+
+LOGIN = "/admin/login/?next=/admin/"
+TRIES = 5
+
+
+@pytest.fixture(autouse=True)
+def root(db: None, settings) -> User:
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # quick; what is tested is the lock
+    return User.objects.create_superuser("root", password="right")
+
+
+def log_in(password: str, name: str = "root", address: str = "192.0.2.1", **headers: str) -> Any:
+    given = {header.replace("_", "-"): value for header, value in headers.items()}
+    return Web().post(LOGIN, {"username": name, "password": password}, REMOTE_ADDR=address, headers=given)
+
+
+def lock(name: str = "root", **how: str) -> None:
+    answers = [log_in("wrong", name, **how).status_code for _ in range(TRIES)]
+    assert answers == [200] * (TRIES - 1) + [429]
+
+
+def test_the_right_password_is_let_in():
+    assert log_in("right").status_code == 302
+
+
+def test_after_five_wrong_passwords_the_right_one_is_refused_too():
+    lock()
+
+    assert log_in("right").status_code == 429
+
+
+def test_the_answer_is_a_page_that_says_when_to_try_again():
+    lock()
+
+    answer = log_in("wrong")
+
+    assert 890 <= int(answer["Retry-After"]) <= 900
+    assert answer["Content-Type"].startswith("text/html")
+    assert b"in 15 minutes" in answer.content
+
+
+def test_a_script_is_told_the_same_and_no_other_origin_may_read_it():
+    lock()
+
+    answer = log_in("wrong", X_Requested_With="XMLHttpRequest", Origin="https://evil.example")
+
+    assert (answer.status_code, "Retry-After" in answer) == (429, True)
+    assert "Access-Control-Allow-Origin" not in answer
+
+
+@pytest.mark.parametrize("other", [{"name": "other"}, {"address": "192.0.2.2"}, {"address": "2001:db8::1"}])
+def test_other_names_and_other_addresses_are_not_locked(other):
+    User.objects.create_superuser("other", password="right")
+    lock()
+
+    assert log_in("right", **other).status_code == 302
+
+
+def test_four_wrong_passwords_are_forgiven_by_the_right_one():
+    for _ in range(2):
+        for _ in range(TRIES - 1):
+            log_in("wrong")
+        assert log_in("right").status_code == 302
+
+
+def let_pass(minutes: int) -> None:
+    AccessAttempt.objects.update(attempt_time=Now() - timedelta(minutes=minutes))
+
+
+def test_it_opens_after_fifteen_minutes():
+    lock()
+
+    let_pass(16)
+
+    assert log_in("right").status_code == 302
+
+
+def test_a_try_meanwhile_makes_the_wait_no_longer_and_is_not_stored():
+    lock()
+    let_pass(14)
+    before = AccessAttempt.objects.values().get()
+
+    assert int(log_in("wrong")["Retry-After"]) <= 60
+    assert AccessAttempt.objects.values().get() == before
+
+
+def test_no_password_is_kept():
+    log_in("wrong-and-secret")
+
+    assert "wrong-and-secret" not in str(AccessAttempt.objects.values().get())
+
+
+def test_a_name_that_there_is_not_is_locked_as_well():
+    lock("nobody")
+
+
+def test_a_name_that_no_database_can_hold_is_no_error():
+    assert log_in("wrong", "a\x00b").status_code == 200
+    assert log_in("wrong", "").status_code == 200
+    lock("x" * 5000)
+
+
+def test_who_calls_by_a_proxy_is_told_apart_by_its_word(settings):
+    settings.TRUSTED_PROXIES = 1
+    User.objects.create_superuser("other", password="right")
+    lock(address="10.0.0.1", X_Forwarded_For="203.0.113.1, 192.0.2.1")
+
+    assert log_in("right", address="10.0.0.1", X_Forwarded_For="203.0.113.9, 192.0.2.1").status_code == 429
+    assert log_in("right", address="10.0.0.1", X_Forwarded_For="203.0.113.1, 192.0.2.2").status_code == 302
+
+
+def test_without_a_trusted_proxy_a_caller_cannot_choose_its_address():
+    lock(X_Forwarded_For="203.0.113.1")
+
+    assert log_in("right", X_Forwarded_For="203.0.113.2").status_code == 429
+
+
+def test_old_logins_are_pruned_by_a_command():
+    log_in("right")
+    AccessLog.objects.update(attempt_time=Now() - timedelta(days=91))
+    log_in("right")
+
+    call_command("axes_reset_logs", age=90, verbosity=0)
+
+    assert AccessLog.objects.count() == 1

@@ -1,0 +1,80 @@
+"""The settings that production gets from the documented environment."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from cryptography.fernet import Fernet
+
+from devstack.places import CHECKOUT
+from tests.documents import table
+
+DOCUMENTED = {
+    "DATABASE_URL": "postgresql://user:password@db.example:5432/relay",
+    "BROKER_URL": "rediss://broker.example:6379/0",
+    "SECRET_KEY": "".join(chr(33 + number) for number in range(80)),
+    "ENCRYPTION_KEYS": Fernet.generate_key().decode(),
+    "ALLOWED_HOSTS": "relay.example",
+    "PUBLIC_URL": "https://relay.example",
+}
+"""What docs/configuration.md calls required, and nothing else."""
+COOKIES = """
+import django, json
+django.setup()
+from django.conf import settings
+from django.test import Client
+found = Client().get("/admin/login/", secure=True, headers={"Host": "relay.example"})
+names = ("NAME", "SECURE", "HTTPONLY", "SAMESITE", "PATH", "DOMAIN")
+csrf = {name: [cookie.OutputString(), cookie["domain"]] for name, cookie in found.cookies.items()}
+print(json.dumps({"csrf": csrf, "session": [getattr(settings, f"SESSION_COOKIE_{name}") for name in names]}))
+"""
+
+
+def in_production(*words: str) -> subprocess.CompletedProcess[str]:
+    environment = {"PATH": os.environ["PATH"], "DJANGO_SETTINGS_MODULE": "txnproject.settings", **DOCUMENTED}
+    command = [sys.executable, *words]
+    return subprocess.run(
+        command, env=environment, cwd=CHECKOUT, capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+def test_the_environment_tried_here_is_the_documented_one():
+    rows = table("configuration.md", "variable")
+
+    assert {row["variable"].strip("`") for row in rows if row["default"] == "required"} == set(DOCUMENTED)
+
+
+def test_djangos_check_for_production_has_nothing_to_say():
+    run = in_production("manage.py", "check", "--deploy", "--fail-level", "WARNING")
+
+    assert (run.returncode, run.stderr) == (0, "")
+    assert "no issues (0 silenced)" in run.stdout
+
+
+@pytest.fixture(scope="module")
+def cookies():
+    run = in_production("-c", COOKIES)
+    assert run.returncode == 0, run.stderr[-1000:]
+    return json.loads(run.stdout)
+
+
+def documented(name: str) -> list[str]:
+    [row] = [row for row in table("security.md", "cookie") if row["cookie"] == f"`{name}`"]
+    return sorted(row["attributes"].strip("`").split("; "))
+
+
+def test_the_forms_cookie_is_as_documented(cookies):
+    [(name, (text, domain))] = cookies["csrf"].items()
+    parts = [part for part in text.split("; ")[1:] if not part.startswith(("expires", "Max-Age"))]
+
+    assert (name, domain) == ("__Host-csrftoken", "")
+    assert sorted(parts) == documented(name)
+
+
+def test_the_sessions_cookie_is_as_documented(cookies):
+    name, secure, http_only, same_site, path, domain = cookies["session"]
+
+    assert secure and http_only and domain is None
+    assert sorted(["Secure", "HttpOnly", f"SameSite={same_site}", f"Path={path}"]) == documented(name)
