@@ -24,7 +24,7 @@ class Body:
 def ask(
     path: str, headers: Mapping[str, str], body: Body, *, method: str = "POST", patience: float = 0.05
 ) -> tuple[int, dict[str, str], Any]:
-    """Status, headers and JSON of the answer; `patience` is for the whole body, in seconds.
+    """Status, headers and content (JSON as what it says) of the answer; `patience` is for the whole body, in seconds.
 
     For tests with `transaction=True`: Django runs in a thread, as it does there.
     """
@@ -45,7 +45,8 @@ def ask(
     async def send(message: Mapping[str, Any]) -> None:
         sent.append(message)
 
-    named = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
+    given = {"Content-Type": "application/json", **headers}
+    named = [(name.lower().encode(), value.encode("latin-1")) for name, value in given.items()]
     scope = {
         "type": "http",
         "http_version": "1.1",
@@ -55,11 +56,12 @@ def ask(
         "query_string": b"",
         "client": ("127.0.0.1", 1),
         "server": ("127.0.0.1", 80),
-        "headers": [(b"host", b"testserver"), (b"content-type", b"application/json"), *named],
+        "headers": [(b"host", b"testserver"), *named],
     }
     with ThreadPoolExecutor(1) as thread, mock.patch.multiple(asgi, _threads=thread, BODY_TIMEOUT=patience):
         asyncio.run(asgi.application(scope, receive, send))
         thread.submit(lambda: connection.close()).result()
     start, content = sent
     answered = {name.decode(): value.decode() for name, value in start["headers"]}
-    return start["status"], answered, json.loads(content["body"]) if content["body"] else None
+    is_json = answered.get("content-type", "").endswith("json")
+    return start["status"], answered, json.loads(content["body"]) if is_json else content["body"]
