@@ -77,12 +77,6 @@ def _addresses() -> Iterator[Error]:
             hint="The address under which providers reach this service: their webhooks are sent there",
             id="txnproject.E007",
         )
-    if settings.TRUSTED_PROXIES < 0:
-        yield Error(
-            "TRUSTED_PROXIES is less than 0",
-            hint="How many proxies of yours stand in front, each of which adds to X-Forwarded-For; 0 for none",
-            id="txnproject.E010",
-        )
 
 
 def _words() -> Iterator[Error]:

@@ -12,10 +12,16 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 
-from txnproject.addresses import client_address
+from transactions.addresses import caller
 
 LONGEST_NAME = 150
 """Characters of a user's name; axes would fail at storing a longer one than 255."""
+
+
+def client_address(request: HttpRequest) -> str | None:
+    """From where a try to log in counts."""
+    address = caller(request)
+    return None if address is None else str(address)
 
 
 def tried_name(request: HttpRequest, credentials: Mapping[str, Any] | None = None) -> str:

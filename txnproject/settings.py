@@ -241,7 +241,6 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 
 AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
-TRUSTED_PROXIES = _number("TRUSTED_PROXIES", 0)
 AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = timedelta(minutes=15)
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
@@ -249,7 +248,7 @@ AXES_RESET_ON_SUCCESS = True
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # nothing is stored of a try that is refused anyway
 AXES_USERNAME_CALLABLE = "txnproject.lockout.tried_name"
 AXES_VERBOSE = False
-AXES_CLIENT_IP_CALLABLE = "txnproject.addresses.client_address"
+AXES_CLIENT_IP_CALLABLE = "txnproject.lockout.client_address"
 AXES_LOCKOUT_CALLABLE = "txnproject.lockout.locked_out"
 
 LOG_LEVEL = env.str("LOG_LEVEL", default="INFO").upper()

@@ -114,7 +114,7 @@ def test_a_name_that_no_database_can_hold_is_no_error():
 
 
 def test_who_calls_by_a_proxy_is_told_apart_by_its_word(settings):
-    settings.TRUSTED_PROXIES = 1
+    settings.TRUSTED_PROXIES = "1"
     User.objects.create_superuser("other", password="right")
     lock(address="10.0.0.1", X_Forwarded_For="203.0.113.1, 192.0.2.1")
 

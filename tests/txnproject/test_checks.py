@@ -66,7 +66,6 @@ def test_the_tests_settings_are_good():
         ("TLS", "no", "txnproject.E008"),
         ("LOG_LEVEL", "LOUD", "txnproject.E009"),
         ("LOG_LEVEL", "", "txnproject.E009"),
-        ("TRUSTED_PROXIES", -1, "txnproject.E010"),
         ("CREATE_LEASE", 18.9, "transactions.E001"),
         ("TRACK_LEASE", 17.9, "transactions.E002"),
         ("CLIENT_RATE_LIMIT", "100 a second", "transactions.E004"),

@@ -1,6 +1,7 @@
 """What is relied on of the web server, asked of a real one."""
 
 import json
+import os
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from devstack.places import CHECKOUT
 from devstack.ports import LOOPBACK, free_port, is_free
 from devstack.serve import web_command
 from tests.servers import until
@@ -16,19 +18,28 @@ from tests.servers import until
 APP = """
 import json
 
-def application(environ, start_response):
+from django.http import HttpResponse
+
+from txnproject import asgi
+
+def tell(environ, start_response):
     start_response("200 OK", [])
-    return [json.dumps({name: value for name, value in environ.items() if isinstance(value, str)}).encode()]
+    return HttpResponse(json.dumps({name: value for name, value in environ.items() if isinstance(value, str)}))
+
+asgi.django = tell
+application = asgi.application
 """
 
 
 @pytest.fixture
 def port(tmp_path: Path) -> Iterator[int]:
-    """Of our web server, with an application that answers what it was told."""
+    """Of our web server and its entry, with an application in Django's place that answers what it was told."""
     (tmp_path / "telling.py").write_text(APP)
     found = free_port()
     command = [*web_command(LOOPBACK, found)[:-1], "telling:application"]
-    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as server:
+    known = os.environ | {"PYTHONPATH": str(CHECKOUT)}
+    null = subprocess.DEVNULL
+    with subprocess.Popen(command, cwd=tmp_path, env=known, stdout=null, stderr=null) as server:
         until(lambda: not is_free(found), 30)
         yield found
         server.terminate()
@@ -48,6 +59,13 @@ def test_it_tells_who_has_connected_whatever_a_header_says(port):
     environ = told(port, "X-Forwarded-For: 192.0.2.1", "Forwarded: for=192.0.2.1", "Remote-Addr: 192.0.2.1")
 
     assert environ["REMOTE_ADDR"] == "127.0.0.1"
+
+
+def test_it_drops_a_header_that_could_pass_for_the_proxys(port):
+    environ = told(port, "X-Forwarded-For: 192.0.2.1", "X_Forwarded_For: 192.0.2.9", "X_Forwarded_Proto: https")
+
+    assert environ["HTTP_X_FORWARDED_FOR"] == "192.0.2.1"
+    assert "HTTP_X_FORWARDED_PROTO" not in environ
 
 
 def test_it_joins_the_values_of_a_header_that_comes_twice_in_their_order(port):
