@@ -50,6 +50,7 @@ INSTALLED_APPS = [
     "django_dramatiq",
     "rest_framework",
     "drf_spectacular",
+    "drf_spectacular_sidecar",
     "corsheaders",
     "csp",
     "axes",
@@ -210,7 +211,27 @@ REST_FRAMEWORK = {
     "UNAUTHENTICATED_USER": None,
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
-SPECTACULAR_SETTINGS = {"TITLE": "Transaction relay", "VERSION": "1", "OAS_VERSION": "3.1.0"}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Transaction relay",
+    "DESCRIPTION": "Accepts a transaction once, gets it done once at an unreliable third party, and tells you the "
+    "outcome. Errors are `application/problem+json` everywhere; `type` says which of the known problems it is.",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.0",
+    "ENUM_SUFFIX": "",
+    "ENUM_NAME_OVERRIDES": {"ProblemType": "transactions.api.bodies.PROBLEM_TYPES"},
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,  # the words are their own labels
+    "SORT_OPERATION_PARAMETERS": False,
+    "WEBHOOKS": ["webhooks.openapi.NOTIFICATION"],
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "transactions.api.schema.close_bodies",
+        "webhooks.openapi.describe_webhooks",
+    ],
+    # The page's files are served by us, and no other host is asked to validate the description.
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SWAGGER_UI_SETTINGS": {"deepLinking": True, "validatorUrl": None},
+}
 
 # --- pages and transport
 STATIC_URL = "static/"

@@ -2,11 +2,18 @@
 
 from django.contrib import admin
 from django.urls import include, path
-from drf_spectacular.views import SpectacularAPIView
+from drf_spectacular.views import SpectacularSwaggerSplitView
+
+from transactions.api.problems import problem_page
+from transactions.api.schema import Description
+
+docs = SpectacularSwaggerSplitView.as_view(template_name="docs.html", authentication_classes=[], permission_classes=[])
 
 urlpatterns = [
     path("v1/", include("transactions.api.urls")),
-    path("v1/schema", SpectacularAPIView.as_view(authentication_classes=[], permission_classes=[]), name="schema"),
+    path("v1/schema", Description.as_view(), name="schema"),
+    path("docs", docs, name="docs"),
+    path("problems/<slug:slug>", problem_page, name="problem"),
     path("webhooks/", include("webhooks.urls")),
     path("admin/", admin.site.urls),
 ]

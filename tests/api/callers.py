@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from django.test import Client as Web
+from django.utils.encoding import escape_uri_path
 
 from tests.cast import Caller
 from transactions.models import Event, Transaction
@@ -55,7 +56,7 @@ def problem(answer: Any, status: int, slug: str) -> dict[str, Any]:
     assert found["type"] == f"http://testserver/problems/{slug}"
     assert found["status"] == status
     assert found["title"] and found["detail"]
-    assert found["instance"] == answer.wsgi_request.path
+    assert found["instance"] == escape_uri_path(answer.wsgi_request.path)
     return found
 
 

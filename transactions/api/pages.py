@@ -8,6 +8,9 @@ from rest_framework.pagination import Cursor, CursorPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+LARGEST_PAGE = 100
+"""Transactions on a page at the most."""
+
 
 class NewestFirst(CursorPagination):
     """By id, which is in the order of time (UUID version 7) and unique: a page begins where the last one ended."""

@@ -20,6 +20,8 @@ from django.http import (
     HttpResponseServerError,
     UnreadablePostError,
 )
+from django.utils.encoding import escape_uri_path
+from django.views.decorators.http import require_safe
 from rest_framework import exceptions
 from rest_framework.response import Response
 
@@ -72,6 +74,11 @@ PROBLEMS = {
 _BY_STATUS = {problem.status: slug for slug, problem in reversed(PROBLEMS.items())}
 
 
+def problem_type(slug: str) -> str:
+    """The address that names this kind of problem; `problem_page` answers there."""
+    return f"{settings.PUBLIC_URL}/problems/{slug}"
+
+
 def problem(
     request: HttpRequest,
     slug: str,
@@ -83,17 +90,26 @@ def problem(
     """The answer for one of `PROBLEMS`."""
     found = PROBLEMS[slug]
     body: dict[str, Any] = {
-        "type": f"{settings.PUBLIC_URL}/problems/{slug}",
+        "type": problem_type(slug),
         "title": found.title,
         "status": found.status,
         "detail": detail or found.advice,
-        "instance": request.path,
+        "instance": escape_uri_path(request.path),
     }
     if errors:
         body["errors"] = list(errors)
     return HttpResponse(
         json.dumps(body), status=found.status, content_type="application/problem+json", headers=dict(headers or {})
     )
+
+
+@require_safe
+def problem_page(request: HttpRequest, slug: str) -> HttpResponse:
+    """What a kind of problem is, for people who follow its `type`."""
+    found = PROBLEMS.get(slug)
+    if found is None:
+        raise Http404
+    return HttpResponse(f"{found.title} ({found.status})\n\n{found.advice}\n", "text/plain; charset=utf-8")
 
 
 def problem_response(error: Exception, context: Mapping[str, Any]) -> Response | HttpResponse:

@@ -2,23 +2,15 @@
 
 from typing import Any, cast
 
-from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import APIException, NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from transactions.api import operations
+from transactions.api.fields import CLIENT_REF
 from transactions.api.pages import NewestFirst
-from transactions.api.serializers import (
-    CLIENT_REF,
-    EndpointBody,
-    EventList,
-    ListQuery,
-    NewTransaction,
-    TransactionBody,
-    TransactionPage,
-    provider_error,
-)
+from transactions.api.serializers import ListQuery, NewTransaction, provider_error
 from transactions.api.throttling import ClientRateLimit
 from transactions.config import ClientSettings, KeyOwner, client_settings, provider_by_id
 from transactions.database import retry_once
@@ -59,9 +51,11 @@ class ClientView(APIView):
 
 
 class Transactions(ClientView):
-    @extend_schema(request=NewTransaction, responses={202: TransactionBody, 200: TransactionBody})
+    @operations.accept_transaction
     def post(self, request: Request) -> Response:
-        """Accept a transaction. 202: it is stored, and will be done. The same again: 200, as it is now."""
+        """Stores the transaction under your own id, which makes the request safe to repeat: the same content under the
+        same id is the same transaction, however often and however concurrently you send it. Repeat it after an answer
+        of 503, and after none at all."""
         context = {"client": self.client, "idempotency_key": request.headers.get("Idempotency-Key")}
         body = NewTransaction(data=request.data, context=context)
         body.is_valid(raise_exception=True)
@@ -75,9 +69,9 @@ class Transactions(ClientView):
             return Response(as_json(record), status=202, headers={"Location": f"/v1/transactions/{record.client_ref}"})
         return Response(as_json(record), headers={"Idempotent-Replayed": "true"})
 
-    @extend_schema(parameters=[ListQuery], responses=TransactionPage, operation_id="transactions_list")
+    @operations.list_transactions
     def get(self, request: Request) -> Response:
-        """This client's transactions, newest first."""
+        """Newest first, in pages that do not move while new transactions arrive: follow `next` and `previous`."""
         query = ListQuery(data=request.query_params)
         query.is_valid(raise_exception=True)
         found = Transaction.objects.filter(client_id=self.client.id, **_filters(query.validated_data))
@@ -87,16 +81,16 @@ class Transactions(ClientView):
 
 
 class OneTransaction(ClientView):
-    @extend_schema(responses=TransactionBody)
+    @operations.read_transaction
     def get(self, request: Request, id: str) -> Response:
-        """The transaction as it is now."""
+        """By your own id. Another client's is not found, like one that does not exist."""
         return Response(as_json(self.own(id)))
 
 
 class Events(ClientView):
-    @extend_schema(responses=EventList)
+    @operations.list_events
     def get(self, request: Request, id: str) -> Response:
-        """The changes of its status, in their order."""
+        """In their order, with the time and the source of each."""
         record = self.own(id)
         events = Event.objects.filter(transaction_id=record.id, kind=Event.Kind.STATUS).order_by("sequence")
         shown = [
@@ -107,25 +101,25 @@ class Events(ClientView):
 
 
 class Notifications(ClientView):
-    @extend_schema(request=None, responses={202: TransactionBody})
+    @operations.repeat_notification
     def post(self, request: Request, id: str) -> Response:
-        """Send the current status to your endpoint again."""
+        """Sends the current status to your endpoint once more, whether or not it was confirmed before."""
         record = self.own(id)
         tell_again(record)
         return Response(as_json(record), status=202)
 
 
 class Endpoint(ClientView):
-    @extend_schema(responses=EndpointBody)
+    @operations.read_endpoint
     def get(self, request: Request) -> Response:
-        """Your endpoint: whether it is told of news, and since when deliveries fail."""
+        """Whether it is told of news, since when deliveries fail, and why it is disabled, if it is."""
         return Response(retry_once(lambda: endpoint_state(self.client.id)))
 
 
 class EnableEndpoint(ClientView):
-    @extend_schema(request=None, responses=EndpointBody)
+    @operations.enable_endpoint
     def post(self, request: Request) -> Response:
-        """Enable your endpoint again after the service has disabled it: what waits is told at once."""
+        """After the service has disabled it: what waits is told at once. Nothing happens to one that is enabled."""
         try:
             retry_once(lambda: enable_endpoint(self.client.id))
         except DisabledByStaff as error:

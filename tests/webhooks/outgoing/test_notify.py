@@ -13,7 +13,7 @@ from tests.cast import accepted, job
 from tests.running import run
 from tests.servers import Answer
 from tests.webhooks.outgoing.steps import change, end
-from transactions.api.serializers import TransactionBody
+from transactions.api.bodies import TransactionBody
 from transactions.config import clear_caches
 from transactions.models import CallbackSecret
 from transactions.services import tell_again
