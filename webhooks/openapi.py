@@ -85,7 +85,7 @@ _TOKEN = {
     "name": "token",
     "in": "path",
     "required": True,
-    "schema": {"type": "string", "pattern": "^[A-Za-z0-9_-]+$"},
+    "schema": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
     "description": "The proof that we gave this address to the provider.",
 }
 _INCOMING_HEADERS = [

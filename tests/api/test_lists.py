@@ -83,6 +83,14 @@ def test_it_lists_a_clients_own_only(api, stranger):
     assert (ids(api.get()), ids(stranger.get())) == (["hers"], ["mine"])
 
 
+@pytest.mark.parametrize("name", ["status", "provider", "created_after", "created_before", "limit", "cursor"])
+def test_a_filter_without_a_value_is_a_problem(api, name):
+    """Ignored, it would show everything to a caller whose variable was empty."""
+    [error] = problem(api.get(**{name: ""}), 400, "invalid")["errors"]
+
+    assert error["field"] == name
+
+
 def test_a_page_has_20(api, alice, third):
     for _ in range(21):
         accepted(alice, third)

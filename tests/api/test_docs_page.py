@@ -1,0 +1,51 @@
+"""The pages for people: the interactive documentation, and what each kind of problem is."""
+
+import re
+from contextlib import closing
+
+import pytest
+from django.test import Client as Web
+
+from transactions.api.problems import PROBLEMS
+
+
+@pytest.fixture
+def page() -> str:
+    answer = Web().get("/docs", headers={"Accept": "text/html,*/*;q=0.8"})
+    assert answer.status_code == 200
+    return answer.content.decode()
+
+
+def test_it_needs_no_script_or_style_in_the_page(page):
+    """A Content-Security-Policy that allows our own files only would stop them."""
+    assert re.findall(r"<script(?! src=)|<style|style=|\son\w+=|javascript:", page) == []
+
+
+def test_all_that_the_page_loads_is_ours_and_there(page):
+    loaded = re.findall(r'(?:src|href)="([^"]*)"', page)
+
+    assert len(loaded) == 5
+    for address in loaded:
+        assert address.startswith("/") and not address.startswith("//")
+        with closing(Web().get(address)) as answer:
+            assert answer.status_code == 200, address
+
+
+def test_its_script_reads_our_description_and_asks_no_other_host():
+    script = Web().get("/docs?script=").content.decode()
+
+    assert 'url: "/v1/schema"' in script
+    assert '"validatorUrl": null' in script
+    assert "://" not in script
+
+
+@pytest.mark.parametrize("slug", PROBLEMS)
+def test_the_address_of_a_problem_says_what_it_is(slug):
+    answer = Web().get(f"/problems/{slug}")
+
+    assert answer.status_code == 200
+    assert PROBLEMS[slug].title in answer.content.decode() and PROBLEMS[slug].advice in answer.content.decode()
+
+
+def test_there_is_no_page_about_an_unknown_problem():
+    assert Web().get("/problems/nothing").status_code == 404
