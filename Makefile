@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run test model chaos chaos-mutations bench serve web worker lint format types migrations-check clean
+.PHONY: help install demo run test model schemathesis chaos chaos-mutations bench serve web worker lint format types migrations-check clean
 MAKEFLAGS += --no-print-directory
 
 help:  ## List the targets
@@ -33,6 +33,9 @@ test: $(INSTALLED)  ## Run all tests (some: make test ARGS=tests/devstack)
 
 model: $(INSTALLED)  ## Try the status rules for longer: MODEL_EXAMPLES=1000 random lives, compared with a small reference
 	@MODEL_EXAMPLES=$${MODEL_EXAMPLES:-1000} exec $(BIN)/python -m pytest tests/model --capture=tee-sys -q $(ARGS)
+
+schemathesis: $(INSTALLED)  ## Try the API with 2,000 and more requests that its description allows or forbids (ARGS="--seed 7")
+	@exec $(BIN)/python -m tests.schema $(ARGS)
 
 chaos: $(INSTALLED)  ## Faults of every kind under load, then a comparison: some 5 minutes (ARGS="--seed 7 --count 2000")
 	@exec $(BIN)/python -m tests.chaos $(ARGS)

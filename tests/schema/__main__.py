@@ -1,0 +1,43 @@
+"""`make schemathesis`: the long run, on a stack and stores of its own."""
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from devstack.ports import free_port
+from devstack.stack import Stack
+from devstack.throwaway import throwaway_stores
+from tests.schema.run import explore, make_providers
+
+WANTED = 2000
+"""Cases that a run of the default size has at least."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="make schemathesis", description=__doc__)
+    parser.add_argument("--examples", type=int, default=150, help="random cases of an operation, at most (150)")
+    parser.add_argument("--seed", type=int, help="repeats the run that had this seed")
+    asked = parser.parse_args()
+    with throwaway_stores() as stores, tempfile.TemporaryDirectory() as folder:
+        stack = Stack(
+            Path(folder),
+            database_url=stores.database_url,
+            broker_url=stores.broker_url,
+            port=free_port(),
+            sandbox_port=free_port(),
+        )
+        stack.prepare()
+        variables = make_providers(stack)
+        stack.start()
+        try:
+            with_key = explore(stack, variables, key=stack.api_key, examples=asked.examples, seed=asked.seed)
+            without = explore(stack, variables, key=None, examples=asked.examples, seed=asked.seed)
+        finally:
+            stack.stop()
+    print(f"No failure in {with_key} cases with an API key and {without} without.")
+    if asked.examples >= parser.get_default("examples") and with_key + without < WANTED:
+        raise SystemExit(f"These were fewer than {WANTED} cases: the run is not worth its name.")
+
+
+if __name__ == "__main__":
+    main()
