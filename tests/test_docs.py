@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from transactions.api.problems import PROBLEMS
+
 ROOT = Path(__file__).parent.parent
 NAMED = re.findall(r"`([\w/]+\.py)::(test_\w+)`", (ROOT / "docs" / "reliability.md").read_text())
 
@@ -16,3 +18,11 @@ def test_the_guarantees_name_their_proofs():
 @pytest.mark.parametrize(("file", "name"), NAMED)
 def test_a_test_that_is_named_as_a_proof_exists(file: str, name: str):
     assert re.search(rf"^def {name}\(", (ROOT / "tests" / file).read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("slug", PROBLEMS)
+def test_the_api_page_says_what_each_kind_of_problem_is(slug: str):
+    found = PROBLEMS[slug]
+
+    row = f"| {found.status} | `{slug}` | {found.title} | {found.advice} |"
+    assert row in (ROOT / "docs" / "api.md").read_text()
