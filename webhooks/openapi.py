@@ -71,7 +71,7 @@ _PROVIDER = {
     "name": "provider",
     "in": "path",
     "required": True,
-    "schema": {"type": "string", "pattern": "^[-a-zA-Z0-9_]+$", "format": "provider"},
+    "schema": {"type": "string", "pattern": "^[-a-zA-Z0-9_]+$"},
     "description": "The provider's name.",
 }
 _TRANSACTION = {

@@ -6,7 +6,7 @@
 import pytest
 
 from devstack.stack import Stack
-from tests.schema.run import explore, make_providers
+from tests.schema.run import explore, make_mallory, make_providers
 
 
 @pytest.fixture(scope="module")
@@ -15,8 +15,10 @@ def variables(stack: Stack) -> dict[str, str]:
 
 
 def test_with_an_api_key_the_service_does_what_its_description_says(stack: Stack, variables: dict[str, str]):
-    assert explore(stack, variables, key=stack.api_key, examples=15, seed=1) > 400
+    keys = stack.api_key, make_mallory(stack)
+
+    assert explore(stack, variables, keys=keys, examples=15, seed=1) > 400
 
 
 def test_without_an_api_key_it_does_so_too(stack: Stack, variables: dict[str, str]):
-    assert explore(stack, variables, key=None, examples=5, seed=1) > 400
+    assert explore(stack, variables, keys=None, examples=5, seed=1) > 400

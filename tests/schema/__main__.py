@@ -7,7 +7,7 @@ from pathlib import Path
 from devstack.ports import free_port
 from devstack.stack import Stack
 from devstack.throwaway import throwaway_stores
-from tests.schema.run import explore, make_providers
+from tests.schema.run import explore, make_mallory, make_providers
 
 WANTED = 2000
 """Cases that a run of the default size has at least."""
@@ -27,11 +27,11 @@ def main() -> None:
             sandbox_port=free_port(),
         )
         stack.prepare()
-        variables = make_providers(stack)
+        variables, keys = make_providers(stack), (stack.api_key, make_mallory(stack))
         stack.start()
         try:
-            with_key = explore(stack, variables, key=stack.api_key, examples=asked.examples, seed=asked.seed)
-            without = explore(stack, variables, key=None, examples=asked.examples, seed=asked.seed)
+            with_key = explore(stack, variables, keys=keys, examples=asked.examples, seed=asked.seed)
+            without = explore(stack, variables, keys=None, examples=asked.examples, seed=asked.seed)
         finally:
             stack.stop()
     print(f"No failure in {with_key} cases with an API key and {without} without.")

@@ -33,8 +33,8 @@ def before_call(context: schemathesis.HookContext, case: schemathesis.Case[Any],
     """A provider that there is, a cursor like ours, an id in the header where the body has none, a signature."""
     if case.operation.label == "POST /v1/transactions" and isinstance(case.body, dict):
         _fill_order(case, case.body)
-    if isinstance(case.query, dict) and 0 < len(str(case.query.get("cursor", ""))) <= 255:
-        case.query["cursor"] = CURSOR
+    if case.operation.label == "GET /v1/transactions" and isinstance(case.query, dict):
+        _fill_filters(case.query)
     if case.operation.label == "POST /webhooks/{provider}":
         if SLUG.fullmatch(str(case.path_parameters.get("provider"))):
             case.path_parameters["provider"] = PROVIDER
@@ -63,6 +63,14 @@ def _fill_order(case: schemathesis.Case[Any], body: dict[str, Any]) -> None:
         body["id"] = (
             f"new-{next(_numbers)}"  # the generated ones are few, and most often used for other content already
         )
+
+
+def _fill_filters(query: dict[str, Any]) -> None:
+    if 0 < len(str(query.get("cursor", ""))) <= 255:
+        query["cursor"] = CURSOR
+    for name in ("created_after", "created_before"):
+        if str(query.get(name, "")).startswith(("0001-", "9999-")):
+            del query[name]  # in UTC it may lie in a year that has not four digits: refused, and no format says so
 
 
 def _fill_address(case: schemathesis.Case[Any], address: dict[str, Any]) -> None:

@@ -30,10 +30,20 @@ def make_providers(stack: Stack) -> dict[str, str]:
     }
 
 
-def explore(stack: Stack, variables: dict[str, str], *, key: str | None, examples: int, seed: int | None = None) -> int:
+def make_mallory(stack: Stack) -> str:
+    """The key of a second client, which must not see what the stack's own client has."""
+    words = ["--callback-url", f"{stack.sandbox_url}/client/callback", "--provider", stack.kept["provider"], "--json"]
+    key: str = json.loads(stack.manage("createclient", "mallory", *words))["api_key"]
+    return key
+
+
+def explore(
+    stack: Stack, variables: dict[str, str], *, keys: tuple[str, str] | None, examples: int, seed: int | None = None
+) -> int:
     """Run it and print what it says; the number of cases it tried. Raises AssertionError if it found anything.
 
-    `examples` bounds the random cases of an operation; without a seed they are others each time.
+    It uses the first key, and tries whether the second one reads what the first one made; or none. `examples` bounds
+    the random cases of an operation; without a seed they are others each time.
     """
     words = [
         "--url",
@@ -46,13 +56,14 @@ def explore(stack: Stack, variables: dict[str, str], *, key: str | None, example
         "--no-color",
     ]
     words += ["--generation-database", "none", *([] if seed is None else ["--seed", str(seed)])]
-    words += ["--header", f"Authorization: Bearer {key}"] if key else []
     with tempfile.TemporaryDirectory() as folder:
         # From a file: read from its address, it would take the description for no operation of its own.
         description = Path(folder, "schema.json")
         description.write_bytes(_description(stack))
+        config = Path(folder, "schemathesis.toml")
+        config.write_text(CONFIG.read_text() + (_identities(Path(folder, "keys.json"), keys) if keys else ""))
         done = subprocess.run(
-            [sys.executable, "-m", "schemathesis.cli", "--config-file", CONFIG, "run", description, *words],
+            [sys.executable, "-m", "schemathesis.cli", "--config-file", config, "run", description, *words],
             cwd=CHECKOUT,
             env=os.environ | variables | {"SCHEMATHESIS_HOOKS": "tests.schema.hooks"},
             capture_output=True,
@@ -64,6 +75,14 @@ def explore(stack: Stack, variables: dict[str, str], *, key: str | None, example
     found = re.search(r"([\d,]+) generated", done.stdout)
     assert found, "Schemathesis did not say how many cases it tried"
     return int(found[1].replace(",", ""))
+
+
+def _identities(file: Path, keys: tuple[str, str]) -> str:
+    """Its settings for two clients whose keys it reads from a file."""
+    both = zip(("alice", "mallory"), keys, strict=True)
+    headers = {name: [{"name": "Authorization", "value": f"Bearer {key}"}] for name, key in both}
+    file.write_text(json.dumps({"auth": [{"name": name, "fixedHeaders": given} for name, given in headers.items()]}))
+    return f'\n[auth.wfc]\npath = "{file}"\nuser = "alice"\npeers = ["alice", "mallory"]\n'
 
 
 def _description(stack: Stack) -> bytes:

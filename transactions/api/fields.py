@@ -15,7 +15,8 @@ MAX_METADATA_KEYS = 50
 MAX_METADATA_BYTES = 4096
 CLIENT_REF = re.compile(r"[A-Za-z0-9._:-]{1,64}\Z")
 CLIENT_REF_SCHEMA = {"type": "string", "pattern": "^[A-Za-z0-9._:-]{1,64}$", "minLength": 1, "maxLength": 64}
-PROVIDER_SCHEMA = {"type": "string", "pattern": "^[a-z0-9][a-z0-9-]*$", "maxLength": 50, "format": "provider"}
+SLUG = r"^[a-z0-9][a-z0-9-]*\Z"
+LONGEST_SLUG = 50
 STORABLE = {"type": "string", "pattern": r"^[^\u0000]*$"}
 
 
@@ -84,11 +85,11 @@ class Currency(Text):
         return text
 
 
-@extend_schema_field(PROVIDER_SCHEMA)
+@extend_schema_field({"type": "string", "pattern": "^[a-z0-9][a-z0-9-]*$", "maxLength": LONGEST_SLUG})
 class ProviderSlug(Text):
     """A provider's name in addresses; whether there is such a provider is checked with the order."""
 
-    longest = 50
+    longest = LONGEST_SLUG
 
 
 @extend_schema_field(STORABLE | {"maxLength": 255})

@@ -5,7 +5,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
-from transactions.api.fields import Amount, ClientRef, Currency, Metadata, ProviderSlug, Reference
+from transactions.api.fields import LONGEST_SLUG, SLUG, Amount, ClientRef, Currency, Metadata, ProviderSlug, Reference
 from transactions.api.pages import LARGEST_PAGE
 from transactions.config import ClientSettings, ProviderSettings, provider_by_id, provider_by_slug
 from transactions.services import Order
@@ -82,7 +82,13 @@ class ListQuery(serializers.Serializer[Any]):
     """The filters of `GET /v1/transactions`."""
 
     status = serializers.ChoiceField(choices=Status.choices, required=False, help_text="Only those with this status.")
-    provider = serializers.CharField(max_length=50, required=False, help_text="Only those at this provider.")
+    provider = serializers.RegexField(
+        SLUG,
+        max_length=LONGEST_SLUG,
+        trim_whitespace=False,
+        required=False,
+        help_text="Only those at this provider.",
+    )
     created_after = serializers.DateTimeField(required=False, help_text="Only those accepted later than this.")
     created_before = serializers.DateTimeField(required=False, help_text="Only those accepted earlier than this.")
     limit = serializers.IntegerField(
