@@ -1,8 +1,10 @@
 """The description of the API: valid, complete, and the same for everybody."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
+import jsonschema
 import pytest
 from django.core.management import call_command
 from django.test import Client as Web
@@ -98,6 +100,26 @@ def test_every_refusal_is_a_problem_with_an_example(operations):
                 [(kind, content)] = answer["content"].items()
                 assert (kind, content["schema"]["$ref"]) == ("application/problem+json", "#/components/schemas/Problem")
                 assert [example["value"]["status"] for example in content["examples"].values()] == [int(status)]
+
+
+def contents(found: Any) -> Iterator[Any]:
+    """Every part of the description that has both a schema and examples."""
+    if isinstance(found, dict):
+        if "schema" in found and ("examples" in found or "example" in found):
+            yield found
+        for inner in found.values():
+            yield from contents(inner)
+
+
+def test_every_example_is_valid(described):
+    found = list(contents(described["paths"])) + list(contents(described["webhooks"]))
+
+    assert len(found) > 60
+    for content in found:
+        schema = content["schema"] | {"components": described["components"]}
+        shown = [content["example"]] if "example" in content else [one["value"] for one in content["examples"].values()]
+        for example in shown:
+            jsonschema.validate(example, schema, format_checker=jsonschema.FormatChecker())
 
 
 def test_it_names_every_kind_of_problem(described):

@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, datetime, timedelta
 
+import jsonschema
 import pytest
 from django.db.models.functions import Now
 from standardwebhooks import Webhook, WebhookVerificationError
@@ -14,6 +15,7 @@ from tests.running import run
 from tests.servers import Answer
 from tests.webhooks.outgoing.steps import change, end
 from transactions.api.bodies import TransactionBody
+from transactions.api.schema import description
 from transactions.config import clear_caches
 from transactions.models import CallbackSecret
 from transactions.services import tell_again
@@ -49,6 +51,17 @@ def test_its_transaction_has_the_fields_of_the_api(telling, endpoint):
     run(telling)
 
     assert set(endpoint.asked[0].json["data"]) == set(TransactionBody().fields)
+
+
+def test_it_is_sent_as_the_description_of_the_api_says(telling, endpoint):
+    run(telling)
+
+    described = description()
+    sent, [asked] = described["webhooks"]["transaction"]["post"], endpoint.asked
+    body = sent["requestBody"]["content"]["application/json"]["schema"] | {"components": described["components"]}
+    jsonschema.validate(asked.json, body)
+    for header in sent["parameters"]:
+        jsonschema.validate(asked.headers[header["name"]], header["schema"])
 
 
 @pytest.mark.parametrize("status", ["completed", "declined", "failed"])
