@@ -8,6 +8,8 @@ from django.test import Client as Web
 
 from transactions.api.problems import PROBLEMS
 
+pytestmark = pytest.mark.django_db  # closing an answer looks after the connection, whether or not it was used
+
 
 @pytest.fixture
 def page() -> str:
