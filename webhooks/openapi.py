@@ -92,6 +92,7 @@ _INCOMING_HEADERS = [
     _header("webhook-id", ".*", _OPTIONAL + "tells repeated webhooks.", required=False),
     _header("webhook-timestamp", ".*", f"{_OPTIONAL}Unix seconds, off by at most {TOLERANCE}.", required=False),
     _header("webhook-signature", ".*", f"{_OPTIONAL}its signatures.", required=False),
+    _header("Stripe-Signature", ".*", "With the scheme `stripe`: time and signatures.", required=False),
 ]
 _BODY = {
     "type": "object",
@@ -147,7 +148,13 @@ def _incoming(operation_id: str, summary: str, parameters: list[dict[str, Any]])
         "responses": {
             "204": {"description": "It is recorded."},
             **_problems(
-                "invalid", "webhook-not-authentic", "not-found", "body-too-large", "internal-error", "unavailable"
+                "invalid",
+                "webhook-not-authentic",
+                "not-found",
+                "body-late",
+                "body-too-large",
+                "internal-error",
+                "unavailable",
             ),
         },
     }

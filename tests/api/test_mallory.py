@@ -11,6 +11,7 @@ import pytest
 from django.db.models import QuerySet
 from django.test import Client as Web
 from django.urls import URLPattern, URLResolver
+from django.utils import timezone
 
 from tests.api.callers import Api, content
 from tests.cast import Caller
@@ -23,7 +24,12 @@ pytestmark = pytest.mark.django_db
 HERS = "order-of-alice"
 NOBODYS = "order-of-erwin"  # as long, so that lengths can be compared as well
 METHODS = ("get", "head", "options", "post", "put", "patch", "delete")
-WITHOUT_ID = {("get", "v1/transactions"), ("post", "v1/transactions")}
+WITHOUT_ID = {
+    ("get", "v1/transactions"),
+    ("post", "v1/transactions"),
+    ("get", "v1/endpoint"),
+    ("post", "v1/endpoint/enable"),
+}
 """Operations on no single transaction: each has a test of its own below."""
 PUBLIC = {("get", "v1/schema")}
 """The same for everybody."""
@@ -128,6 +134,19 @@ def test_her_id_is_free_for_a_transaction_of_mallorys_own(alice, mallory, change
     assert new(taken) == new(free)
     assert everything_of(alice) == before
     assert Api(alice).get(f"/{HERS}").json()["metadata"] == {"of": "alice"}
+
+
+def test_her_endpoint_stays_as_it_is_whatever_is_asked_of_mallorys_own(mallorys, alice, mallory):
+    gone = {"endpoint_disabled_at": timezone.now(), "endpoint_disabled_why": "it answered 410 Gone"}
+    Client.objects.filter(pk__in=[alice.client.pk, mallory.client.pk]).update(**gone)
+    Client.objects.filter(pk=alice.client.pk).update(callback_url="http://127.0.0.1:1/of-alice")
+    before = everything_of(alice)
+
+    told = mallorys.get("/v1/endpoint").content.decode()
+    assert mallorys.post("/v1/endpoint/enable").json()["enabled"]
+
+    assert "of-alice" not in told
+    assert everything_of(alice) == before
 
 
 def test_her_id_as_the_idempotency_key_is_free_as_well(alice, mallory):

@@ -17,6 +17,8 @@ pytestmark = pytest.mark.django_db
 
 WITHOUT_KEY = {"read_description", "receive_webhook", "receive_webhook_by_token"}
 OPERATIONS = {
+    "GET /v1/endpoint": "read_endpoint",
+    "POST /v1/endpoint/enable": "enable_endpoint",
     "GET /v1/schema": "read_description",
     "GET /v1/transactions": "list_transactions",
     "POST /v1/transactions": "accept_transaction",
