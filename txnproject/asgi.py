@@ -11,8 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from transactions.api.parsing import MAX_BODY  # after the set-up, which is made by the line above
-from txnproject.wsgi import application as django
+from txnproject.wsgi import application as django  # sets Django up: what is imported below needs it
+
+# isort: split
+from transactions.api.parsing import MAX_BODY
 
 THREADS = 16
 """Requests that Django works on at a time; each thread keeps a database connection."""

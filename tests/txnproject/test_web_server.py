@@ -4,6 +4,7 @@ import json
 import os
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,15 @@ def told(port: int, *headers: str) -> dict[str, Any]:
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
     found: dict[str, Any] = json.loads(answer.partition(b"\r\n\r\n")[2])
     return found
+
+
+def test_its_entry_needs_no_variable_that_says_where_the_settings_are():
+    known = {name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"}
+    load = [sys.executable, "-c", "import txnproject.asgi"]
+
+    run = subprocess.run(load, cwd=CHECKOUT, env=known, capture_output=True, text=True, check=False)
+
+    assert run.returncode == 0, run.stderr
 
 
 def test_it_tells_who_has_connected_whatever_a_header_says(port):
