@@ -39,5 +39,7 @@ def logging_config(level: str) -> dict[str, Any]:
         "loggers": {
             # Every 404 of an API is the caller's business; the answer says it, the log need not.
             "django.request": {"level": "ERROR"},
+            # A request for another host is answered 400: any scanner can send one, and each was a traceback.
+            "django.security.DisallowedHost": {"level": "CRITICAL"},
         },
     }

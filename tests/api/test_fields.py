@@ -166,3 +166,9 @@ def test_it_refuses_metadata_of_any_depth(api):
         nested = '{"a":' * depth + "1" + "}" * depth
         answer = api.send(f'{{"id": "a", "amount": 1, "currency": "EUR", "metadata": {nested}}}')
         refused(answer, 400, "invalid")
+
+
+def test_it_says_all_that_is_wrong_at_once(api):
+    answer = api.send(json.dumps(content(amount="12", currency="eur", extra=1)))
+
+    assert sorted(name for name, _ in wrong_fields(answer)) == ["amount", "currency", "extra"]

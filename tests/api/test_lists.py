@@ -285,3 +285,17 @@ def test_it_reads_a_page_in_a_fixed_number_of_queries(api, five, django_assert_m
 
     with django_assert_max_num_queries(1):
         assert len(ids(api.get())) == 5
+
+
+@pytest.mark.parametrize(
+    ("query", "wrong"),
+    [
+        ("state=pending", [("state", "unknown")]),
+        ("status=pending&status=declined", [("status", "repeated")]),
+        ("limit=1&limit=1&foo=", [("foo", "unknown"), ("limit", "repeated")]),
+    ],
+)
+def test_a_filter_that_is_unknown_or_comes_twice_is_refused(api, query, wrong):
+    errors = problem(api.get(f"?{query}"), 400, "invalid")["errors"]
+
+    assert [(error["field"], error["code"]) for error in errors] == wrong

@@ -114,6 +114,7 @@ read_endpoint = describe(
     "read_endpoint",
     "Read the state of your endpoint",
     answers={200: OpenApiResponse(EndpointBody, "As it is now.", [OpenApiExample("disabled", ENDPOINT)])},
+    tag="Your endpoint",
 )
 
 enable_endpoint = describe(
@@ -132,4 +133,5 @@ enable_endpoint = describe(
         )
     },
     problems=["endpoint-disabled-by-staff"],
+    tag="Your endpoint",
 )

@@ -21,6 +21,7 @@ from django.http import (
     UnreadablePostError,
 )
 from django.utils.encoding import escape_uri_path
+from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 from rest_framework import exceptions
 from rest_framework.response import Response
@@ -103,6 +104,7 @@ def problem(
     )
 
 
+@csrf_exempt
 @require_safe
 def problem_page(request: HttpRequest, slug: str) -> HttpResponse:
     """What a kind of problem is, for people who follow its `type`."""

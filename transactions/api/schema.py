@@ -106,7 +106,7 @@ class Description(APIView):
 
     authentication_classes = []
     permission_classes = []
-    renderer_classes = [OpenApiYamlRenderer, OpenApiYamlRenderer2, OpenApiJsonRenderer, OpenApiJsonRenderer2]
+    renderer_classes = [OpenApiJsonRenderer, OpenApiJsonRenderer2, OpenApiYamlRenderer, OpenApiYamlRenderer2]
 
     @describe(
         "read_description",
@@ -116,5 +116,5 @@ class Description(APIView):
         with_key=False,
     )
     def get(self, request: Request) -> Response:
-        """As YAML or JSON, whichever `Accept` asks for."""
+        """As JSON, or as YAML where `Accept` asks for it."""
         return Response(description())

@@ -1,7 +1,9 @@
 """What a client may send, checked field by field; `transactions.api.bodies` says what it gets."""
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, cast
 
+from django.http import QueryDict
 from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
@@ -37,10 +39,13 @@ class NewTransaction(serializers.Serializer[Order]):
         if data.get("id") is None:
             key = self.context["idempotency_key"]
             data = {name: value for name, value in data.items() if name != "id"} | ({} if key is None else {"id": key})
-        known: dict[str, Any] = super().to_internal_value(data)
-        if unknown := sorted(set(data) - set(self.fields)):
-            detail = serializers.ErrorDetail("There is no such field.", "unknown")
-            raise serializers.ValidationError({name[:64]: [detail] for name in unknown})
+        wrong = _unknown(self, data, "There is no such field.")
+        try:
+            known: dict[str, Any] = super().to_internal_value(data)
+        except serializers.ValidationError as error:  # all that is wrong at once
+            raise serializers.ValidationError({**wrong, **cast(dict[str, Any], error.detail)}) from error
+        if wrong:
+            raise serializers.ValidationError(wrong)
         return known
 
     def order(self) -> Order:
@@ -95,3 +100,19 @@ class ListQuery(serializers.Serializer[Any]):
         min_value=1, max_value=LARGEST_PAGE, required=False, help_text="The size of a page; 20 without it."
     )
     cursor = CursorField(required=False, help_text="Where a page begins: part of the links `next` and `previous`.")
+
+    def to_internal_value(self, data: QueryDict) -> dict[str, Any]:
+        """A misspelt filter would let everything through, and one that comes twice half of what was meant."""
+        wrong = _unknown(self, data, "There is no such parameter.")
+        twice = serializers.ErrorDetail("Give it once.", "repeated")
+        wrong |= {name[:64]: [twice] for name, values in data.lists() if len(values) > 1}
+        if wrong:
+            raise serializers.ValidationError(wrong)
+        known: dict[str, Any] = super().to_internal_value(data.dict())
+        return known
+
+
+def _unknown(asked: serializers.Serializer[Any], given: Iterable[str], words: str) -> dict[str, Any]:
+    """The errors of names that are none of its fields'."""
+    detail = serializers.ErrorDetail(words, "unknown")
+    return {name[:64]: [detail] for name in sorted(set(given) - set(asked.fields))}

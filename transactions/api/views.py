@@ -72,7 +72,7 @@ class Transactions(ClientView):
     @operations.list_transactions
     def get(self, request: Request) -> Response:
         """Newest first, in pages that do not move while new transactions arrive: follow `next` and `previous`."""
-        query = ListQuery(data=request.query_params.dict())
+        query = ListQuery(data=request.query_params)
         query.is_valid(raise_exception=True)
         found = Transaction.objects.filter(client_id=self.client.id, **_filters(query.validated_data))
         page = NewestFirst(query.validated_data.get("limit"))

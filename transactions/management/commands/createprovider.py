@@ -53,5 +53,9 @@ class Command(BaseCommand):
             return
         self.stdout.write(
             f"Provider {provider.slug}\n  webhooks to     {url}\n  webhook secret  {secret}\n"
-            "Keep the secret now: it cannot be shown again."
+            + (
+                "The secret is for other schemes: with url-token the address proves who sends."
+                if provider.webhook_auth == Provider.Auth.URL_TOKEN
+                else "Keep the secret now: it cannot be shown again."
+            )
         )

@@ -29,8 +29,9 @@ class Command(BaseCommand):
         owner = parser.add_mutually_exclusive_group(required=True)
         owner.add_argument("--client", metavar="NAME")
         owner.add_argument("--provider", metavar="SLUG")
-        parser.add_argument("--secret", metavar="whsec_…", help="Default: a new one")
-        parser.add_argument("--overlap", type=float, default=DAY, metavar="HOURS", help="Older ones end after so many")
+        parser.add_argument("--secret", metavar="SECRET", help="One that you were given; default: a new one")
+        overlap = "Older ones end after so many; default: 24"
+        parser.add_argument("--overlap", type=float, default=DAY, metavar="HOURS", help=overlap)
         parser.add_argument("--json", action="store_true", help="Print one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:

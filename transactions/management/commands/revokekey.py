@@ -30,7 +30,8 @@ class Command(BaseCommand):
             raise CommandError(f"{len(found)} keys begin with {prefix}: revoke the right one in the admin.")
         [key] = found
         revoked = revoke(key.pk)
-        log.info("An API key was revoked", action="key_revoked", key={"client": key.client.name, "begins": prefix})
+        if revoked:
+            log.info("An API key was revoked", action="key_revoked", key={"client": key.client.name, "begins": prefix})
         if options["json"]:
             self.stdout.write(json.dumps({"client": key.client.name, "name": key.name, "revoked_now": revoked}))
             return
