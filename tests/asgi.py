@@ -52,6 +52,7 @@ def ask(
         "http_version": "1.1",
         "method": method,
         "scheme": "http",
+        "path": path,
         "raw_path": path.encode(),
         "query_string": b"",
         "client": ("127.0.0.1", 1),
@@ -64,4 +65,5 @@ def ask(
     start, content = sent
     answered = {name.decode(): value.decode() for name, value in start["headers"]}
     is_json = answered.get("content-type", "").endswith("json")
-    return start["status"], answered, json.loads(content["body"]) if is_json else content["body"]
+    shown = content["path"] if content["type"] == "http.response.pathsend" else content["body"]
+    return start["status"], answered, json.loads(shown) if is_json else shown

@@ -6,8 +6,10 @@ that is sent slowly, or never to its end, holds a connection for `BODY_TIMEOUT` 
 
 import asyncio
 import io
+import json
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -15,6 +17,7 @@ from txnproject.wsgi import application as django  # sets Django up: what is imp
 
 # isort: split
 from transactions.api.parsing import MAX_BODY
+from transactions.api.problems import RETRY_AFTER, problem_body
 
 THREADS = 16
 """Requests that Django works on at a time; each thread keeps a database connection."""
@@ -22,8 +25,14 @@ BODY_TIMEOUT = 10.0
 """Seconds for a body to be there as a whole, from the end of the headers on."""
 
 Message = Mapping[str, Any]
-Answer = tuple[int, list[tuple[bytes, bytes]], bytes]
+Answer = tuple[int, list[tuple[bytes, bytes]], bytes | Path]
+"""Status, headers, and the content or the file that holds it."""
 
+MOST_TAKEN = 1000
+"""Requests in hand, those that wait for a thread among them. Most are nobody's by then: whoever hangs up frees a
+connection, and not what waits here with its body."""
+
+_taken = 0
 _threads = ThreadPoolExecutor(THREADS, thread_name_prefix="web")
 
 
@@ -41,12 +50,45 @@ class Unread(io.RawIOBase):
 async def application(
     scope: Message, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]
 ) -> None:
+    global _taken
+    if _taken >= MOST_TAKEN:
+        return await _send(send, *_too_many(scope))
+    _taken += 1
+    try:
+        await _serve(scope, receive, send)
+    finally:
+        _taken -= 1
+
+
+async def _serve(
+    scope: Message, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]
+) -> None:
     environ = _environ(scope)
     if _has_body(environ):
         await _take_body(environ, receive)
-    status, headers, content = await asyncio.get_running_loop().run_in_executor(_threads, _answer, environ)
+    await _send(send, *await asyncio.get_running_loop().run_in_executor(_threads, _answer, environ))
+
+
+async def _send(
+    send: Callable[[Message], Awaitable[None]], status: int, headers: list[tuple[bytes, bytes]], content: bytes | Path
+) -> None:
     await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": content})
+    if isinstance(content, Path):
+        await send({"type": "http.response.pathsend", "path": str(content)})
+    else:
+        await send({"type": "http.response.body", "body": content})
+
+
+def _too_many(scope: Message) -> Answer:
+    """A problem as `transactions.api.problems` makes it, without Django: that is what has no place for another."""
+    body = problem_body("unavailable", scope["path"])
+    headers = {
+        "Content-Type": "application/problem+json",
+        "Retry-After": RETRY_AFTER,
+        "Cache-Control": "no-store",
+        "X-Content-Type-Options": "nosniff",
+    }
+    return 503, [(name.lower().encode(), value.encode()) for name, value in headers.items()], json.dumps(body).encode()
 
 
 def _environ(scope: Message) -> dict[str, Any]:
@@ -68,24 +110,29 @@ def _environ(scope: Message) -> dict[str, Any]:
     }
     environ["SERVER_NAME"], environ["SERVER_PORT"] = (str(part) for part in scope.get("server") or ("localhost", "80"))
     for name, value in scope["headers"]:
-        if b"_" in name:
-            continue  # WSGI could not tell X_Forwarded_For, which any client may send, from the proxy's X-Forwarded-For
+        # WSGI could not tell X_Forwarded_For, which any client may send, from the proxy's X-Forwarded-For. And files go
+        # out whole, from the disk.
+        if b"_" in name or name == b"range":
+            continue
         key = name.decode("latin-1").upper().replace("-", "_")
         key = key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
         text = value.decode("latin-1")
         environ[key] = f"{environ[key]}{'; ' if key == 'HTTP_COOKIE' else ','}{text}" if key in environ else text
+    # A body here is UTF-8, whatever its parameters say; Python keeps each name of a charset that it is asked for.
+    environ["CONTENT_TYPE"] = environ.get("CONTENT_TYPE", "").partition(";")[0]
+    environ["CONTENT_LENGTH"] = environ.get("CONTENT_LENGTH", "").lstrip("0")[:20] or "0"  # int() refuses 4300 digits
     return environ
 
 
 def _has_body(environ: Mapping[str, Any]) -> bool:
-    return environ.get("CONTENT_LENGTH", "0") != "0" or "HTTP_TRANSFER_ENCODING" in environ
+    return environ["CONTENT_LENGTH"] != "0" or "HTTP_TRANSFER_ENCODING" in environ
 
 
 async def _take_body(environ: dict[str, Any], receive: Callable[[], Awaitable[Message]]) -> None:
     """Put the body into the environ, with its length; no more of it than what is refused for its size anyway."""
-    told = environ.get("CONTENT_LENGTH", "")
-    environ.update({"wsgi.input": Unread(), "CONTENT_LENGTH": told or str(MAX_BODY)})
-    if (told.isdigit() and int(told) > MAX_BODY) or _is_strangers(environ):
+    told = environ["CONTENT_LENGTH"]
+    environ.update({"wsgi.input": Unread(), "CONTENT_LENGTH": told if told != "0" else str(MAX_BODY)})
+    if not told.isdigit() or int(told) > MAX_BODY or _is_strangers(environ):
         return
     body, more = bytearray(), True
     try:
@@ -115,6 +162,9 @@ def _answer(environ: dict[str, Any]) -> Answer:
 
     answer = django(environ, start)
     try:
+        # Sent from the disk: a reader that takes it in slowly, or never, must not hold it in memory.
+        if isinstance(file := getattr(answer, "file_to_stream", None), io.BufferedReader):
+            return answer.status_code, head, Path(file.name)
         return answer.status_code, head, b"".join(answer)
     finally:
         answer.close()

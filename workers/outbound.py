@@ -40,8 +40,8 @@ KEEPALIVE = 4.0
 """Seconds an idle connection is kept: less than the 5 s after which common servers (Node.js) close theirs, because a
 POST that meets a closing connection is one whose outcome is unknown."""
 
-METADATA = ipaddress.ip_network("168.63.129.16/32")
-"""Azure's service for its machines: at a public address, where all others' are link-local or private."""
+CLOSED = tuple(map(ipaddress.ip_network, ("168.63.129.16/32", "192.0.0.0/24", "192.88.99.0/24", "3fff::/20")))
+"""Azure's service for its machines, which is at a public address; and what older Pythons take for public ones."""
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
 """IPv4 behind a translator (RFC 6052)."""
 UNICAST = ipaddress.ip_network("2000::/3")
@@ -238,10 +238,16 @@ def refuse_private(host: str) -> None:
 def _is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
     """Whether it is somebody's on the internet. An IPv6 address that leads to an IPv4 one is what that is."""
     if isinstance(address, ipaddress.IPv4Address):
-        return address.is_global and not address.is_multicast and address not in METADATA
+        return address.is_global and not address.is_multicast and not _is_closed(address)
     if address.ipv4_mapped or address in NAT64:
         return _is_public(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
-    return address in UNICAST and address.is_global and address.sixtofour is None  # nor a tunnel to an IPv4 network
+    if address.sixtofour is not None:  # a tunnel to an IPv4 network
+        return False
+    return address in UNICAST and address.is_global and not _is_closed(address)
+
+
+def _is_closed(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    return any(address in network for network in CLOSED)
 
 
 def redact(content: bytes, hidden: Collection[str] = ()) -> str:

@@ -100,6 +100,17 @@ def test_private_addresses_are_not_called_however_they_are_written(host, door):
     assert not door.knocked()
 
 
+@pytest.mark.parametrize("address", ["192.0.0.192", "192.0.0.8", "192.88.99.1", "3fff::1", "168.63.129.16"])
+def test_what_some_pythons_take_for_public_is_refused(address):
+    with pytest.raises(Forbidden):
+        refuse_private(address)
+
+
+@pytest.mark.parametrize("address", ["8.8.8.8", "1.1.1.1", "2606:4700::1111"])
+def test_public_addresses_are_not_refused(address):
+    refuse_private(address)
+
+
 class Door:
     """A port, on both loopback addresses, on which nobody may knock."""
 

@@ -36,7 +36,8 @@ class AnyAccept(DefaultContentNegotiation):
     """An empty Accept header is none."""
 
     def get_accept_list(self, request: Request) -> list[str]:
-        return [part.strip() for part in (request.META.get("HTTP_ACCEPT") or "*/*").split(",")]
+        # Without parameters: none is asked for, and Python keeps each name of a charset that it is asked for.
+        return [part.partition(";")[0].strip() for part in (request.META.get("HTTP_ACCEPT") or "*/*").split(",")]
 
 
 class BoundedJSONParser(BaseParser):

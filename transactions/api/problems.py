@@ -89,19 +89,24 @@ def problem(
     headers: Mapping[str, str] | None = None,
 ) -> HttpResponse:
     """The answer for one of `PROBLEMS`."""
+    body = problem_body(slug, request.path, detail)
+    if errors:
+        body["errors"] = list(errors)
+    return HttpResponse(
+        json.dumps(body), status=body["status"], content_type="application/problem+json", headers=dict(headers or {})
+    )
+
+
+def problem_body(slug: str, path: str, detail: str = "") -> dict[str, Any]:
+    """One of `PROBLEMS` as JSON, about a request for `path`."""
     found = PROBLEMS[slug]
-    body: dict[str, Any] = {
+    return {
         "type": problem_type(slug),
         "title": found.title,
         "status": found.status,
         "detail": detail or found.advice,
-        "instance": escape_uri_path(request.path),
+        "instance": escape_uri_path(path),
     }
-    if errors:
-        body["errors"] = list(errors)
-    return HttpResponse(
-        json.dumps(body), status=found.status, content_type="application/problem+json", headers=dict(headers or {})
-    )
 
 
 @csrf_exempt

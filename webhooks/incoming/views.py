@@ -6,6 +6,7 @@ from django.http import HttpRequest, HttpResponse, UnreadablePostError
 from django.views.decorators.csrf import csrf_exempt
 
 from transactions.addresses import may_call
+from transactions.api.fields import LONGEST_SLUG
 from transactions.api.parsing import MAX_BODY, BodyTooLarge, read_body
 from transactions.api.problems import problem
 from transactions.config import provider_by_slug
@@ -18,7 +19,7 @@ def webhook(request: HttpRequest, provider: str, id: UUID | None = None, token: 
     """204 for applied, repeated, late and contradicting alike; 401 for what is not authentic, 400 for no such JSON."""
     if request.method != "POST":
         return problem(request, "method-not-allowed", headers={"Allow": "POST"})
-    found = provider_by_slug(provider)
+    found = provider_by_slug(provider) if len(provider) <= LONGEST_SLUG else None
     if found is None:
         count_refusal(None, "unknown_provider")
         return problem(request, "not-found", "No provider has this name.")
