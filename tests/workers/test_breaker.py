@@ -229,7 +229,7 @@ def test_when_a_probe_is_due_one_run_goes_through_and_the_next_in_some_seconds(p
     assert claimed.probe
     assert probe.claim() == []
     wait = Breaker.objects.annotate(wait=F("probe_at") - Now()).get().wait
-    assert wait.total_seconds() == pytest.approx(PROBE_EVERY, abs=0.5)
+    assert PROBE_EVERY - 2 < wait.total_seconds() <= PROBE_EVERY
 
 
 def test_a_probe_whose_worker_dies_is_followed_by_another(probe):

@@ -50,7 +50,10 @@ def test_the_first_turn_is_now(pacer):
 def test_turns_lie_evenly(pacer):
     full_until(5)
 
-    assert turns(pacer, *[("x1", 4.0)] * 5) == pytest.approx([5, 5.25, 5.5, 5.75, 6], abs=0.2)
+    first, *later = turns(pacer, *[("x1", 4.0)] * 5)
+
+    assert 3 < first <= 5
+    assert [wait - first for wait in later] == pytest.approx([0.25, 0.5, 0.75, 1.0])
 
 
 def test_turns_that_nobody_took_are_not_saved_up(pacer):
@@ -64,7 +67,8 @@ def test_each_lane_has_turns_of_its_own(pacer):
 
     first, second = turns(pacer, ("x1", 1.0), ("x2", 1.0))
 
-    assert (first, second) == (pytest.approx(0, abs=0.05), pytest.approx(50, abs=0.5))
+    assert first < 1
+    assert 45 < second <= 50
 
 
 def test_no_turn_is_given_twice_by_several_processes(db):
@@ -177,7 +181,7 @@ def test_a_claim_counts_turns_that_are_taken(probe):
     full_until(AHEAD - 0.5)
     new_jobs(50)
 
-    assert len(probe.claim(50)) == pytest.approx(5, abs=1)
+    assert 5 <= len(probe.claim(50)) < 10 * AHEAD
 
 
 def test_a_claim_takes_nothing_while_more_turns_are_taken_than_that(probe):
