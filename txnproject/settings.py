@@ -16,6 +16,7 @@ from django.core.exceptions import ImproperlyConfigured
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
+from txnproject import console
 from txnproject.logs import logging_config
 
 env = environ.Env()
@@ -46,7 +47,6 @@ INSTALLED_APPS = [
     "workers",  # before django_dramatiq: its rundramatiq gives ours its defaults
     "transactions",
     "webhooks",
-    "txnproject",
     "django_dramatiq",
     "rest_framework",
     "drf_spectacular",
@@ -54,12 +54,14 @@ INSTALLED_APPS = [
     "corsheaders",
     "csp",
     "axes",
-    "django.contrib.admin",
+    "unfold.apps.BasicAppConfig",
+    "txnproject.apps.ConsoleConfig",  # django.contrib.admin, with our site
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "txnproject",  # last: its admin pages take the place of others'
 ]
 
 MIDDLEWARE = [
@@ -234,6 +236,7 @@ SPECTACULAR_SETTINGS = {
 }
 
 # --- pages and transport
+UNFOLD = console.LOOK
 STATIC_URL = "static/"
 WHITENOISE_USE_FINDERS = True  # the admin's few files are found in place: nothing to collect before a start
 WHITENOISE_ALLOW_ALL_ORIGINS = False
@@ -269,6 +272,7 @@ AXES_RESET_ON_SUCCESS = True
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # nothing is stored of a try that is refused anyway
 AXES_USERNAME_CALLABLE = "txnproject.lockout.tried_name"
 AXES_VERBOSE = False
+AXES_ENABLE_ADMIN = False  # ours: txnproject.admin
 AXES_CLIENT_IP_CALLABLE = "txnproject.lockout.client_address"
 AXES_LOCKOUT_CALLABLE = "txnproject.lockout.locked_out"
 

@@ -10,6 +10,8 @@ from django.http import HttpRequest
 
 from transactions.admin.filters import ProviderFilter
 from transactions.admin.search import MOST, finder, known_as, with_clients_id
+from transactions.admin.timeline import MOST as MOST_ENTRIES
+from transactions.admin.timeline import Entry, source
 from transactions.models import Provider
 from webhooks.models import RefusalCount, Webhook
 from workers.admin.bases import FactsAdmin, link, moment
@@ -24,6 +26,18 @@ def _with_id(webhook_id: str) -> Q:
 def by_webhook(term: str) -> Iterable[UUID]:
     found = Webhook.objects.order_by().filter(_with_id(term)).values_list("transaction_id", flat=True)[:MOST]
     return [id_ for id_ in found if id_]
+
+
+TONE = {Webhook.Result.CONTRADICTING: "bad", Webhook.Result.APPLIED: "ok"}
+
+
+@source
+def webhooks_of(of: UUID) -> Iterable[Entry]:
+    for webhook in Webhook.objects.filter(transaction_id=of).order_by("-id")[:MOST_ENTRIES]:
+        again = f", and came {webhook.repeats} times again" if webhook.repeats else ""
+        what = f"webhook says {webhook.word or 'nothing'}: {webhook.result}{again}"
+        tone = TONE.get(Webhook.Result(webhook.result), "")
+        yield Entry(webhook.received_at, what, tone, "", (), webhook.body, "webhooks_webhook", webhook.pk)
 
 
 @admin.register(Webhook)

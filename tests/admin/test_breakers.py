@@ -42,7 +42,7 @@ def test_the_page_says_what_is_held_back_and_why(viewer, third, opened):
 
 def test_the_list_says_it_too(viewer, third, opened):
     def held_back():
-        return "icon-yes" in viewer.get(PROVIDERS).content.decode().split("field-held_back")[1].split("</td>")[0]
+        return "held back" in viewer.get(PROVIDERS).content.decode().split("field-state")[1].split("</td>")[0]
 
     assert held_back()
     Breaker.objects.update(opened_at=None, probe_at=None)

@@ -109,10 +109,10 @@ def test_the_timeline_reads_from_the_first_to_the_last(viewer, order):
 
     told = viewer.get(address(Transaction, "change", order.id)).context["timeline"]
 
-    assert [entry["what"] for entry in told] == [
-        "pending", "completed", "the provider then said declined: recorded, not taken"
+    assert [entry.what for entry in told] == [
+        "accepted: pending", "completed", "the provider then said declined: recorded, not taken"
     ]  # fmt: skip
-    assert told[1]["details"] == [("webhook", "msg_1")]
+    assert told[1].details == (("webhook", "msg_1"),)
 
 
 @pytest.mark.parametrize(("seconds", "words"), [(-3, "now"), (12, "in 12 s"), (240, "in 4 min"), (7300, "in 2 h")])
@@ -126,6 +126,7 @@ def test_it_says_what_comes_next(viewer, order, seconds, words):
 
 def test_it_says_that_an_open_circuit_breaker_holds_it_up(viewer, order, third):
     Breaker.objects.create(lane=third.provider.lane, kind="create", opened_at=timezone.now(), probe_at=timezone.now())
+    Job.objects.exclude(kind="create").update(state="done")
     due_now(kind="create")
 
     next_step = viewer.get(address(Transaction, "change", order.id)).context["next_step"]
@@ -148,10 +149,9 @@ def test_a_job_with_many_calls_shows_the_last_ones(viewer, order):
         Attempt(job=track, transaction_id=order.id, number=n, started_at=timezone.now()) for n in range(1, 60)
     )
 
-    page = viewer.get(address(Transaction, "change", order.id))
+    page = viewer.get(address(Job, "change", track.pk))
 
-    (shown,) = (row["calls"] for row in page.context["jobs"] if row["job"].kind == "track")
-    assert [row["call"].number for row in shown] == list(range(40, 60))
+    assert [row["call"].number for row in page.context["calls"]] == list(range(40, 60))
 
 
 @pytest.mark.parametrize("model", FACTS + SETTINGS)
@@ -167,14 +167,14 @@ def test_a_list_takes_few_queries_however_long_it_is(
 
 @pytest.mark.parametrize("model", FACTS + SETTINGS)
 def test_a_page_takes_few_queries(viewer, one_of_each, model, django_assert_max_num_queries):
-    with django_assert_max_num_queries(10):
+    with django_assert_max_num_queries(12):
         viewer.get(address(model, "change", model.objects.last().pk))
 
 
 def test_a_long_list_is_counted_up_to_a_bound(viewer, order, monkeypatch):
     monkeypatch.setattr(bases, "MOST", 2)
 
-    page = viewer.get(address(Job, "changelist")).content.decode()
+    page = " ".join(viewer.get(address(Job, "changelist")).content.decode().split())
 
     assert "2 or more jobs" in page
 

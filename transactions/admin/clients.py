@@ -5,10 +5,11 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.contrib.admin.widgets import AdminTextInputWidget
 from django.db import models, transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.safestring import SafeString
+from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from transactions.admin.credentials import KeysAdmin
 from transactions.admin.fields import ReadableJSON
@@ -16,7 +17,7 @@ from transactions.endpoints import hasten_notifications
 from transactions.fields import HttpUrlField
 from transactions.models import Client, Provider
 from transactions.models.clients import BY_STAFF
-from workers.admin.bases import SettingsForm, moment
+from workers.admin.bases import SettingsForm, moment, pill
 
 
 class ClientForm(SettingsForm):
@@ -58,13 +59,13 @@ failing = moment("endpoint_failing_since", "endpoint failing since")
 @admin.register(Client)
 class ClientAdmin(KeysAdmin):
     form = ClientForm
-    list_display = ("name", "enabled", "endpoint_enabled", "default_provider", "callback_url")
+    list_display = ("name", "state", "endpoint", "default_provider", "callback_url")
     list_filter = ("enabled",)
     search_fields = ("name", "=api_keys__prefix")
     search_help_text = "Part of its name, or the twelve characters that one of its API keys begins with"
     formfield_overrides = {
-        HttpUrlField: {"widget": AdminTextInputWidget},
-        models.JSONField: {"form_class": ReadableJSON},
+        HttpUrlField: {"widget": UnfoldAdminTextInputWidget},
+        models.JSONField: {"form_class": ReadableJSON, "widget": UnfoldAdminTextareaWidget},
     }
     fieldsets = (
         (None, {"fields": ("name", "enabled", "default_provider", "rate_limit", created)}),
@@ -88,6 +89,12 @@ class ClientAdmin(KeysAdmin):
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         return super().formfield_for_foreignkey(db_field, request, queryset=Provider.objects.defer("headers"), **kwargs)
 
-    @admin.display(description="endpoint enabled", boolean=True)
-    def endpoint_enabled(self, client: Client) -> bool:
-        return client.endpoint_disabled_at is None
+    @admin.display(description="state")
+    def state(self, client: Client) -> SafeString:
+        return pill("enabled", "ok") if client.enabled else pill("disabled", "bad")
+
+    @admin.display(description="endpoint")
+    def endpoint(self, client: Client) -> SafeString:
+        if client.endpoint_disabled_at:
+            return pill("disabled", "bad")
+        return pill("failing", "warn") if client.endpoint_failing_since else pill("told", "ok")

@@ -11,6 +11,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path
+from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from transactions.admin.fields import WriteOnlyTextInput
 from transactions.admin.pages import ask, show_once, staff
@@ -30,9 +31,18 @@ class NewestForm(forms.Form):
 
 
 class KeyForm(NewestForm):
-    name = forms.CharField(max_length=100, help_text="What it is for, such as the system that will use it")
+    name = forms.CharField(
+        max_length=100,
+        widget=UnfoldAdminTextInputWidget,
+        help_text="What it is for, such as the system that will use it",
+    )
     days = forms.IntegerField(
-        label="Lasts for", required=False, min_value=1, max_value=3650, help_text="Days. Empty: until it is revoked"
+        label="Lasts for",
+        required=False,
+        min_value=1,
+        max_value=3650,
+        widget=UnfoldAdminIntegerFieldWidget,
+        help_text="Days. Empty: until it is revoked",
     )
 
 
@@ -43,6 +53,7 @@ class SecretForm(NewestForm):
 
     older = forms.TypedChoiceField(
         label="Older secrets",
+        widget=UnfoldAdminSelectWidget,
         choices=[
             ("1", "end in a day"),
             ("7", "end in a week"),

@@ -5,6 +5,7 @@ from typing import Any
 
 from django import forms
 from django.forms.fields import InvalidJSONInput
+from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 
 class ReadableJSON(forms.JSONField):
@@ -18,21 +19,21 @@ class ReadableJSON(forms.JSONField):
         return json.dumps(value, indent=2, ensure_ascii=False)
 
 
-class WriteOnlyTextInput(forms.TextInput):
+class WriteOnlyTextInput(UnfoldAdminTextInputWidget):
     """Never shows what was typed into it a moment ago."""
 
     def __init__(self) -> None:
-        super().__init__(attrs={"size": 60, "autocomplete": "off", "spellcheck": "false"})
+        super().__init__(attrs={"autocomplete": "off", "spellcheck": "false"})
 
     def format_value(self, value: Any) -> None:
         return None
 
 
-class WriteOnlyTextarea(forms.Textarea):
+class WriteOnlyTextarea(UnfoldAdminTextareaWidget):
     """Never shows what it holds, nor what was typed into it a moment ago."""
 
     def __init__(self) -> None:
-        super().__init__(attrs={"rows": 3, "cols": 80, "autocomplete": "off", "spellcheck": "false"})
+        super().__init__(attrs={"rows": 3, "autocomplete": "off", "spellcheck": "false"})
 
     def format_value(self, value: Any) -> None:
         return None

@@ -12,6 +12,7 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
+from unfold.widgets import UnfoldAdminTextareaWidget
 
 from transactions.admin import words
 from transactions.admin.pages import ask, staff
@@ -31,7 +32,7 @@ AT_ONCE = 500
 class ReasonForm(forms.Form):
     reason = forms.CharField(
         max_length=500,
-        widget=forms.Textarea(attrs={"rows": 3, "cols": 80, "autofocus": True}),
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3, "autofocus": True}),
         help_text="Kept on the timeline, with your name",
     )
 

@@ -1,9 +1,8 @@
 """Pages between a button and what it does: they say what will happen, ask what must be known, show what was made."""
 
-from typing import Any, cast
+from typing import Any
 
 from django import forms
-from django.contrib.admin.helpers import AdminForm
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -19,9 +18,7 @@ def staff(request: HttpRequest) -> User:
 
 def ask(page: ModelAdmin, request: HttpRequest, form: forms.Form, *, title: str, **context: Any) -> HttpResponse:
     """A form to confirm; `says` are sentences, `submit` the button, `rows` a table, `of` the object it is about."""
-    visible = [field.name for field in form.visible_fields()]
-    asked = AdminForm(cast(Any, form), [(None, {"fields": visible})], {})
-    return _page(page, request, "admin/relay/ask.html", title=title, form=form, asked=asked, **context)
+    return _page(page, request, "admin/relay/ask.html", title=title, form=form, **context)
 
 
 def show_once(page: ModelAdmin, request: HttpRequest, *, title: str, secret: str, **context: Any) -> HttpResponse:

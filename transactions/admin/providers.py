@@ -4,12 +4,13 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.admin.widgets import AdminTextInputWidget
 from django.db import models
 from django.db.models import Exists, OuterRef, QuerySet, Value
 from django.db.models.functions import Cast, Concat
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path
+from django.utils.safestring import SafeString
+from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from transactions.admin.credentials import GivenSecretForm, SecretsAdmin
 from transactions.admin.fields import ReadableJSON, WriteOnlyTextarea
@@ -18,7 +19,7 @@ from transactions.encryption import SecretUnreadable
 from transactions.fields import HttpUrlField, validate_headers
 from transactions.models import Provider
 from transactions.staff import close_breakers
-from workers.admin.bases import SettingsForm, change_url, exact, moment
+from workers.admin.bases import SettingsForm, change_url, exact, moment, pill
 from workers.models import Breaker
 
 
@@ -81,12 +82,12 @@ created = moment("created_at")
 @admin.register(Provider)
 class ProviderAdmin(SecretsAdmin):
     form = ProviderForm
-    list_display = ("slug", "paused", "paused_why", "held_back", "base_url", "webhook_auth", "max_in_flight")
+    list_display = ("slug", "state", "base_url", "webhook_auth", "max_in_flight")
     list_filter = ("paused",)
     search_fields = ("slug",)
     formfield_overrides = {
-        HttpUrlField: {"widget": AdminTextInputWidget},
-        models.JSONField: {"form_class": ReadableJSON},
+        HttpUrlField: {"widget": UnfoldAdminTextInputWidget},
+        models.JSONField: {"form_class": ReadableJSON, "widget": UnfoldAdminTextareaWidget},
     }
     fieldsets = (
         (None, {"fields": ("slug", "paused", "paused_why", created)}),
@@ -138,9 +139,13 @@ class ProviderAdmin(SecretsAdmin):
             "may_close_breaker": is_open and request.user.has_perm("transactions.close_breaker"),
         }
 
-    @admin.display(description="held back by its circuit breaker", boolean=True)
-    def held_back(self, provider: Any) -> bool:
-        return bool(provider.has_open_breaker and provider.circuit_breaker)
+    @admin.display(description="state")
+    def state(self, provider: Any) -> SafeString:
+        if provider.paused:
+            return pill(f"paused: {provider.paused_why}" if provider.paused_why else "paused", "bad")
+        if provider.has_open_breaker and provider.circuit_breaker:
+            return pill("held back by its circuit breaker", "warn")
+        return pill("called", "ok")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Provider | None = None) -> Any:
         """The addresses of webhooks under way hold the slug, and the tokens in them are made from it."""

@@ -5,36 +5,32 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import admin
-from django.db.models import Prefetch, Q, QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.safestring import SafeString
 
 from transactions.admin import words
 from transactions.admin.filters import ClientFilter, ProviderFilter, ReviewFilter
 from transactions.admin.search import HELP, known_as
-from transactions.models import Event, Transaction
+from transactions.admin.timeline import timeline
+from transactions.models import Transaction
 from transactions.staff import Retry, judge
-from transactions.status import FINAL
-from workers.admin.bases import FactsAdmin, exact, moment
-from workers.models import Attempt, Job
+from transactions.status import Status
+from workers.admin.bases import FactsAdmin, exact, moment, pill
+from workers.models import Attempt, Job, JobState
 
-MOST_EVENTS, MOST_JOBS, MOST_CALLS = 200, 50, 20
+MOST_JOBS, MOST_CALLS = 50, 20
 
 
 @admin.register(Transaction)
 class TransactionAdmin(FactsAdmin):
-    list_display = ("client_ref", moment("created_at"), "client", "provider", "money", "status", "submission",
-                    "flag", "is_told")  # fmt: skip
+    list_display = ("client_ref", moment("created_at"), "client", "provider", "money", "outcome", "flag",
+                    "is_told")  # fmt: skip
     list_filter = ("status", "submission", ReviewFilter, ProviderFilter, ClientFilter)
     search_fields = ("id",)
     search_help_text = HELP
-    fieldsets = (
-        (None, {"fields": ("client_ref", "id", "client", "provider", "money", "reference", "metadata",
-                           moment("created_at"))}),
-        ("Where it stands", {"fields": ("status_in_words", "submission_in_words", "review_in_words", "failure",
-                                        moment("create_began_at"), moment("finalised_at"))}),
-        ("What the client knows", {"fields": ("sequence", "told", moment("informed_at", "confirmed"))}),
-    )  # fmt: skip
+    fields = ()  # its template shows them
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Transaction]:
         # The headers would be decrypted for each row.
@@ -47,13 +43,14 @@ class TransactionAdmin(FactsAdmin):
     def about(self, request: HttpRequest, obj: Transaction) -> dict[str, Any]:
         jobs = jobs_of(obj.pk)
         return {
+            "facts": facts(obj),
             "next_step": words.next_step(obj, jobs, timezone.now()),
             "timeline": timeline(obj),
             "jobs": [
                 {
                     "job": job,
+                    "state": pill(job.state, words.JOB_TONE.get(JobState(job.state), "")),
                     "run_at": exact(job.run_at),
-                    "calls": calls(job.last_calls),
                     "retry": judge(job, obj) is Retry.DONE,
                 }
                 for job in jobs
@@ -66,55 +63,37 @@ class TransactionAdmin(FactsAdmin):
         return f"{it.amount} {it.currency}"
 
     @admin.display(description="status")
-    def status_in_words(self, it: Transaction) -> str:
-        return words.state(it.status, words.STATUS)
-
-    @admin.display(description="submission")
-    def submission_in_words(self, it: Transaction) -> str:
-        return words.state(it.submission, words.SUBMISSION)
+    def outcome(self, it: Transaction) -> SafeString:
+        return pill(it.status, words.STATUS_TONE[Status(it.status)])
 
     @admin.display(description="review", empty_value="")
-    def flag(self, it: Transaction) -> str:
-        return it.review
+    def flag(self, it: Transaction) -> SafeString | str:
+        return pill(it.review, "bad") if it.review else ""
 
-    @admin.display(description="review")
-    def review_in_words(self, it: Transaction) -> str:
-        return words.review(it.review)
-
-    @admin.display(description="failure")
-    def failure(self, it: Transaction) -> str:
-        return f"{it.failure_code}: {it.failure_detail}" if it.failure_code else "-"
-
-    @admin.display(description="informed")
-    def told(self, it: Transaction) -> str:
-        return words.informed(it)
-
-    @admin.display(description="told", boolean=True)
-    def is_told(self, it: Transaction) -> bool | None:
-        told = it.informed_sequence >= it.sequence
-        return told or (False if it.status in FINAL else None)
+    @admin.display(description="client")
+    def is_told(self, it: Transaction) -> SafeString | str:
+        return pill(*words.told(it))
 
 
-def timeline(of: Transaction) -> list[dict[str, Any]]:
-    """Its events in their order; the newest ones, should there ever be more than fit."""
-    newest = Event.objects.filter(transaction=of).order_by("-id")[:MOST_EVENTS]
-    return [
-        {
-            "at": exact(event.at),
-            "what": words.event(event),
-            "sequence": event.sequence,
-            "source": event.get_source_display(),
-            "details": words.details(event),
-        }
-        for event in reversed(newest)
-    ]
+def facts(it: Transaction) -> dict[str, Any]:
+    """What the page says of it, in words."""
+    took = (it.finalised_at - it.created_at).total_seconds() if it.finalised_at else 0.0
+    return {
+        "status": pill(it.status, words.STATUS_TONE[Status(it.status)]),
+        "submission": pill(f"at the provider: {it.submission}"),
+        "told": pill(*words.told(it)),
+        "review": words.review(it.review),
+        "status_in_words": words.state(it.status, words.STATUS),
+        "submission_in_words": words.state(it.submission, words.SUBMISSION),
+        "informed": words.informed(it),
+        "took": words.span(took),
+        **{name: exact(getattr(it, name)) for name in ("created_at", "create_began_at", "finalised_at", "informed_at")},
+    }
 
 
-def jobs_of(transaction_id: UUID) -> list[Any]:
-    """Its jobs in the order in which they were written, each with its last calls in `last_calls`, newest first."""
-    last = Prefetch("attempts", Attempt.objects.order_by("-id")[:MOST_CALLS], to_attr="last_calls")
-    newest = Job.objects.filter(transaction_id=transaction_id).order_by("-id")[:MOST_JOBS].prefetch_related(last)
-    return list(reversed(newest))
+def jobs_of(transaction_id: UUID) -> list[Job]:
+    """Its jobs in the order in which they were written."""
+    return list(reversed(Job.objects.filter(transaction_id=transaction_id).order_by("-id")[:MOST_JOBS]))
 
 
 def calls(newest: Sequence[Attempt]) -> list[dict[str, Any]]:

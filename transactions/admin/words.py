@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from transactions.models import Event, Transaction
-from transactions.status import Review, Status, Submission
+from transactions.status import FINAL, Review, Status, Submission
 from workers.breaker import is_open
 from workers.models import Job, JobState
 
@@ -25,6 +25,9 @@ EVENT = {
     Event.Kind.CONTRADICTION: "the provider then said {}: recorded, not taken",
     Event.Kind.STATUS: "{}",
 }
+STATUS_TONE = {Status.PENDING: "", Status.COMPLETED: "ok", Status.DECLINED: "warn", Status.FAILED: "bad"}
+JOB_TONE = {JobState.DONE: "ok", JobState.FAILED: "bad"}
+CALL = {"create": "create", "track": "poll", "notify": "notification"}
 STEP = {
     "create": "look for it at the provider, and create it where that is safe",
     "track": "poll the provider",
@@ -46,11 +49,20 @@ def informed(transaction: Transaction) -> str:
     return "of an earlier status only" if transaction.informed_sequence else "not yet"
 
 
+def told(transaction: Transaction) -> tuple[str, str]:
+    """Whether the client knows the status, in a word and a tone; pending is nothing that it must know."""
+    if transaction.informed_sequence >= transaction.sequence:
+        return "told", "ok"
+    return ("not told", "warn") if transaction.status in FINAL else ("not told yet", "")
+
+
 def event(entry: Event) -> str:
     if entry.kind == Event.Kind.STAFF:
         return str(entry.detail.get("what", "staff did something"))
     if entry.kind == Event.Kind.REVIEW:
         return review(entry.detail.get("review", ""))
+    if entry.sequence == 1:
+        return "accepted: pending"
     return EVENT[Event.Kind(entry.kind)].format(entry.status)
 
 
@@ -93,3 +105,11 @@ def in_words(seconds: float) -> str:
         if seconds < most * size:
             return f"in {max(1, round(seconds / size))} {unit}"
     return f"in {round(seconds / 86400)} days"
+
+
+def span(seconds: float) -> str:
+    """How long something took, such as `230 ms`."""
+    for unit, size, most in (("ms", 0.001, 1000), ("s", 1.0, 90), ("min", 60.0, 90), ("h", 3600.0, 36)):
+        if seconds < most * size:
+            return f"{round(seconds / size)} {unit}"
+    return f"{round(seconds / 86400)} days"

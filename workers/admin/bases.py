@@ -15,12 +15,14 @@ from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-if TYPE_CHECKING:  # generic for the type checker only
+if TYPE_CHECKING:  # unfold has no type hints, and Django's classes are generic for the type checker only
     ModelAdmin = admin.ModelAdmin[Any]
     ModelForm = forms.ModelForm[Any]
     _Paginator = Paginator[Any]
 else:
-    ModelAdmin, ModelForm, _Paginator = admin.ModelAdmin, forms.ModelForm, Paginator
+    from unfold.admin import ModelAdmin
+
+    ModelForm, _Paginator = forms.ModelForm, Paginator
 
 MOST = 10_000
 """Rows that a list counts and leafs through; what lies behind them is found by a search or a filter."""
@@ -45,6 +47,9 @@ class BoundedPaginator(_Paginator):
 
 class PageAdmin(ModelAdmin):
     """Every page of one object may tell more than its fields."""
+
+    list_filter_submit = False
+    list_fullwidth = True
 
     def about(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
         """What the object's template gets besides its fields."""
@@ -159,6 +164,11 @@ def moment(field: str, name: str = "") -> Any:
 
 def exact(time: datetime | None) -> str:
     return f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S}.{time.microsecond // 1000:03}" if time else ""
+
+
+def pill(text: str, tone: str = "") -> SafeString:
+    """A state in a word; `tone` is ok, warn, bad or empty. Never the colour alone: the word says it."""
+    return format_html('<span class="relay-pill relay-pill--{}">{}</span>', tone or "calm", text)
 
 
 def link(page: str, key: Any, text: Any) -> SafeString:

@@ -7,7 +7,7 @@ from django.conf import settings
 from django_dramatiq.management.commands import rundramatiq
 
 
-class Command(rundramatiq.Command):  # type: ignore[misc]  # it has no type hints
+class Command(rundramatiq.Command):
     help = "Run a worker: one process; several are several of these, each under its own supervisor."
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
