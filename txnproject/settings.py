@@ -237,6 +237,7 @@ SPECTACULAR_SETTINGS = {
 
 # --- pages and transport
 UNFOLD = console.LOOK
+LOGIN_URL, LOGIN_REDIRECT_URL = "admin:login", "admin:index"
 STATIC_URL = "static/"
 WHITENOISE_USE_FINDERS = True  # the admin's few files are found in place: nothing to collect before a start
 WHITENOISE_ALLOW_ALL_ORIGINS = False
