@@ -16,7 +16,8 @@ from tests.threads import aside, at_once
 from transactions.handlers.work import load
 from transactions.models import Event, Provider, Transaction
 from transactions.news import News, apply
-from transactions.staff import Retry, retry_job
+from transactions.staff.actions import ACTIONS
+from transactions.staff.jobs import CREATED_ALREADY, FINAL_ALREADY, NOT_FAILED
 from transactions.status import Source, Status, Submission
 from workers import jobs
 from workers.models import Job
@@ -25,6 +26,7 @@ from workers.staff import revive
 
 pytestmark = pytest.mark.django_db
 RETRY = "/admin/workers/job/retry/"
+retry_job = ACTIONS["retry"].run
 
 
 @pytest.fixture
@@ -69,7 +71,8 @@ def test_it_is_recorded_with_who_what_and_why(retrier, given_up):
     assert event.detail["what"] == "retried the job create"
     assert event.detail["why"] == "the provider is back"
     assert event.detail["job"] == failed.pk
-    assert LogEntry.objects.get(object_id=failed.pk).get_change_message() == "Retried: the provider is back"
+    logged = LogEntry.objects.get(object_id=failed.pk)
+    assert logged.get_change_message() == "Retried the job create: the provider is back"
 
 
 def test_the_timeline_shows_it(retrier, given_up):
@@ -89,7 +92,7 @@ def test_without_a_reason_nothing_happens(retrier, given_up, reason):
 
 def test_the_service_itself_wants_a_reason(olga, given_up):
     with pytest.raises(ValueError, match="reason"):
-        retry_job(job_id=job(given_up, "create").pk, by=olga, reason=" ")
+        retry_job(pk=job(given_up, "create").pk, by=olga, reason=" ")
 
 
 def test_pressing_twice_has_no_further_effect(retrier, given_up):
@@ -98,16 +101,16 @@ def test_pressing_twice_has_no_further_effect(retrier, given_up):
 
     answer = retry(retrier, failed)
 
-    assert "was not failed any more" in answer.content.decode()
+    assert "it is not failed" in answer.content.decode()
     assert len(staff_events(given_up)) == 1
     assert LogEntry.objects.count() == 1
 
 
 @pytest.mark.django_db(transaction=True)
 def test_two_people_at_once_have_one_effect(olga, given_up):
-    press = partial(retry_job, job_id=job(given_up, "create").pk, by=olga, reason="both of us")
+    press = partial(retry_job, pk=job(given_up, "create").pk, by=olga, reason="both of us")
 
-    assert sorted(at_once(press, press)) == sorted([Retry.DONE, Retry.NOT_FAILED])
+    assert sorted(at_once(press, press)) == ["", NOT_FAILED]
     assert len(staff_events(given_up)) == 1
 
 
@@ -121,10 +124,10 @@ def test_two_people_who_retry_both_jobs_at_once_take_back_the_flag(olga, given_u
             meet.wait(timeout=0.5)
         return wake
 
-    monkeypatch.setattr("transactions.staff.revive", revive_together)
-    done = at_once(*[partial(retry_job, job_id=one, by=olga, reason="both of us") for one in both])
+    monkeypatch.setattr("transactions.staff.jobs.revive", revive_together)
+    done = at_once(*[partial(retry_job, pk=one, by=olga, reason="both of us") for one in both])
 
-    assert done == [Retry.DONE, Retry.DONE]
+    assert done == ["", ""]
     assert now(given_up).review == ""
 
 
@@ -138,15 +141,15 @@ def test_a_flag_that_is_set_amidst_is_not_taken_back(olga, given_up, monkeypatch
         webhook.join(timeout=0.5)  # it waits for the lock that we hold
         return revive(**given)
 
-    monkeypatch.setattr("transactions.staff.revive", overtaken)
-    retry_job(job_id=job(given_up, "create").pk, by=olga, reason="again")
+    monkeypatch.setattr("transactions.staff.jobs.revive", overtaken)
+    retry_job(pk=job(given_up, "create").pk, by=olga, reason="again")
     webhook.join()
 
     assert now(given_up).review == "contradiction"
 
 
 def test_the_turn_of_a_job_that_became_needless_has_no_effect(olga, given_up):
-    retry_job(job_id=job(given_up, "create").pk, by=olga, reason="again")
+    retry_job(pk=job(given_up, "create").pk, by=olga, reason="again")
     Transaction.objects.update(status="completed", finalised_at=Now())
 
     claim = jobs.claim_one(job(given_up, "create"))
@@ -215,27 +218,27 @@ def test_several_jobs_are_retried_with_one_reason(retrier, given_up):
 def test_a_final_transactions_create_is_not_retried(olga, given_up):
     apply([(given_up.id, News(Source.WEBHOOK, status=Status.COMPLETED))])
 
-    assert retry_job(job_id=job(given_up, "create").pk, by=olga, reason="why not") is Retry.FINAL
+    assert retry_job(pk=job(given_up, "create").pk, by=olga, reason="why not") == FINAL_ALREADY
     assert job(given_up, "create").state == "failed"
 
 
 def test_a_transaction_that_the_provider_has_is_not_created_again(olga, given_up):
     apply([(given_up.id, News(Source.POLL, submission=Submission.CREATED))])
 
-    assert retry_job(job_id=job(given_up, "create").pk, by=olga, reason="why not") is Retry.CREATED
+    assert retry_job(pk=job(given_up, "create").pk, by=olga, reason="why not") == CREATED_ALREADY
 
 
 def test_news_of_a_final_transaction_can_be_sent_again(olga, order):
     apply([(order.id, News(Source.WEBHOOK, status=Status.COMPLETED))])
     failed = give_up(order, "notify", key="seq:2")
 
-    assert retry_job(job_id=failed.pk, by=olga, reason="the endpoint is back") is Retry.DONE
+    assert retry_job(pk=failed.pk, by=olga, reason="the endpoint is back") == ""
 
 
 def test_a_retried_create_knows_that_an_earlier_one_may_have_begun(olga, given_up):
     failed_at = job(given_up, "create").updated_at
 
-    retry_job(job_id=job(given_up, "create").pk, by=olga, reason="again")
+    retry_job(pk=job(given_up, "create").pk, by=olga, reason="again")
 
     claim = jobs.claim_one(job(given_up, "create"))
     assert claim is not None and claim.attempt == 2  # so it looks before it creates
@@ -245,7 +248,7 @@ def test_a_retried_create_knows_that_an_earlier_one_may_have_begun(olga, given_u
 def test_it_takes_back_the_flag_that_the_job_had_set(olga, given_up):
     assert now(given_up).review == "given_up"
 
-    retry_job(job_id=job(given_up, "create").pk, by=olga, reason="again")
+    retry_job(pk=job(given_up, "create").pk, by=olga, reason="again")
 
     assert now(given_up).review == ""
     assert Event.objects.filter(kind="review", source="staff", detail__review="", detail__who="olga").count() == 1
@@ -254,7 +257,7 @@ def test_it_takes_back_the_flag_that_the_job_had_set(olga, given_up):
 def test_the_flag_stays_while_another_job_is_given_up(olga, given_up):
     give_up(given_up, "track")
 
-    retry_job(job_id=job(given_up, "create").pk, by=olga, reason="again")
+    retry_job(pk=job(given_up, "create").pk, by=olga, reason="again")
 
     assert now(given_up).review == "given_up"
 
@@ -262,16 +265,16 @@ def test_the_flag_stays_while_another_job_is_given_up(olga, given_up):
 def test_another_flag_stays(olga, given_up):
     Transaction.objects.update(review="overdue")
 
-    retry_job(job_id=job(given_up, "create").pk, by=olga, reason="again")
+    retry_job(pk=job(given_up, "create").pk, by=olga, reason="again")
 
     assert now(given_up).review == "overdue"
 
 
 def test_it_wakes_the_lane_after_the_commit(olga, given_up, monkeypatch):
     woken: list[Wake] = []
-    monkeypatch.setattr("transactions.staff.announce", woken.extend)
+    monkeypatch.setattr("transactions.staff.acting.announce", woken.extend)
 
-    retry_job(job_id=job(given_up, "create").pk, by=olga, reason="again")
+    retry_job(pk=job(given_up, "create").pk, by=olga, reason="again")
 
     assert [(wake.kind, wake.lane) for wake in woken] == [("create", job(given_up, "create").lane)]
 

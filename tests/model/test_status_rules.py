@@ -32,7 +32,7 @@ MET = (
     "creates that took effect late",
     "webhooks contradicting",
     "webhooks repeated",
-    "retries: DONE",
+    "retries: done",
     "ended failed not_created",
 )
 """Without these a run has proven nothing about them."""
@@ -52,7 +52,7 @@ def clock(db, monkeypatch):
 @pytest.fixture
 def cast(third, clock, monkeypatch, settings):
     settings.MAX_CRASHES = 2
-    for module in ("transactions.services", "transactions.staff", "webhooks.incoming.services"):
+    for module in ("transactions.services", "transactions.staff.acting", "webhooks.incoming.services"):
         monkeypatch.setattr(f"{module}.announce", lambda wakes: None)
     change(third, **SETTINGS)
     alice = make_client("alice", third.provider, callback_url=CLIENT)

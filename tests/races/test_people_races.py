@@ -15,7 +15,8 @@ from transactions.config import clear_caches
 from transactions.models import Client, Event
 from transactions.news import News, apply
 from transactions.services import tell_again
-from transactions.staff import Retry, retry_job
+from transactions.staff.actions import ACTIONS
+from transactions.staff.jobs import FINAL_ALREADY, NOT_FAILED
 from transactions.status import Source, Status
 from workers import jobs, registry
 from workers.models import Job
@@ -35,7 +36,7 @@ def olga(db: None) -> User:
 def press(olga, record):
     """Retry the create, which was given up."""
     given_up = give_up(record, "create")
-    return partial(retry_job, job_id=given_up.pk, by=olga, reason="again")
+    return partial(ACTIONS["retry"].run, pk=given_up.pk, by=olga, reason="again")
 
 
 def notifications() -> list[tuple[str, str]]:
@@ -43,10 +44,10 @@ def notifications() -> list[tuple[str, str]]:
 
 
 def test_a_retry_during_the_retried_run_changes_nothing(press, record, far):
-    assert press() is Retry.DONE
+    assert press() == ""
     with amid(job(record, "create"), far, "GET", Answer(404)):
         under_way = job(record, "create")
-        assert press() is Retry.NOT_FAILED
+        assert press() == NOT_FAILED
         after = job(record, "create")
 
     assert (after.attempt, after.lease_until, after.lost_at) == (
@@ -56,14 +57,14 @@ def test_a_retry_during_the_retried_run_changes_nothing(press, record, far):
 
 
 def test_a_retry_that_waits_for_a_final_status_finds_it(press, record):
-    assert second(press, ours=partial(apply, [(record.id, FINAL)])) is Retry.FINAL
+    assert second(press, ours=partial(apply, [(record.id, FINAL)])) == FINAL_ALREADY
     assert job(record, "create").state == "failed"
 
 
 def test_a_final_status_that_comes_during_a_retry_leaves_it_nothing_to_do(press, record, third, far, monkeypatch):
     with overtaking(partial(tell, third, record.id)) as overtaken:
-        monkeypatch.setattr("transactions.staff.revive", lambda **given: overtaken() or revive(**given))
-        assert press() is Retry.DONE
+        monkeypatch.setattr("transactions.staff.jobs.revive", lambda **given: overtaken() or revive(**given))
+        assert press() == ""
 
     run(job(record, "create"))
     assert (job(record, "create").state, now(record).status, far.asked) == ("done", "completed", [])

@@ -14,17 +14,16 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 from unfold.widgets import UnfoldAdminTextareaWidget
 
-from transactions.admin import words
 from transactions.admin.pages import ask, staff
 from transactions.admin.search import HELP, known_as, with_clients_id
 from transactions.admin.transactions import MOST_CALLS, calls
-from transactions.models import Transaction
-from transactions.staff import Retry, judge, retry_job
+from transactions.staff.actions import ACTIONS
 from workers import registry
 from workers.admin import as_number
 from workers.admin.bases import FactsAdmin, link, moment
 from workers.models import Attempt, Job, JobState
 
+RETRY = ACTIONS["retry"]
 AT_ONCE = 500
 """Jobs that one confirmation retries: each is a transaction of its own, and the page waits for all."""
 
@@ -65,7 +64,7 @@ class JobAdmin(FactsAdmin):
         return Q(pk=as_number(term)) | Q(transaction_id__in=known_as(term))
 
     def has_retry_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("workers.retry_job")
+        return request.user.has_perm(RETRY.permission)
 
     @admin.display(description="job")
     def what(self, job: Job) -> str:
@@ -105,11 +104,10 @@ class JobAdmin(FactsAdmin):
 
     def _retry(self, request: HttpRequest, chosen: Iterable[int], reason: str) -> HttpResponse:
         jobs = list(Job.objects.filter(pk__in=chosen).order_by("pk"))
-        results = Counter(retry_job(job_id=job.pk, by=staff(request), reason=reason) for job in jobs)
-        for result, count in results.items():
-            level = messages.SUCCESS if result is Retry.DONE else messages.WARNING
+        results = Counter(RETRY.run(pk=job.pk, by=staff(request), reason=reason) for job in jobs)
+        for why, count in results.items():
             which = f"Job {jobs[0].pk}" if len(jobs) == 1 else f"{count} of {len(jobs)} jobs"
-            self.message_user(request, f"{which}: {result}.", level)
+            self.message_user(request, f"{which}: {why or 'retried'}.", messages.WARNING if why else messages.SUCCESS)
         if len(jobs) == 1 and request.user.has_perm("transactions.view_transaction"):
             page = reverse("admin:transactions_transaction_change", args=[jobs[0].transaction_id])
             return HttpResponseRedirect(page)
@@ -117,11 +115,12 @@ class JobAdmin(FactsAdmin):
 
     def _ask(self, request: HttpRequest, chosen: list[int], form: ReasonForm) -> HttpResponse:
         jobs = list(Job.objects.filter(pk__in=chosen).order_by("pk"))
-        of = Transaction.objects.select_related("client", "provider").defer("provider__headers")
-        found = of.in_bulk([job.transaction_id for job in jobs])
-        rows = [{"job": job, "does": what_happens(job, found[job.transaction_id])} for job in jobs]
-        some = any(judge(job, found[job.transaction_id]) is Retry.DONE for job in jobs)
-        says = ["The schedule of each starts anew, at once. Pressing twice has no further effect."] if some else []
+        why_not = {job.pk: RETRY.judge(job) for job in jobs}
+        some = not all(why_not.values())
+        rows = [
+            {"job": job, "does": f"Nothing: {why}." if (why := why_not[job.pk]) else RETRY.explain(job)} for job in jobs
+        ]
+        says = ["Pressing twice has no further effect."] if some else []
         title = "Retry a failed job" if len(jobs) == 1 else f"Retry {len(jobs)} failed jobs"
         about: dict[str, Any] = {"of": jobs[0] if len(jobs) == 1 else None, "says": says, "rows": rows}
         about |= {"submit": "Retry" if some else "", "action": reverse("admin:workers_job_retry")}
@@ -133,18 +132,3 @@ class JobAdmin(FactsAdmin):
             "calls": calls(newest),
             "retry": obj.state == JobState.FAILED and self.has_retry_permission(request),
         }
-
-
-def what_happens(job: Job, of: Transaction) -> str:
-    """What a retry would do, for the person who is about to."""
-    verdict = judge(job, of)
-    if verdict is not Retry.DONE:
-        return f"Nothing: {'it is not failed' if verdict is Retry.NOT_FAILED else verdict}."
-    window = f"{of.provider.settle_window:g} s"
-    does = {
-        "create": f"It looks for the transaction at {of.provider}. If it is not there, it creates it, but not before "
-        f"{window} have passed since this job failed: until then an earlier create may still take effect",
-        "track": f"It polls {of.provider}, with growing delays, until the status is final",
-        "notify": f"It tells {of.client} the status as it is now ({of.status}), until the endpoint confirms it",
-    }
-    return f"{does.get(job.kind, 'It runs again')}{words.held_up(of, job.kind)}."

@@ -15,7 +15,7 @@ from transactions.admin.filters import ClientFilter, ProviderFilter, ReviewFilte
 from transactions.admin.search import HELP, known_as
 from transactions.admin.timeline import timeline
 from transactions.models import Transaction
-from transactions.staff import Retry, judge
+from transactions.staff.actions import ACTIONS
 from transactions.status import Status
 from workers.admin.bases import FactsAdmin, exact, moment, pill
 from workers.models import Attempt, Job, JobState
@@ -51,7 +51,7 @@ class TransactionAdmin(FactsAdmin):
                     "job": job,
                     "state": pill(job.state, words.JOB_TONE.get(JobState(job.state), "")),
                     "run_at": exact(job.run_at),
-                    "retry": judge(job, obj) is Retry.DONE,
+                    "retry": not ACTIONS["retry"].judge(job),
                 }
                 for job in jobs
             ],

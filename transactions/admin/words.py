@@ -6,7 +6,7 @@ from typing import Any
 
 from transactions.models import Event, Transaction
 from transactions.status import FINAL, Review, Status, Submission
-from workers.breaker import is_open
+from transactions.waiting import held_up
 from workers.models import Job, JobState
 
 STATUS = {
@@ -84,18 +84,6 @@ def next_step(transaction: Transaction, jobs: list[Job], now: Any) -> str:
 
 def _step(job: Job) -> str:
     return STEP.get(job.kind, job.kind)
-
-
-def held_up(transaction: Transaction, kind: str) -> str:
-    """What keeps jobs of this kind from running; empty when nothing does. Reads the client, or provider and breaker."""
-    if kind == "notify":
-        client = transaction.client
-        return f", as soon as {client}'s endpoint is enabled again" if client.endpoint_disabled_at else ""
-    provider = transaction.provider
-    if provider.paused:
-        return f", as soon as {provider} is resumed"
-    held_back = provider.circuit_breaker and is_open(provider.lane, kind)
-    return f", as soon as {provider} answers again: its circuit breaker is open" if held_back else ""
 
 
 def in_words(seconds: float) -> str:
