@@ -19,6 +19,7 @@ from transactions.config import ClientSettings, client_settings, provider_by_id
 from transactions.handlers.work import given_up, snapshots
 from transactions.news import apply
 from transactions.records import Record, rfc3339
+from transactions.reviews import client_told
 from transactions.signing import signature
 from transactions.template import fill
 from webhooks.sql import ENDPOINTS
@@ -91,6 +92,9 @@ def record(settled: Sequence[Settled]) -> Sequence[Wake]:
     if confirmed := [{"id": str(c.transaction_id), "sequence": a.confirmed} for c, a in answers if a.confirmed]:
         with connection.cursor() as cursor:
             cursor.execute(sql.CONFIRMED, {"confirmed": json.dumps(confirmed)})
+            flagged = [id_ for (id_,) in cursor.fetchall() if id_]
+        for id_ in flagged:
+            client_told(id_)
     _judge_endpoints(settled)
     failed = [(claim, outcome.next.reason) for claim, outcome in settled if isinstance(outcome.next, Failed)]
     _, wakes = apply([(claim.transaction_id, given_up(claim, reason)) for claim, reason in failed])
