@@ -6,7 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 from django.db import connection, transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
 from transactions import sql
@@ -82,15 +82,23 @@ def find(*, client_id: int, client_ref: str) -> Record | None:
 
 def tell_again(record: Record) -> None:
     """Have the current status sent to the client's endpoint now; where one waits to be sent, that one is."""
-    lane = f"c{record.client_id}"
     with transaction.atomic(durable=True):
-        now = Transaction.objects.select_for_update().only("sequence").get(pk=record.id)  # one at a time
-        # Not the news of an earlier status, which would not be sent any more.
-        current = Q(key=f"seq:{now.sequence}") | Q(key__startswith="again:")
-        waiting = Job.objects.filter(current, transaction_id=record.id, kind="notify", state=JobState.WAITING)
-        if not waiting.update(run_at=Now()):
-            Job.objects.create(transaction_id=record.id, kind="notify", key=f"again:{uuid4()}", lane=lane)
-    announce([Wake("notify", lane)])
+        wake = send_again(Transaction.objects.select_for_update().get(pk=record.id))  # one at a time
+    announce([wake])
+
+
+def send_again(of: Transaction) -> Wake:
+    """The same in the database transaction that holds the row's lock. Announce the wake after the commit."""
+    lane = f"c{of.client_id}"
+    if not waiting_news(of).update(run_at=Now()):
+        Job.objects.create(transaction_id=of.pk, kind="notify", key=f"again:{uuid4()}", lane=lane)
+    return Wake("notify", lane)
+
+
+def waiting_news(of: Transaction) -> QuerySet[Job]:
+    """Notifications of its current status that wait to be sent; not those of an earlier one, which will not be."""
+    current = Q(key=f"seq:{of.sequence}") | Q(key__startswith="again:")
+    return Job.objects.filter(current, transaction_id=of.pk, kind="notify", state=JobState.WAITING)
 
 
 def _insert(client: ClientSettings, order: Order, provider: ProviderSettings) -> tuple[Any, ...] | None:

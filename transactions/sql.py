@@ -59,7 +59,8 @@ SELECT 1 FROM transactions_transaction WHERE id = ANY (%(ids)s::uuid[]) ORDER BY
 APPLY = """
 -- News of transactions, in one statement: compare-and-set on the status, the timeline, the jobs that follow.
 -- At most one news a transaction. Rows are locked in the order of their ids, so that no two batches deadlock.
---  * status: the first final one wins; a different one after it is a contradiction, recorded and never taken.
+--  * status: the first final one wins; a different one after it is a contradiction, recorded and never taken. Staff may
+--    then decide between the two: theirs wins over a contradicted one, and never contradicts.
 --  * submission: only ever learns (unsent -> unknown -> created or refused).
 --  * a final status cancels what waits to create, poll or tell of `pending`, and starts the notification.
 --  * a provider's own word (`provider` given) counts for its own transactions only.
@@ -74,8 +75,10 @@ WITH news AS (
     FOR UPDATE
 ), judged AS (
     SELECT news.*, was.status AS before, was.review AS review_before,
-           was.status = 'pending' AND news.status <> 'pending' AS wins,
-           was.status <> 'pending' AND news.status <> 'pending' AND news.status <> was.status AS contradicts,
+           news.status <> 'pending' AND news.status <> was.status
+           AND (was.status = 'pending' OR news.source = 'staff' AND was.review = 'contradiction') AS wins,
+           was.status <> 'pending' AND news.status <> 'pending' AND news.status <> was.status
+           AND news.source <> 'staff' AS contradicts,
            clock_timestamp() AS at
     FROM was JOIN news USING (id)
     WHERE news.provider IS NULL OR news.provider = was.provider_id
@@ -90,9 +93,10 @@ WITH news AS (
                           ELSE t.submission END,
         -- A final status answers every question but two: was it the true one, and what does that word mean?
         review = CASE WHEN j.contradicts THEN 'contradiction'
-                      WHEN t.review = '' OR (j.wins AND t.review NOT IN ('contradiction', 'unmapped')) THEN j.review
+                      WHEN t.review = '' OR (j.wins AND t.review <> 'unmapped') THEN j.review
                       ELSE t.review END,
         create_began_at = greatest(t.create_began_at, j.began_at),
+        seen_at = CASE WHEN j.submission = 'created' AND t.status = 'pending' THEN j.at ELSE t.seen_at END,
         updated_at = CASE WHEN j.wins THEN j.at ELSE t.updated_at END
     FROM judged j
     WHERE t.id = j.id AND t.id = ANY (ARRAY(SELECT id FROM news))

@@ -4,7 +4,8 @@ from django.db import models
 
 
 class Status(models.TextChoices):
-    """What the client sees. The first final status wins, by compare-and-set; nothing moves it after that."""
+    """What the client sees. The first final status wins, by compare-and-set; nothing moves it after that but
+    staff, who decide where it is contradicted."""
 
     PENDING = "pending", "pending"
     """From acceptance on. The create's answer, a poll or a webhook moves it on; a crash leaves it."""

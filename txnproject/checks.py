@@ -82,6 +82,12 @@ def _addresses() -> Iterator[Error]:
 def _words() -> Iterator[Error]:
     if settings.TLS not in ("on", "off"):
         yield Error("TLS is neither on nor off", hint="off is for loopback use only", id="txnproject.E008")
+    if settings.STATUS_BY_HAND_NEEDS_TWO not in ("on", "off"):
+        yield Error(
+            "STATUS_BY_HAND_NEEDS_TWO is neither on nor off",
+            hint="on: a status that one person sets by hand waits for another to approve it",
+            id="txnproject.E010",
+        )
     if settings.LOG_LEVEL not in logging.getLevelNamesMapping():
         yield Error(
             f"LOG_LEVEL {settings.LOG_LEVEL!r} is no level",

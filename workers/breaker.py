@@ -19,6 +19,7 @@ import structlog
 from django.db import connection, transaction
 from django.db.models import DateTimeField
 from django.db.models.expressions import Func
+from django.db.models.functions import Now
 
 from workers import sql
 from workers.models import Breaker
@@ -182,7 +183,14 @@ def is_open(lane: Lane, kind: str) -> bool:
     return Breaker.objects.filter(lane=lane, kind=kind, opened_at__isnull=False).exists()
 
 
-def close(lane: Lane) -> int:
-    """Close what is open in this lane, and forget what was counted: an operator knows better. Returns how many."""
-    is_open = Breaker.objects.filter(lane=lane, opened_at__isnull=False)
-    return is_open.update(opened_at=None, probe_at=None, runs=0, failures=0)
+def open_(lane: Lane, kind: str) -> bool:
+    """Open it by hand, as if most had failed: the first probe that succeeds closes it. False when it is open."""
+    Breaker.objects.bulk_create([Breaker(lane=lane, kind=kind)], ignore_conflicts=True)
+    closed = Breaker.objects.filter(lane=lane, kind=kind, opened_at=None)
+    return bool(closed.update(opened_at=Now(), probe_at=Now() + timedelta(seconds=PROBE_EVERY)))
+
+
+def close(lane: Lane, kind: str) -> bool:
+    """Close it, and forget what was counted: an operator knows better. False when it is not open."""
+    is_open = Breaker.objects.filter(lane=lane, kind=kind, opened_at__isnull=False)
+    return bool(is_open.update(opened_at=None, probe_at=None, runs=0, failures=0))

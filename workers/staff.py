@@ -1,22 +1,35 @@
-"""What staff may do to jobs. The apps decide when, and record who and why."""
+"""What staff may do to jobs, each by compare-and-set. The apps decide when, and record who and why."""
 
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.db.models.functions import Now
 
 from workers.models import Job, JobState
 from workers.registry import Wake
 
 
-def revive(*, job_id: int, doubtful: bool) -> Wake | None:
-    """failed -> waiting, by compare-and-set: due now, its schedule anew. None when it was not failed (any more).
+def revive(*, job_id: int, was: str = JobState.FAILED, doubtful: bool = False) -> Wake | None:
+    """A job that is over -> waiting: due now, its schedule anew. None when it was not in the state `was` (any more).
 
     `doubtful`: the runs that it was given up for may have begun calls that nobody recorded. `lost_at` then says so to
     its next run, as it does after any lost run: they began no later than the job ended. `attempt` counts on, for it
     is the fencing token. Announce the wake after the commit.
     """
     anew = {"lost_at": F("updated_at")} if doubtful else {}
-    failed = Job.objects.filter(pk=job_id, state=JobState.FAILED)
-    if not failed.update(state=JobState.WAITING, run_at=Now(), step=0, crashes=0, updated_at=Now(), **anew):
-        return None
-    kind, lane = Job.objects.values_list("kind", "lane").get(pk=job_id)
-    return Wake(kind, lane)
+    over = Job.objects.filter(pk=job_id, state=was).exclude(state__in=(JobState.WAITING, JobState.RUNNING))
+    return _wake(over, state=JobState.WAITING, run_at=Now(), step=0, crashes=0, updated_at=Now(), **anew)
+
+
+def hasten(*, job_id: int) -> Wake | None:
+    """A waiting job is due now; its schedule goes on. None when it does not wait. Announce the wake, too."""
+    return _wake(Job.objects.filter(pk=job_id, state=JobState.WAITING), run_at=Now())
+
+
+def cancel(*, job_id: int, why: str) -> bool:
+    """waiting -> cancelled; False when it does not wait."""
+    waiting = Job.objects.filter(pk=job_id, state=JobState.WAITING)
+    return bool(waiting.update(state=JobState.CANCELLED, last_error=why, updated_at=Now()))
+
+
+def _wake(one: QuerySet[Job], **changes: object) -> Wake | None:
+    kind_and_lane = one.values_list("kind", "lane").first()
+    return Wake(*kind_and_lane) if kind_and_lane and one.update(**changes) else None

@@ -19,7 +19,7 @@ from tests.cast import make_client, make_provider
 from tests.threads import at_once
 from transactions.config import KeyOwner, key_owner
 from transactions.models import ApiKey, CallbackSecret, WebhookSecret
-from transactions.staff.owners import create_key, newest_key
+from transactions.staff.credentials import create_key, newest_key
 
 pytestmark = pytest.mark.django_db
 HEADER = "Bearer hunter2-and-more"
@@ -141,7 +141,7 @@ def test_two_people_at_once_make_one_key(carol, monkeypatch):
         return found
 
     given = {"client": carol.client, "name": "shop", "lasts": None, "by": root, "newest": newest_key(carol.client)}
-    monkeypatch.setattr("transactions.staff.owners.newest_key", look_together)
+    monkeypatch.setattr("transactions.staff.credentials.newest_key", look_together)
 
     assert at_once(*[partial(create_key, **given)] * 2).count(None) == 1
     assert ApiKey.objects.filter(name="shop").count() == 1

@@ -65,6 +65,7 @@ def test_the_tests_settings_are_good():
         ("TLS", "", "txnproject.E008"),
         ("TLS", "no", "txnproject.E008"),
         ("LOG_LEVEL", "LOUD", "txnproject.E009"),
+        ("STATUS_BY_HAND_NEEDS_TWO", "yes", "txnproject.E010"),
         ("LOG_LEVEL", "", "txnproject.E009"),
         ("CREATE_LEASE", 18.9, "transactions.E001"),
         ("TRACK_LEASE", 17.9, "transactions.E002"),

@@ -274,11 +274,11 @@ def test_an_operator_may_close_it(probe):
     opened(probe)
     new_jobs(3)
 
-    assert breaker.close("x1") == 1
+    assert breaker.close("x1", probe.kind.name)
     breaker.held_back.forget()
 
     assert len(probe.claim()) == 3
-    assert breaker.close("x1") == 0
+    assert not breaker.close("x1", probe.kind.name)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from transactions.admin.pages import ask, show_once, staff
 from transactions.credentials import secrets_of
 from transactions.models import ApiKey, Client, Provider
 from transactions.models.providers import validate_webhook_secret
-from transactions.staff.owners import add_secret, create_key, newest_key, newest_secret, revoke_key
+from transactions.staff.credentials import add_secret, create_key, newest_key, newest_secret, revoke_key
 from workers.admin.bases import SettingsAdmin, change_url, exact
 
 FASTER = "Nothing was made: one has been added since that page was opened. Look at the list before you add another."

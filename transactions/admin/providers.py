@@ -18,7 +18,7 @@ from transactions.admin.pages import ask, staff
 from transactions.encryption import SecretUnreadable
 from transactions.fields import HttpUrlField, validate_headers
 from transactions.models import Provider
-from transactions.staff.owners import close_breakers
+from transactions.staff.credentials import close_breakers
 from workers.admin.bases import SettingsForm, change_url, exact, moment, pill
 from workers.models import Breaker
 

@@ -13,6 +13,7 @@ from django.urls import reverse
 from transactions.admin import words
 from transactions.models import Event, Transaction
 from transactions.status import Status
+from transactions.waiting import span
 from workers.admin.bases import exact
 from workers.models import Attempt, Job
 
@@ -60,7 +61,7 @@ def timeline(of: Transaction) -> list[Entry]:
     entries = sorted((entry for find in _sources for entry in find(of.pk)), key=lambda entry: entry.at)
     timed, before = [], of.created_at
     for entry in entries:
-        timed.append(replace(entry, after=f"+{words.span(max(0.0, (entry.at - before).total_seconds()))}"))
+        timed.append(replace(entry, after=f"+{span(max(0.0, (entry.at - before).total_seconds()))}"))
         before = entry.at
     return timed
 

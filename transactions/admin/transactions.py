@@ -17,6 +17,7 @@ from transactions.admin.timeline import timeline
 from transactions.models import Transaction
 from transactions.staff.actions import ACTIONS
 from transactions.status import Status
+from transactions.waiting import span
 from workers.admin.bases import FactsAdmin, exact, moment, pill
 from workers.models import Attempt, Job, JobState
 
@@ -86,7 +87,7 @@ def facts(it: Transaction) -> dict[str, Any]:
         "status_in_words": words.state(it.status, words.STATUS),
         "submission_in_words": words.state(it.submission, words.SUBMISSION),
         "informed": words.informed(it),
-        "took": words.span(took),
+        "took": span(took),
         **{name: exact(getattr(it, name)) for name in ("created_at", "create_began_at", "finalised_at", "informed_at")},
     }
 

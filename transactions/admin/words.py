@@ -6,7 +6,7 @@ from typing import Any
 
 from transactions.models import Event, Transaction
 from transactions.status import FINAL, Review, Status, Submission
-from transactions.waiting import held_up
+from transactions.waiting import held_up, span
 from workers.models import Job, JobState
 
 STATUS = {
@@ -87,17 +87,4 @@ def _step(job: Job) -> str:
 
 
 def in_words(seconds: float) -> str:
-    if seconds <= 0:
-        return "now"
-    for unit, size, most in (("s", 1, 90), ("min", 60, 90), ("h", 3600, 36)):
-        if seconds < most * size:
-            return f"in {max(1, round(seconds / size))} {unit}"
-    return f"in {round(seconds / 86400)} days"
-
-
-def span(seconds: float) -> str:
-    """How long something took, such as `230 ms`."""
-    for unit, size, most in (("ms", 0.001, 1000), ("s", 1.0, 90), ("min", 60.0, 90), ("h", 3600.0, 36)):
-        if seconds < most * size:
-            return f"{round(seconds / size)} {unit}"
-    return f"{round(seconds / 86400)} days"
+    return f"in {span(seconds)}" if seconds > 0 else "now"

@@ -15,7 +15,8 @@ class Failure(serializers.Serializer[Any]):
 
     code = serializers.CharField(
         help_text="`refused`: the provider would not have it; its reason is the detail. `not_created`: provably, "
-        "nothing was created. `failed_at_provider`: the provider says so."
+        "nothing was created. `failed_at_provider`: the provider says so. `set_by_staff`: an operator has decided it, "
+        "which a declined transaction may have as well."
     )
     detail = serializers.CharField(help_text="For people to read.")
 

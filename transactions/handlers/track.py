@@ -21,14 +21,19 @@ PARK = 600.0
 async def track(work: Work, http: Http) -> Outcome:
     """One run: a poll, where one can tell something. A webhook or the create's answer cancels the job.
 
-    Polling ends `track_grace` after `track_for`: an operator has been asked to look since then.
+    The first poll `track_grace` after `track_for` is the last: an operator has been asked to look since then. Staff may
+    ask for one more at any time.
     """
     if work.creating or work.record.submission == Submission.UNSENT:
         # Nothing to poll while the create is under way or waits to be sent, however long that is.
         waits = replace(_overdue(work) or News(Source.POLL), hasten=work.provider.second_poll)
         return Outcome(Again(PARK, why="waits for the create"), waits)
-    if work.age > work.provider.track_for + work.provider.track_grace:
-        return Outcome(Done(), _overdue(work))
+    outcome = await _poll(work, http)
+    over = work.age > work.provider.track_for + work.provider.track_grace
+    return replace(outcome, next=Done()) if over else outcome
+
+
+async def _poll(work: Work, http: Http) -> Outcome:
     polls = work.claim.step + 1
     try:
         seen = await ADAPTERS[work.provider.adapter].read(work.provider, http, work.record.id)

@@ -56,6 +56,10 @@ class Client(models.Model):
         ordering = ["name"]
         # The hot path reads it without a second look.
         constraints = [models.CheckConstraint(condition=models.Q(rate_limit__regex=RATE), name="client_rate_limit")]
+        permissions = [
+            ("disable_endpoint", "Can disable a client's endpoint"),
+            ("enable_endpoint", "Can enable a client's endpoint"),
+        ]
 
     def __str__(self) -> str:
         return self.name

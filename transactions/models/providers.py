@@ -121,7 +121,12 @@ class Provider(models.Model):
 
     class Meta:
         ordering = ["slug"]
-        permissions = [("close_breaker", "Can close a circuit breaker")]
+        permissions = [
+            ("pause_provider", "Can pause a provider"),
+            ("resume_provider", "Can resume a provider"),
+            ("open_breaker", "Can open a circuit breaker"),
+            ("close_breaker", "Can close a circuit breaker"),
+        ]
 
     def __str__(self) -> str:
         return self.slug

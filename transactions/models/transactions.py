@@ -29,6 +29,7 @@ class Transaction(models.Model):
     failure_code = models.CharField(max_length=64, blank=True, default="")
     failure_detail = models.TextField(blank=True, default="")
     create_began_at = models.DateTimeField(null=True, help_text="When the last create began")
+    seen_at = models.DateTimeField(null=True, help_text="When it was last seen at its provider, while pending")
     created_at = models.DateTimeField(db_default=Now())
     updated_at = models.DateTimeField(db_default=Now())
     finalised_at = models.DateTimeField(null=True)
@@ -54,6 +55,15 @@ class Transaction(models.Model):
             models.Index(F("client"), F("id").desc(), name="transaction_newest"),
             # The operators' list of what needs them.
             models.Index(F("review"), F("id").desc(), name="transaction_review", condition=~Q(review="")),
+        ]
+        permissions = [
+            ("poll_now", "Can poll now"),
+            ("create_again", "Can have a transaction created again"),
+            ("cancel_tracking", "Can cancel the tracking"),
+            ("notify_again", "Can have the client told again"),
+            ("set_status", "Can set a status by hand, or propose it"),
+            ("approve_status", "Can approve or reject a status that was proposed"),
+            ("resolve_review", "Can resolve a review"),
         ]
 
     def __str__(self) -> str:

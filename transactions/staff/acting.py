@@ -13,7 +13,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Max, Model, QuerySet
 
-from transactions.models import Event, Transaction
+from transactions.models import Event, Provider, Transaction
 from transactions.status import Source
 from workers.announce import announce
 from workers.models import Job
@@ -123,7 +123,8 @@ def _locked(on: type[Model], pk: Any) -> tuple[Any, Transaction | None]:
         named = Job.objects.filter(pk=pk).values("transaction_id")
         of = _transactions().select_for_update(**lock).filter(pk__in=named).first()
         return Job.objects.select_for_update(**lock).filter(pk=pk).first() if of else None, of
-    return on._default_manager.select_for_update(**lock).filter(pk=pk).first(), None
+    rows = on._default_manager.defer("headers") if on is Provider else on._default_manager.all()
+    return rows.select_for_update(**lock).filter(pk=pk).first(), None
 
 
 def _overtaken(of: Transaction | None, seen: int | None) -> str:

@@ -2,40 +2,50 @@
 
 from __future__ import annotations
 
-from transactions.models import Transaction
-from transactions.staff import jobs
+from functools import partial
+
+from transactions.models import Client, Provider, Transaction
+from transactions.staff import jobs, lanes, outcomes
 from transactions.staff.acting import Action
-from transactions.waiting import held_up
+from transactions.staff.jobs import AT_PROVIDER
 from workers.models import Job
 
 __all__ = ["ACTIONS", "Action"]
 
-
-def _explain_retry(job: Job) -> str:
-    of = Transaction.objects.select_related("client", "provider").defer("provider__headers").get(pk=job.transaction_id)
-    does = {
-        "create": f"It looks for the transaction at {of.provider}. If it is not there, it creates it, but not before "
-        f"{of.provider.settle_window:g} s have passed since this job failed: until then an earlier create may still "
-        "take effect",
-        "track": f"It polls {of.provider}, with growing delays, until the status is final",
-        "notify": f"It tells {of.client} the status as it is now ({of.status}), until the endpoint confirms it",
-    }
-    return f"{does.get(job.kind, 'It runs again')}{held_up(of, job.kind)}. Its schedule starts anew, at once."
-
-
-ACTIONS: dict[str, Action] = {
-    action.name: action
-    for action in (
-        Action(
-            name="retry",
-            label="Retry",
-            permission="workers.retry_job",
-            on=Job,
-            reason=True,
-            judge=jobs.judge_retry,
-            explain=_explain_retry,
-            effect=jobs.retry,
-            bulk=True,
-        ),
-    )
-}
+# fmt: off
+_TABLE = (
+    Action("retry", "Retry", "workers.retry_job", Job, True,
+           jobs.judge_retry, jobs.explain_retry, jobs.retry, bulk=True),
+    Action("poll_now", "Poll now", "transactions.poll_now", Transaction, False,
+           jobs.judge_poll_now, jobs.explain_poll_now, jobs.poll_now, bulk=True),
+    Action("create_again", "Create again", "transactions.create_again", Transaction, True,
+           jobs.judge_create_again, jobs.explain_create_again, jobs.create_again, bulk=True),
+    Action("notify_again", "Notify again", "transactions.notify_again", Transaction, False,
+           outcomes.judge_notify_again, outcomes.explain_notify_again, outcomes.notify_again, bulk=True),
+    Action("cancel_tracking", "Cancel tracking", "transactions.cancel_tracking", Transaction, True,
+           jobs.judge_cancel_tracking, jobs.explain_cancel_tracking, jobs.cancel_tracking, bulk=True),
+    Action("set_status", "Set status", "transactions.set_status", Transaction, True,
+           outcomes.judge_set_status, outcomes.explain_set_status, outcomes.set_status, outcomes.StatusForm),
+    Action("approve_status", "Approve status", "transactions.approve_status", Transaction, True,
+           outcomes.judge_approve, outcomes.explain_approve, outcomes.approve),
+    Action("reject_status", "Reject status", "transactions.approve_status", Transaction, True,
+           outcomes.judge_reject, outcomes.explain_reject, outcomes.reject),
+    Action("resolve_review", "Resolve review", "transactions.resolve_review", Transaction, True,
+           outcomes.judge_resolve_review, outcomes.explain_resolve_review, outcomes.resolve_review, bulk=True),
+    Action("pause_provider", "Pause", "transactions.pause_provider", Provider, True,
+           lanes.judge_pause, lanes.explain_pause, lanes.pause),
+    Action("resume_provider", "Resume", "transactions.resume_provider", Provider, False,
+           lanes.judge_resume, lanes.explain_resume, lanes.resume),
+    *(Action(f"open_breaker_{kind}", f"Open breaker of {kind}", "transactions.open_breaker", Provider, True,
+             partial(lanes.judge_open_breaker, kind), partial(lanes.explain_open_breaker, kind),
+             partial(lanes.open_breaker, kind)) for kind in AT_PROVIDER),
+    *(Action(f"close_breaker_{kind}", f"Close breaker of {kind}", "transactions.close_breaker", Provider, False,
+             partial(lanes.judge_close_breaker, kind), partial(lanes.explain_close_breaker, kind),
+             partial(lanes.close_breaker, kind)) for kind in AT_PROVIDER),
+    Action("disable_endpoint", "Disable endpoint", "transactions.disable_endpoint", Client, True,
+           lanes.judge_disable, lanes.explain_disable, lanes.disable),
+    Action("enable_endpoint", "Enable endpoint", "transactions.enable_endpoint", Client, False,
+           lanes.judge_enable, lanes.explain_enable, lanes.enable),
+)
+# fmt: on
+ACTIONS: dict[str, Action] = {action.name: action for action in _TABLE}

@@ -60,7 +60,7 @@ def add_secret(
 def close_breakers(*, provider: Provider, by: User) -> int:
     """Close a provider's open circuit breakers: what they hold goes on at once. Returns how many were open."""
     with transaction.atomic(durable=True):
-        closed = breaker.close(provider.lane)
+        closed = sum(breaker.close(provider.lane, kind) for kind in AT_PROVIDER)
         if closed:
             _log(by, provider, f"Closed {closed} circuit breaker{'s' if closed > 1 else ''}")
     announce([Wake(kind, provider.lane) for kind in AT_PROVIDER])

@@ -1,0 +1,106 @@
+"""What holds for everything that staff may do: locked, judged again, recorded, once."""
+
+from functools import partial
+from uuid import uuid4
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.db import connection
+
+from tests.cast import job
+from tests.running import run
+from tests.staff.steps import created, deeds, is_over, polled
+from tests.threads import at_once
+from transactions.models import Transaction
+from transactions.staff.acting import GONE, newest_deed
+from transactions.staff.actions import ACTIONS
+from workers.models import Job
+
+pytestmark = pytest.mark.django_db
+
+ON_TRANSACTIONS = ["poll_now", "create_again", "notify_again", "cancel_tracking", "resolve_review"]
+
+
+@pytest.fixture
+def ready(record):
+    """A transaction to which everything may be done."""
+    created(record, 3600)
+    polled(record, 404, 60)
+    run(job(record, "notify"))
+    Transaction.objects.update(review="overdue")
+    return record
+
+
+@pytest.mark.parametrize("name", ON_TRANSACTIONS)
+def test_it_is_on_the_timeline_and_in_the_audit_log(press, ready, name):
+    assert press(name, ready.id, "we agreed to") == ""
+
+    [deed] = deeds(ready)
+    assert (deed["who"], deed["why"]) == ("olga", "we agreed to")
+    entry = LogEntry.objects.get()
+    assert (entry.user.username, entry.object_id, entry.object_repr) == ("olga", str(ready.id), ready.client_ref)
+    assert entry.get_change_message().endswith(": we agreed to")
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("name", ON_TRANSACTIONS)
+def test_two_people_at_once_have_one_effect(ready, olga, otto, name):
+    both = [partial(ACTIONS[name].run, pk=ready.id, by=by, reason="because") for by in (olga, otto)]
+
+    assert sorted(map(bool, at_once(*both))) == [False, True]
+    assert len(deeds(ready)) == LogEntry.objects.count() == 1
+
+
+def test_a_page_that_was_opened_before_something_was_done_does_nothing(press, ready):
+    """A second press, however fast the first one was worked on: here the notification has been delivered already."""
+    seen = newest_deed(ready.id)
+    assert press("notify_again", ready.id, seen=seen) == ""
+    run(Job.objects.get(key__startswith="again:"))
+
+    assert "since that page was opened" in press("notify_again", ready.id, seen=seen)
+    assert len(deeds(ready)) == 1
+
+
+def test_a_job_of_a_transaction_is_overtaken_with_it(press, ready):
+    failed = is_over(job(ready, "track"), "failed")
+    seen = newest_deed(ready.id)
+    press("notify_again", ready.id)
+
+    assert "since that page was opened" in press("retry", failed.pk, seen=seen)
+
+
+@pytest.mark.parametrize(("name", "key"), [("poll_now", uuid4()), ("retry", 2**40), ("pause_provider", 2**40)])
+def test_what_is_gone_is_said_to_be_gone(press, db, name, key):
+    assert press(name, key) == GONE
+
+
+def test_what_fails_amidst_is_not_on_the_record(press, ready, monkeypatch):
+    def broken(**given):
+        raise RuntimeError
+
+    monkeypatch.setattr("transactions.staff.jobs.hasten", broken)
+    with pytest.raises(RuntimeError):
+        press("poll_now", ready.id)
+
+    assert (deeds(ready), LogEntry.objects.count()) == ([], 0)
+
+
+@pytest.mark.parametrize("name", ON_TRANSACTIONS)
+def test_it_wakes_the_workers_after_the_commit(press, ready, monkeypatch, name):
+    woken: list[tuple[str, int]] = []
+    monkeypatch.setattr(
+        "transactions.staff.acting.announce",
+        lambda wakes: woken.extend((wake.kind, len(connection.savepoint_ids)) for wake in wakes),
+    )
+    depth = len(connection.savepoint_ids)
+
+    press(name, ready.id)
+
+    expected = {"poll_now": ["track"], "create_again": ["create"], "notify_again": ["notify"]}
+    assert woken == [(kind, depth) for kind in expected.get(name, [])]
+
+
+def test_everything_that_changes_an_outcome_needs_a_reason():
+    assert {name for name, action in ACTIONS.items() if not action.reason} == {
+        "poll_now", "notify_again", "resume_provider", "close_breaker_create", "close_breaker_track", "enable_endpoint",
+    }  # fmt: skip

@@ -1,0 +1,122 @@
+"""A flag that has an operator look is taken back by one who has looked, or when its cause is gone."""
+
+import pytest
+
+from tests.admin.conftest import give_up
+from tests.cast import job, now
+from tests.running import facts, run, tell, timeline
+from tests.servers import Answer
+from tests.staff.steps import created, deeds
+from transactions.models import Event, Transaction
+from transactions.services import find, tell_again
+from transactions.staff.actions import ACTIONS
+from transactions.status import Review
+from workers.models import Job
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def untold(record):
+    """Completed; the news of it was given up."""
+    created(record, 300)
+    tell(record, "completed")
+    give_up(record, "notify", key="seq:2")
+    return record
+
+
+@pytest.mark.parametrize("flag", Review.values)
+def test_any_flag_is_taken_back_with_what_was_found(press, record, flag):
+    Transaction.objects.update(review=flag)
+
+    assert press("resolve_review", record.id, "third confirmed it") == ""
+
+    assert facts(record) == ("pending", "unsent", "")
+    assert deeds(record) == [{"who": "olga", "what": "resolved the review", "why": "third confirmed it"}]
+    told = Event.objects.get(kind="review", source="staff").detail
+    assert told == {"who": "olga", "why": "third confirmed it", "review": "", "was": flag}
+
+
+def test_it_needs_what_was_found(press, record):
+    Transaction.objects.update(review="overdue")
+
+    with pytest.raises(ValueError, match="reason"):
+        press("resolve_review", record.id, "")
+
+
+def test_there_is_nothing_to_resolve_twice(press, record):
+    Transaction.objects.update(review="overdue")
+    press("resolve_review", record.id)
+
+    assert press("resolve_review", record.id) == "nobody is asked to look at it"
+    assert len(deeds(record)) == 1
+
+
+def test_the_page_says_what_will_flag_it_again(record):
+    Transaction.objects.update(review="overdue")
+
+    assert "flags it again, unless tracking is cancelled" in ACTIONS["resolve_review"].explain(now(record))
+
+
+# --- given up
+
+
+def test_news_that_is_delivered_after_a_retry_takes_the_flag_back(press, untold):
+    press("retry", job(untold, "notify", "seq:2").pk)
+    assert now(untold).review == "given_up"
+
+    run(job(untold, "notify", "seq:2"))
+
+    assert (now(untold).review, now(untold).informed_sequence) == ("", 2)
+    assert timeline(untold)[-1] == ("review", "", None, "clock")
+
+
+def test_news_that_is_delivered_by_another_notification_makes_the_given_up_one_needless(untold):
+    send_again(untold)
+    run(Job.objects.get(key__startswith="again:"))
+
+    assert (now(untold).review, job(untold, "notify", "seq:2").state) == ("", "cancelled")
+
+
+def test_the_same_news_again_takes_back_what_was_flagged_after_it(record):
+    created(record, 300)
+    tell(record, "completed")
+    run(job(record, "notify", "seq:2"))
+    send_again(record)
+    give_up(record, "notify", key=Job.objects.get(key__startswith="again:").key)
+
+    send_again(record)
+    run(Job.objects.get(key__startswith="again:", state="waiting"))
+
+    assert now(record).review == ""
+
+
+def test_a_delivery_that_fails_leaves_the_flag(untold, endpoint):
+    endpoint.on("POST", Answer(500))
+    send_again(untold)
+    run(Job.objects.get(key__startswith="again:"))
+
+    assert now(untold).review == "given_up"
+
+
+def test_another_job_that_is_given_up_keeps_the_flag(record):
+    give_up(record, "create")
+
+    run(job(record, "notify"))
+
+    assert now(record).review == "given_up"
+
+
+def test_another_flag_is_left_alone(untold):
+    Transaction.objects.update(review="contradiction")
+    send_again(untold)
+    run(Job.objects.get(key__startswith="again:"))
+
+    assert now(untold).review == "contradiction"
+
+
+def send_again(record):
+    """The client asks for the news again."""
+    found = find(client_id=record.client_id, client_ref=record.client_ref)
+    assert found is not None
+    tell_again(found)
