@@ -1,16 +1,22 @@
-"""Who may come in: users, roles and failed logins, in the look of all other pages."""
+"""Who may come in, and what they did: users, roles, failed logins and the audit log, in the look of all other pages."""
 
+from operator import itemgetter
 from typing import Any
 
 from axes.models import AccessAttempt
 from django.contrib import admin
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
-from django.db.models import Q
+from django.contrib.contenttypes.models import ContentType
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
+from django.utils.html import format_html
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-from workers.admin.bases import FactsAdmin, ModelAdmin, moment
+from transactions.admin.filters import MOST_NAMES
+from workers.admin import as_number
+from workers.admin.bases import MOST, FactsAdmin, ModelAdmin, moment
 
 admin.site.unregister([User, Group])  # Django's own pages, which look like those of another program
 
@@ -43,3 +49,56 @@ class FailedLoginAdmin(FactsAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return request.user.has_perm("axes.delete_accessattempt")
+
+
+class ByFilter(admin.SimpleListFilter):
+    title = parameter_name = "by"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        names = User.objects.filter(is_staff=True).order_by("username").values_list("pk", "username")[:MOST_NAMES]
+        return [(str(key), name) for key, name in names]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(user=as_number(self.value() or "")) if self.value() else queryset
+
+
+class OnFilter(admin.SimpleListFilter):
+    title = parameter_name = "on"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        found = ContentType.objects.get_for_models(*admin.site._registry).items()
+        return sorted(((str(kind.pk), str(model._meta.verbose_name)) for model, kind in found), key=itemgetter(1))
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(content_type=as_number(self.value() or "")) if self.value() else queryset
+
+
+@admin.register(LogEntry)
+class AuditAdmin(FactsAdmin):
+    """What staff did, with who and why: Django's pages write their own entries, `transactions.staff` the rest."""
+
+    ordering = ("-id",)
+    list_display = (moment("action_time", "at"), "user", "on", "what")
+    list_filter = (ByFilter, OnFilter)
+    search_fields = ("object_id",)
+    search_help_text = f"The whole id of what it was done to; in the newest {MOST:,} entries any part of the text"
+    fields = list_display
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[LogEntry]:
+        rows: QuerySet[LogEntry] = super().get_queryset(request)
+        return rows.select_related("user", "content_type")
+
+    def known_as(self, term: str) -> Q:
+        newest = LogEntry.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
+        said = Q(object_repr__icontains=term) | Q(change_message__icontains=term)
+        return Q(object_id=term) | Q(pk__gt=newest - MOST) & said
+
+    @admin.display(description="on")
+    def on(self, entry: LogEntry) -> str:
+        of = f"{entry.content_type} {entry.object_repr}"
+        url = entry.get_admin_url()
+        return format_html('<a href="{}">{}</a>', url, of) if url else of
+
+    @admin.display(description="what, and why")
+    def what(self, entry: LogEntry) -> str:
+        return entry.get_change_message() or entry.get_action_flag_display()

@@ -65,6 +65,7 @@ LOOK: dict[str, Any] = {
                     _item("Users", "person", "auth.user"),
                     _item("Roles", "group", "auth.group"),
                     _item("Failed logins", "lock", "axes.accessattempt"),
+                    _item("Audit log", "history", "admin.logentry"),
                 ],
             },
         ],

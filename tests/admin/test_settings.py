@@ -84,12 +84,12 @@ def test_a_pause_that_came_meanwhile_is_not_undone_by_an_older_page(admin_client
     assert Provider.objects.values_list("paused", "paused_why", "poll_cap").get() == (True, "401", 60)
 
 
-def test_resuming_a_provider_forgets_why_it_was_paused(admin_client, third):
+def test_the_settings_form_neither_pauses_nor_resumes(admin_client, third):
     Provider.objects.update(paused=True, paused_why="401")
 
-    change(admin_client, page_of(third.provider), paused=None)
+    change(admin_client, page_of(third.provider), paused="", paused_why="", poll_cap="60")
 
-    assert Provider.objects.values_list("paused", "paused_why").get() == (False, "")
+    assert Provider.objects.values_list("paused", "paused_why", "poll_cap").get() == (True, "401", 60)
 
 
 def test_headers_stay_when_nothing_is_typed(admin_client):
@@ -133,12 +133,12 @@ def test_the_slug_of_a_provider_stays(admin_client, third):
     assert Provider.objects.get().slug == "third"
 
 
-def test_a_disabled_endpoint_is_enabled_again(admin_client, alice):
-    Client.objects.update(endpoint_disabled_at=timezone.now(), endpoint_disabled_why="it answered 410 Gone")
+def test_an_endpoint_that_moves_has_not_failed_yet(admin_client, alice):
+    Client.objects.update(endpoint_failing_since=timezone.now())
 
-    change(admin_client, page_of(alice.client), endpoint_enabled="on")
+    change(admin_client, page_of(alice.client), callback_url="https://new.example/callback")
 
-    assert Client.objects.values_list("endpoint_disabled_at", "endpoint_disabled_why").get() == (None, "")
+    assert Client.objects.get().endpoint_failing_since is None
 
 
 def test_an_endpoint_disabled_meanwhile_is_not_enabled_by_an_older_page(admin_client, alice):

@@ -1,55 +1,34 @@
 """The pages of clients: their settings, API keys and callback secrets."""
 
-from datetime import UTC, datetime
 from typing import Any
 
-from django import forms
 from django.contrib import admin
-from django.db import models, transaction
+from django.db import models
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
+from transactions.admin.acting import ActingAdmin
 from transactions.admin.credentials import KeysAdmin
 from transactions.admin.fields import ReadableJSON
-from transactions.endpoints import hasten_notifications
 from transactions.fields import HttpUrlField
 from transactions.models import Client, Provider
-from transactions.models.clients import BY_STAFF
 from workers.admin.bases import SettingsForm, moment, pill
 
 
 class ClientForm(SettingsForm):
-    endpoint_enabled = forms.BooleanField(
-        required=False,
-        initial=True,
-        help_text="The service disables an endpoint that answers 410 Gone, or fails for days. "
-        "Meanwhile notifications wait",
-    )
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.initial["endpoint_enabled"] = self.instance.endpoint_disabled_at is None
-
     def save(self, commit: bool = True) -> Any:
-        if "endpoint_enabled" in self.changed_data:
-            enabled = self.cleaned_data["endpoint_enabled"]
-            self.instance.endpoint_disabled_at = None if enabled else datetime.now(UTC)
-            self.instance.endpoint_disabled_why = "" if enabled else BY_STAFF
-        if self.starts_anew():
+        if self.moves():
             self.instance.endpoint_failing_since = None
         return super().save(commit)
 
     def changed_fields(self) -> set[str]:
-        endpoint = {"endpoint_disabled_at", "endpoint_disabled_why"}
-        changed = super().changed_fields() | (endpoint if "endpoint_enabled" in self.changed_data else set())
-        return changed | {"endpoint_failing_since"} if self.starts_anew() else changed
+        return super().changed_fields() | ({"endpoint_failing_since"} if self.moves() else set())
 
-    def starts_anew(self) -> bool:
-        """What failed before says nothing of an endpoint that was enabled or has moved."""
-        enabled = "endpoint_enabled" in self.changed_data and self.cleaned_data["endpoint_enabled"]
-        return enabled or "callback_url" in self.changed_data
+    def moves(self) -> bool:
+        """What failed before says nothing of another endpoint."""
+        return "callback_url" in self.changed_data
 
 
 created, disabled = moment("created_at"), moment("endpoint_disabled_at")
@@ -57,7 +36,7 @@ failing = moment("endpoint_failing_since", "endpoint failing since")
 
 
 @admin.register(Client)
-class ClientAdmin(KeysAdmin):
+class ClientAdmin(ActingAdmin, KeysAdmin):
     form = ClientForm
     list_display = ("name", "state", "endpoint", "default_provider", "callback_url")
     list_filter = ("enabled",)
@@ -69,10 +48,10 @@ class ClientAdmin(KeysAdmin):
     }
     fieldsets = (
         (None, {"fields": ("name", "enabled", "default_provider", "rate_limit", created)}),
-        ("Notifications", {"fields": ("callback_url", "callback_method", "callback_body", "endpoint_enabled",
+        ("Notifications", {"fields": ("callback_url", "callback_method", "callback_body", "endpoint",
                                       failing, disabled, "endpoint_disabled_why")}),
     )  # fmt: skip
-    readonly_fields = (created, failing, disabled, "endpoint_disabled_why")
+    readonly_fields = (created, "endpoint", failing, disabled, "endpoint_disabled_why")
     secret_permission = "transactions.add_callbacksecret"  # noqa: S105  a permission's name
     secret_name = "callback secret"  # noqa: S105
     secret_use = "Notifications are signed with every secret that has not ended."  # noqa: S105
@@ -80,11 +59,6 @@ class ClientAdmin(KeysAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Client]:
         rows: QuerySet[Client] = super().get_queryset(request)
         return rows.select_related("default_provider").defer("default_provider__headers")
-
-    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        super().save_model(request, obj, form, change)
-        if change and "endpoint_enabled" in form.changed_data and obj.endpoint_disabled_at is None:
-            transaction.on_commit(lambda: hasten_notifications(obj.pk))
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         return super().formfield_for_foreignkey(db_field, request, queryset=Provider.objects.defer("headers"), **kwargs)

@@ -17,7 +17,8 @@ def staff(request: HttpRequest) -> User:
 
 
 def ask(page: ModelAdmin, request: HttpRequest, form: forms.Form, *, title: str, **context: Any) -> HttpResponse:
-    """A form to confirm; `says` are sentences, `submit` the button, `rows` a table, `of` the object it is about."""
+    """A form to confirm; `says` are sentences, `submit` the button (empty: nothing can be done), `of` the object it is
+    about."""
     return _page(page, request, "admin/relay/ask.html", title=title, form=form, **context)
 
 

@@ -3,23 +3,21 @@
 from typing import Any
 
 from django import forms
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.db import models
 from django.db.models import Exists, OuterRef, QuerySet, Value
 from django.db.models.functions import Cast, Concat
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import URLPattern, path
+from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
+from transactions.admin.acting import ActingAdmin
 from transactions.admin.credentials import GivenSecretForm, SecretsAdmin
 from transactions.admin.fields import ReadableJSON, WriteOnlyTextarea
-from transactions.admin.pages import ask, staff
 from transactions.encryption import SecretUnreadable
 from transactions.fields import HttpUrlField, validate_headers
 from transactions.models import Provider
-from transactions.staff.credentials import close_breakers
-from workers.admin.bases import SettingsForm, change_url, exact, moment, pill
+from workers.admin.bases import SettingsForm, exact, moment, pill
 from workers.models import Breaker
 
 
@@ -39,11 +37,6 @@ class ProviderForm(SettingsForm):
                 f"{headers_note(self.instance)}. Empty: they stay as they are; {{}} removes them"
             )
 
-    def clean(self) -> dict[str, Any] | None:
-        if not self.cleaned_data.get("paused"):
-            self.cleaned_data["paused_why"] = ""
-        return super().clean()
-
     def save(self, commit: bool = True) -> Any:
         if self.cleaned_data.get("new_headers") is not None:
             self.instance.headers = self.cleaned_data["new_headers"]
@@ -53,7 +46,7 @@ class ProviderForm(SettingsForm):
         changed = super().changed_fields()
         if self.cleaned_data.get("new_headers") is not None:
             changed.add("headers")
-        return changed | {"paused_why"} if "paused" in changed else changed
+        return changed
 
 
 def headers_note(provider: Provider) -> str:
@@ -80,7 +73,7 @@ created = moment("created_at")
 
 
 @admin.register(Provider)
-class ProviderAdmin(SecretsAdmin):
+class ProviderAdmin(ActingAdmin, SecretsAdmin):
     form = ProviderForm
     list_display = ("slug", "state", "base_url", "webhook_auth", "max_in_flight")
     list_filter = ("paused",)
@@ -111,33 +104,8 @@ class ProviderAdmin(SecretsAdmin):
         is_open = Breaker.objects.filter(lane=lane, opened_at__isnull=False)
         return rows.defer("headers").annotate(has_open_breaker=Exists(is_open))
 
-    def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(self.close_breakers_view)
-        close = path("<int:owner>/breakers/close/", view, name="transactions_provider_close_breakers")
-        return [close, *super().get_urls()]
-
-    def close_breakers_view(self, request: HttpRequest, owner: int) -> HttpResponse:
-        """GET asks, POST does it."""
-        of = self.owner(request, owner, "transactions.close_breaker")
-        if request.method != "POST":
-            says = [
-                f"What is held back goes on at once, at most {of.max_in_flight} calls at a time.",
-                "A breaker opens again when most of these calls fail, too. To hold calls back for good, pause instead.",
-            ]
-            title = f"Close the circuit breakers of {of}"
-            return ask(self, request, forms.Form(), title=title, of=of, says=says, submit="Close them")
-        closed = close_breakers(provider=of, by=staff(request))
-        text = "Closed: what was held back goes on." if closed else "None is open any more."
-        self.message_user(request, text, messages.SUCCESS if closed else messages.WARNING)
-        return HttpResponseRedirect(change_url(of))
-
     def about(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
-        breakers = list(Breaker.objects.filter(lane=obj.lane))
-        is_open = any(one.opened_at for one in breakers)
-        return super().about(request, obj) | {
-            "breakers": [_said(one) for one in breakers],
-            "may_close_breaker": is_open and request.user.has_perm("transactions.close_breaker"),
-        }
+        return super().about(request, obj) | {"breakers": [_said(one) for one in Breaker.objects.filter(lane=obj.lane)]}
 
     @admin.display(description="state")
     def state(self, provider: Any) -> SafeString:
@@ -149,7 +117,7 @@ class ProviderAdmin(SecretsAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Provider | None = None) -> Any:
         """The addresses of webhooks under way hold the slug, and the tokens in them are made from it."""
-        return [created] if obj is None else [created, "slug"]
+        return ["paused", "paused_why", created] if obj is None else ["slug", "paused", "paused_why", created]
 
     @admin.display(description="headers")
     def new_headers(self, provider: Provider) -> str:

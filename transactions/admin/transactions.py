@@ -11,11 +11,12 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from transactions.admin import words
+from transactions.admin.acting import ActingAdmin, buttons
 from transactions.admin.filters import ClientFilter, ProviderFilter, ReviewFilter
 from transactions.admin.search import HELP, known_as
 from transactions.admin.timeline import timeline
 from transactions.models import Transaction
-from transactions.staff.actions import ACTIONS
+from transactions.staff.outcomes import open_proposal
 from transactions.status import Status
 from transactions.waiting import span
 from workers.admin.bases import FactsAdmin, exact, moment, pill
@@ -25,7 +26,7 @@ MOST_JOBS, MOST_CALLS = 50, 20
 
 
 @admin.register(Transaction)
-class TransactionAdmin(FactsAdmin):
+class TransactionAdmin(ActingAdmin, FactsAdmin):
     list_display = ("client_ref", moment("created_at"), "client", "provider", "money", "outcome", "flag",
                     "is_told")  # fmt: skip
     list_filter = ("status", "submission", ReviewFilter, ProviderFilter, ClientFilter)
@@ -43,7 +44,7 @@ class TransactionAdmin(FactsAdmin):
 
     def about(self, request: HttpRequest, obj: Transaction) -> dict[str, Any]:
         jobs = jobs_of(obj.pk)
-        return {
+        return super().about(request, obj) | {
             "facts": facts(obj),
             "next_step": words.next_step(obj, jobs, timezone.now()),
             "timeline": timeline(obj),
@@ -52,11 +53,11 @@ class TransactionAdmin(FactsAdmin):
                     "job": job,
                     "state": pill(job.state, words.JOB_TONE.get(JobState(job.state), "")),
                     "run_at": exact(job.run_at),
-                    "retry": not ACTIONS["retry"].judge(job),
+                    "actions": buttons(request, job),
                 }
                 for job in jobs
             ],
-            "may_retry": request.user.has_perm("workers.retry_job"),
+            "proposal": open_proposal(obj),
         }
 
     @admin.display(description="minor units")

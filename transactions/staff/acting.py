@@ -70,6 +70,8 @@ class Action:
     """What must be asked besides the reason."""
     bulk: bool = False
     """Whether it is offered for all rows of a list."""
+    silent: bool = False
+    """Whether pages leave it out where it cannot be done, as the reason is plain to see."""
 
     def run(self, *, pk: Any, by: User, reason: str = "", seen: int | None = None, **given: Any) -> str:
         """Do it once; returns "" when it is done, else why nothing was.

@@ -12,10 +12,6 @@ from django.db.models import Max
 from transactions import credentials
 from transactions.credentials import secrets_of
 from transactions.models import ApiKey, Client, Provider
-from transactions.staff.jobs import AT_PROVIDER
-from workers import breaker
-from workers.announce import announce
-from workers.registry import Wake
 
 
 def create_key(*, client: Client, name: str, lasts: timedelta | None, by: User, newest: int) -> str | None:
@@ -55,16 +51,6 @@ def add_secret(
         added = credentials.add_secret(owner, overlap=overlap, secret=secret or "")
         _log(by, owner, f"Added the {added}")
     return str(added.secret)
-
-
-def close_breakers(*, provider: Provider, by: User) -> int:
-    """Close a provider's open circuit breakers: what they hold goes on at once. Returns how many were open."""
-    with transaction.atomic(durable=True):
-        closed = sum(breaker.close(provider.lane, kind) for kind in AT_PROVIDER)
-        if closed:
-            _log(by, provider, f"Closed {closed} circuit breaker{'s' if closed > 1 else ''}")
-    announce([Wake(kind, provider.lane) for kind in AT_PROVIDER])
-    return closed
 
 
 def newest_key(client: Client) -> int:

@@ -54,7 +54,8 @@ def explain_retry(job: Job) -> str:
         "track": f"It polls {of.provider}, with growing delays, until the status is final",
         "notify": f"It tells {of.client} the status as it is now ({of.status}), until the endpoint confirms it",
     }
-    return f"{does.get(job.kind, 'It runs again')}{held_up(of, job.kind)}. Its schedule starts anew, at once."
+    does_it = does.get(job.kind, "It runs again")
+    return f"It was given up: {job.last_error}. {does_it}{held_up(of, job.kind)}. Its schedule starts anew, at once."
 
 
 def retry(job: Job, press: Press) -> Sequence[Wake]:

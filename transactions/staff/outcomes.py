@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.conf import settings
@@ -30,9 +30,14 @@ AT_PROVIDER = {
 
 
 class StatusForm(forms.Form):
-    status = forms.ChoiceField(choices=[(status.value, status.label) for status in FINAL], label="New status")
+    status = forms.ChoiceField(label="New status")
     sequence = forms.IntegerField(widget=forms.HiddenInput)
     """The transaction's when the page was made."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        others = [(status.value, status.label) for status in FINAL if status != self.initial.get("status")]
+        cast(forms.ChoiceField, self.fields["status"]).choices = [("", "Choose one"), *others]
 
 
 def judge_set_status(of: Transaction) -> str:

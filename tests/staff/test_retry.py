@@ -6,12 +6,11 @@ from functools import partial
 
 import pytest
 from django.contrib.admin.models import LogEntry
-from django.contrib.auth.models import User
 from django.db.models.functions import Now
-from django.urls import reverse
 
 from tests.admin.conftest import give_up
 from tests.cast import job, now
+from tests.staff.steps import deeds
 from tests.threads import aside, at_once
 from transactions.handlers.work import load
 from transactions.models import Event, Provider, Transaction
@@ -25,69 +24,36 @@ from workers.registry import Wake
 from workers.staff import revive
 
 pytestmark = pytest.mark.django_db
-RETRY = "/admin/workers/job/retry/"
 retry_job = ACTIONS["retry"].run
 
 
 @pytest.fixture
-def olga(db: None) -> User:
-    return User.objects.create_user("olga", is_staff=True)
+def given_up(record):
+    """A transaction whose create was given up: flagged for an operator."""
+    give_up(record, "create", "its worker was lost 5 times in a row while it ran")
+    return record
 
 
-def retry(client, *which: Job, reason="the provider is back"):
-    return client.post(RETRY, {"job": [one.pk for one in which], "reason": reason}, follow=True)
-
-
-def staff_events(record) -> list[Event]:
-    return list(Event.objects.filter(transaction=record.id, kind="staff"))
-
-
-def test_the_page_asks_for_a_reason_and_says_what_will_happen(retrier, given_up):
-    page = retrier.get(RETRY, {"job": job(given_up, "create").pk}).content.decode()
-
-    assert 'name="reason"' in page
-    assert "its worker was lost 5 times in a row" in page
-    assert "not before 120 s have passed since this job failed" in page
-
-
-def test_it_makes_the_job_due_now_with_its_schedule_anew(retrier, given_up):
+def test_it_makes_the_job_due_now_with_its_schedule_anew(press, given_up):
     Job.objects.filter(kind="create").update(step=4, crashes=5)
 
-    retry(retrier, job(given_up, "create"))
+    press("retry", job(given_up, "create").pk)
 
     again = job(given_up, "create")
     assert (again.state, again.step, again.crashes, again.attempt) == ("waiting", 0, 0, 1)
     assert again.run_at >= again.created_at
 
 
-def test_it_is_recorded_with_who_what_and_why(retrier, given_up):
+def test_it_is_recorded_with_who_what_and_why(press, given_up):
     failed = job(given_up, "create")
 
-    retry(retrier, failed)
+    press("retry", failed.pk, "the provider is back")
 
-    (event,) = staff_events(given_up)
-    assert event.source == "staff"
-    assert event.detail["who"] == "retrier"
-    assert event.detail["what"] == "retried the job create"
-    assert event.detail["why"] == "the provider is back"
-    assert event.detail["job"] == failed.pk
+    [deed] = deeds(given_up)
+    assert deed == {"who": "olga", "what": "retried the job create", "why": "the provider is back", "job": failed.pk,
+                    "error": failed.last_error}  # fmt: skip
     logged = LogEntry.objects.get(object_id=failed.pk)
     assert logged.get_change_message() == "Retried the job create: the provider is back"
-
-
-def test_the_timeline_shows_it(retrier, given_up):
-    page = retry(retrier, job(given_up, "create")).content.decode()
-
-    assert "retried the job create" in page
-    assert "the provider is back" in page
-
-
-@pytest.mark.parametrize("reason", ["", "   "])
-def test_without_a_reason_nothing_happens(retrier, given_up, reason):
-    answer = retry(retrier, job(given_up, "create"), reason=reason)
-
-    assert "This field is required" in answer.content.decode()
-    assert job(given_up, "create").state == "failed"
 
 
 def test_the_service_itself_wants_a_reason(olga, given_up):
@@ -95,23 +61,19 @@ def test_the_service_itself_wants_a_reason(olga, given_up):
         retry_job(pk=job(given_up, "create").pk, by=olga, reason=" ")
 
 
-def test_pressing_twice_has_no_further_effect(retrier, given_up):
-    failed = job(given_up, "create")
-    retry(retrier, failed)
+def test_pressing_twice_has_no_further_effect(press, given_up):
+    press("retry", job(given_up, "create").pk)
 
-    answer = retry(retrier, failed)
-
-    assert "it is not failed" in answer.content.decode()
-    assert len(staff_events(given_up)) == 1
-    assert LogEntry.objects.count() == 1
+    assert press("retry", job(given_up, "create").pk) == NOT_FAILED
+    assert len(deeds(given_up)) == LogEntry.objects.count() == 1
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_people_at_once_have_one_effect(olga, given_up):
-    press = partial(retry_job, pk=job(given_up, "create").pk, by=olga, reason="both of us")
+def test_two_people_at_once_have_one_effect(press, olga, otto, given_up):
+    both = [partial(press, "retry", job(given_up, "create").pk, by=by) for by in (olga, otto)]
 
-    assert sorted(at_once(press, press)) == ["", NOT_FAILED]
-    assert len(staff_events(given_up)) == 1
+    assert sorted(at_once(*both)) == ["", NOT_FAILED]
+    assert len(deeds(given_up)) == 1
 
 
 @pytest.mark.django_db(transaction=True)
@@ -157,64 +119,6 @@ def test_the_turn_of_a_job_that_became_needless_has_no_effect(olga, given_up):
     assert claim is not None and load([claim]) == {}
 
 
-def test_a_viewer_sees_no_button_and_no_action(viewer, given_up):
-    failed = job(given_up, "create")
-    pages = [
-        reverse("admin:workers_job_changelist"),
-        reverse("admin:workers_job_change", args=[failed.pk]),
-        reverse("admin:transactions_transaction_change", args=[given_up.id]),
-    ]
-
-    for page in pages:
-        assert "Retry" not in viewer.get(page).content.decode()
-
-
-def test_a_viewer_is_refused(viewer, given_up):
-    failed = job(given_up, "create")
-
-    assert viewer.get(RETRY, {"job": failed.pk}).status_code == 403
-    assert retry(viewer, failed).status_code == 403
-    assert job(given_up, "create").state == "failed"
-
-
-def test_who_may_retry_finds_the_button_on_both_pages(retrier, given_up):
-    failed = job(given_up, "create")
-    link = f"{RETRY}?job={failed.pk}"
-
-    assert link in retrier.get(reverse("admin:workers_job_change", args=[failed.pk])).content.decode()
-    assert link in retrier.get(reverse("admin:transactions_transaction_change", args=[given_up.id])).content.decode()
-
-
-def test_the_lists_action_asks_for_all_chosen_jobs_that_are_failed(retrier, given_up):
-    create, track = job(given_up, "create"), job(given_up, "track")
-    chosen = {"action": "retry", "_selected_action": [create.pk, track.pk], "index": 0}
-
-    page = retrier.post(reverse("admin:workers_job_changelist"), chosen).content.decode()
-
-    assert f'name="job" value="{create.pk}"' in page
-    assert f'name="job" value="{track.pk}"' not in page
-
-
-def test_the_page_of_a_job_that_is_not_failed_offers_nothing(retrier, order):
-    page = retrier.get(RETRY, {"job": job(order, "create").pk}).content.decode()
-
-    assert "Nothing: it is not failed." in page
-    assert 'name="reason"' not in page
-
-
-def test_a_job_that_does_not_exist_is_not_found(retrier):
-    assert retrier.get(RETRY, {"job": 1}).status_code == 404
-
-
-def test_several_jobs_are_retried_with_one_reason(retrier, given_up):
-    both = job(given_up, "create"), give_up(given_up, "notify")
-
-    answer = retry(retrier, *both)
-
-    assert "2 of 2 jobs: retried." in answer.content.decode()
-    assert not Job.objects.filter(state="failed").exists()
-
-
 def test_a_final_transactions_create_is_not_retried(olga, given_up):
     apply([(given_up.id, News(Source.WEBHOOK, status=Status.COMPLETED))])
 
@@ -228,9 +132,9 @@ def test_a_transaction_that_the_provider_has_is_not_created_again(olga, given_up
     assert retry_job(pk=job(given_up, "create").pk, by=olga, reason="why not") == CREATED_ALREADY
 
 
-def test_news_of_a_final_transaction_can_be_sent_again(olga, order):
-    apply([(order.id, News(Source.WEBHOOK, status=Status.COMPLETED))])
-    failed = give_up(order, "notify", key="seq:2")
+def test_news_of_a_final_transaction_can_be_sent_again(olga, record):
+    apply([(record.id, News(Source.WEBHOOK, status=Status.COMPLETED))])
+    failed = give_up(record, "notify", key="seq:2")
 
     assert retry_job(pk=failed.pk, by=olga, reason="the endpoint is back") == ""
 
@@ -279,9 +183,10 @@ def test_it_wakes_the_lane_after_the_commit(olga, given_up, monkeypatch):
     assert [(wake.kind, wake.lane) for wake in woken] == [("create", job(given_up, "create").lane)]
 
 
-def test_the_page_says_that_a_paused_provider_keeps_the_job_waiting(retrier, given_up):
+def test_the_page_says_what_will_happen_and_what_it_waits_for(given_up):
+    says = ACTIONS["retry"].explain(job(given_up, "create"))
+    assert says.startswith("It was given up: its worker was lost 5 times in a row while it ran.")
+    assert "not before 120 s have passed since this job failed" in says
+
     Provider.objects.update(paused=True)
-
-    page = retrier.get(RETRY, {"job": job(given_up, "create").pk}).content.decode()
-
-    assert "as soon as third is resumed" in page
+    assert "as soon as third is resumed" in ACTIONS["retry"].explain(job(given_up, "create"))
