@@ -40,7 +40,7 @@ def doable(order, third):
             ready(order, name)
         elif action.on is Job:
             give_up(order, "track")
-        return {Transaction: now(order), Job: job(order, "track")}.get(action.on) or action.on.objects.get()
+        return {Transaction: now(order), Job: job(order, "track")}.get(action.on) or action.on._default_manager.get()
 
     return prepare
 

@@ -66,7 +66,7 @@ def test_words_are_looked_for_in_the_newest_only(auditor, done, monkeypatch):
 
 
 def test_nobody_changes_it(admin_client, done):
-    entry = LogEntry.objects.first()
+    entry = LogEntry.objects.latest("pk")
 
     assert admin_client.get(f"{AUDIT}add/").status_code == 403
     assert admin_client.post(f"{AUDIT}{entry.pk}/delete/", {"post": "yes"}).status_code == 403
