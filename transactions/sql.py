@@ -139,7 +139,7 @@ RETURNING job.lane, extract(epoch FROM job.run_at - clock_timestamp())::double p
 
 CONFIRMED = """
 -- The client has confirmed the news of this sequence ("final" and "client informed" are two facts). Returns the
--- transactions that are flagged for a job that was given up, where this is the newest news.
+-- transactions that are flagged for a job that was given up.
 WITH confirmed AS (
     SELECT id, max(sequence) AS sequence FROM jsonb_to_recordset(%(confirmed)s) AS c(id uuid, sequence int) GROUP BY id
 )
@@ -148,7 +148,7 @@ SET informed_sequence = greatest(t.informed_sequence, c.sequence), informed_at =
 FROM confirmed c
 WHERE t.id = c.id AND t.id = ANY (ARRAY(SELECT id FROM confirmed))
   AND (t.informed_sequence < c.sequence OR t.review = 'given_up')
-RETURNING CASE WHEN t.review = 'given_up' AND c.sequence >= t.sequence THEN t.id END
+RETURNING CASE WHEN t.review = 'given_up' THEN t.id END
 """
 
 SNAPSHOTS = """

@@ -95,7 +95,7 @@ class AuditAdmin(FactsAdmin):
 
     @admin.display(description="on")
     def on(self, entry: LogEntry) -> str:
-        of = f"{entry.content_type} {entry.object_repr}"
+        of = f"{entry.content_type.name if entry.content_type else ''} {entry.object_repr}"
         url = entry.get_admin_url()
         return format_html('<a href="{}">{}</a>', url, of) if url else of
 

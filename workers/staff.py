@@ -8,14 +8,14 @@ from workers.registry import Wake
 
 
 def revive(*, job_id: int, was: str = JobState.FAILED, doubtful: bool = False) -> Wake | None:
-    """A job that is over -> waiting: due now, its schedule anew. None when it was not in the state `was` (any more).
+    """`was`, a state in which a job is over -> waiting: due now, its schedule anew. None when it was not so (any more).
 
     `doubtful`: the runs that it was given up for may have begun calls that nobody recorded. `lost_at` then says so to
     its next run, as it does after any lost run: they began no later than the job ended. `attempt` counts on, for it
     is the fencing token. Announce the wake after the commit.
     """
     anew = {"lost_at": F("updated_at")} if doubtful else {}
-    over = Job.objects.filter(pk=job_id, state=was).exclude(state__in=(JobState.WAITING, JobState.RUNNING))
+    over = Job.objects.filter(pk=job_id, state=was)
     return _wake(over, state=JobState.WAITING, run_at=Now(), step=0, crashes=0, updated_at=Now(), **anew)
 
 

@@ -153,7 +153,7 @@ def test_a_second_press_of_the_same_page_does_nothing_however_fast_the_first_was
 def test_what_can_not_be_done_now_is_listed_with_the_reason(order):
     page = presser("poll_now").get(page_of(now(order))).content.decode()
 
-    assert "Poll now: not now, no create has begun" in page
+    assert "Poll now is not possible: no create has begun" in page
     assert "/do/poll_now/" not in page
 
 

@@ -202,5 +202,5 @@ def test_a_create_that_waits_can_not_begin_amidst(set_status, record, far, monke
 def test_the_page_says_what_is_known_of_the_provider(record):
     assert "none will" in ACTIONS["set_status"].explain(now(record))
     created(record, 300)
-    assert "third has it" in ACTIONS["set_status"].explain(now(record))
+    assert "third, which has it" in ACTIONS["set_status"].explain(now(record))
     assert why_not("set_status", record) == ""

@@ -56,6 +56,16 @@ def test_another_final_status_after_it_is_recorded_and_flagged_and_never_taken(r
     assert Event.objects.get(kind="contradiction").detail == {"a": "b"}
 
 
+@pytest.mark.parametrize(("first", "second"), list(itertools.permutations(FINAL, 2)))
+def test_staff_decide_nothing_that_is_not_contradicted(record, first, second):
+    tell(record, first)
+
+    applied = tell(record, second, Source.STAFF)
+
+    assert (applied.won, applied.contradicts) == (False, False)
+    assert (now(record).status, now(record).review, len(timeline(record))) == (first, "", 2)
+
+
 @pytest.mark.parametrize("status", FINAL)
 def test_the_same_final_status_again_changes_nothing(record, status):
     tell(record, status)

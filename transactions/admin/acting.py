@@ -45,7 +45,7 @@ class ActingAdmin(PageAdmin):
         if row is None:
             raise Http404
         form = _form(found, row, request)
-        if request.method == "POST" and form.is_valid():
+        if form.is_valid():  # it has data on a POST only
             why_not = found.run(pk=row.pk, by=staff(request), **form.cleaned_data)
             return self._done(request, found, row, why_not)
         why_not = found.judge(row)

@@ -23,9 +23,9 @@ MOVED = "its status has changed since then: look at it again"
 OWN = "nobody approves what they have proposed themselves"
 AT_PROVIDER = {
     Submission.UNSENT: "No create has begun, as far as is recorded, and none will.",
-    Submission.UNKNOWN: "A create went unanswered: {} may have it, now or later. Nothing is undone there.",
-    Submission.CREATED: "{} has it. Nothing is changed there.",
-    Submission.REFUSED: "{} does not have it.",
+    Submission.UNKNOWN: "A create went unanswered: {} may have it, now or later, and nothing is undone there.",
+    Submission.CREATED: "Nothing is changed at {}, which has it.",
+    Submission.REFUSED: "It is not at {}.",
 }
 
 
@@ -64,7 +64,7 @@ def two_needed() -> bool:
 def _what_it_means(of: Transaction) -> str:
     return (
         f"The status becomes final, in place of {of.status}. Jobs that wait for this transaction are cancelled, and "
-        f"{of.client} is told{held_up(of, 'notify')}: of the status, not of your reason. "
+        f"{of.client} is told of the status, not of your reason{held_up(of, 'notify')}. "
         f"{AT_PROVIDER[Submission(of.submission)].format(of.provider)} What {of.provider} says later, and is something "
         "else, is flagged as a contradiction."
     )
