@@ -1,4 +1,4 @@
-"""Starts the engine and the dispatcher with a Dramatiq worker, and stops them with it."""
+"""Starts engine, dispatcher and chores with a Dramatiq worker, and stops them with it."""
 
 from typing import Any
 
@@ -9,6 +9,7 @@ from django.db import connections
 
 from workers import engine, registry
 from workers.announce import announce
+from workers.chores import Chores
 from workers.dispatcher import Dispatcher
 
 log = structlog.get_logger(__name__)
@@ -19,6 +20,7 @@ class EngineLifecycle(dramatiq.Middleware):
 
     def __init__(self) -> None:
         self._dispatcher: Dispatcher | None = None
+        self._chores: Chores | None = None
 
     def before_worker_boot(self, broker: dramatiq.Broker, worker: Any) -> None:
         queues = worker.consumer_whitelist
@@ -28,9 +30,13 @@ class EngineLifecycle(dramatiq.Middleware):
         engine.running.start()
         self._dispatcher = Dispatcher(engine.running, queues=[kind.queue for kind in kinds])
         self._dispatcher.start()
+        self._chores = Chores(registry.chores())
+        self._chores.start()
         log.info("The worker is up", action="worker_up", worker={"kinds": [kind.name for kind in kinds]})
 
     def before_worker_shutdown(self, broker: dramatiq.Broker, worker: Any) -> None:
+        if self._chores is not None:
+            self._chores.stop()
         if self._dispatcher is not None:
             self._dispatcher.stop()
         if engine.running is not None:

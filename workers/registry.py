@@ -154,13 +154,23 @@ class Kind:
     after: Callable[[Sequence[Settled]], Sequence[Wake]] = lambda settled: ()
 
 
+Chore = Callable[[], bool]
+"""One short piece (at most a second) of background work; whether there is more to do at once. It is committed when it
+returns, and no two processes do the same piece."""
+
 _kinds: dict[str, Kind] = {}
+_chores: dict[str, Chore] = {}
 _locks: list[Callable[[Collection[UUID]], None]] = []
 _limits: dict[str, Callable[[Lane], Limit]] = {}
 
 
 def register(kind: Kind) -> None:
     _kinds[kind.name] = kind
+
+
+def register_chore(name: str, step: Chore) -> None:
+    """Have worker processes do `step`, again and again: see `workers.chores`."""
+    _chores[name] = step
 
 
 def register_limit(prefix: str, limit: Callable[[Lane], Limit]) -> None:
@@ -186,6 +196,10 @@ def kind(name: str) -> Kind:
 
 def kinds() -> list[Kind]:
     return list(_kinds.values())
+
+
+def chores() -> dict[str, Chore]:
+    return dict(_chores)
 
 
 def lane_limit(lane: Lane) -> Limit:

@@ -1,5 +1,6 @@
 """Actors: a message wakes this process's engine; what fails is repeated by the broker."""
 
+import threading
 import time
 from concurrent.futures import Future
 from typing import Any
@@ -12,7 +13,7 @@ from tests.cast import accepted, job
 from tests.servers import Answer, serving, until
 from tests.threads import await_sessions_end
 from transactions.models import Provider
-from workers import actors
+from workers import actors, registry
 from workers import engine as engines
 from workers.announce import announce
 from workers.lifecycle import EngineLifecycle
@@ -125,6 +126,29 @@ def test_a_worker_finds_by_itself_what_no_message_told_of(alice, third, worker, 
         record = accepted(alice, third)
 
         until(lambda: job(record, "create").state == "done", 5)
+
+
+@pytest.fixture
+def swept(monkeypatch):
+    """Set by a chore."""
+    swept = threading.Event()
+
+    def sweep():
+        swept.set()
+        return False
+
+    monkeypatch.setattr(registry, "_chores", {"sweep": sweep})
+    return swept
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_worker_does_its_chores_until_it_stops(swept, worker):
+    assert swept.wait(5)
+
+    worker.stop(timeout=10_000)
+    engines.running = None
+
+    assert "chores" not in [thread.name for thread in threading.enumerate()]
 
 
 def test_a_message_for_a_lane_that_is_gone_harms_nothing(monkeypatch):

@@ -1,0 +1,125 @@
+"""Chores: background work of worker processes besides jobs."""
+
+import threading
+
+import pytest
+from django.db import OperationalError, connection
+
+from tests.servers import until
+from tests.threads import await_sessions_end, end_sessions
+from workers import chores as module
+from workers import registry
+from workers.chores import Chores
+
+
+class Steps(list[str]):
+    """What was done, in order."""
+
+    def of(self, name, more=False):
+        """A chore of this name that has more to do, or not."""
+
+        def step():
+            self.append(name)
+            return more
+
+        return step
+
+
+@pytest.fixture
+def done():
+    return Steps()
+
+
+def test_an_app_registers_a_chore(monkeypatch, done):
+    monkeypatch.setattr(registry, "_chores", {})
+    sweep = done.of("sweep")
+
+    registry.register_chore("sweep", sweep)
+
+    assert registry.chores() == {"sweep": sweep}
+
+
+@pytest.mark.parametrize(("more", "again"), [((False, False), False), ((True, False), True), ((False, True), True)])
+def test_a_round_is_a_step_of_each_and_says_whether_any_has_more(done, more, again):
+    assert Chores({"a": done.of("a", more[0]), "b": done.of("b", more[1])}).round() is again
+    assert done == ["a", "b"]
+
+
+@pytest.mark.parametrize("error", [OperationalError, LookupError])
+def test_one_that_fails_keeps_no_other_from_its_step_and_has_to_wait(done, error):
+    def broken():
+        raise error("broken")
+
+    assert Chores({"broken": broken, "sweep": done.of("sweep")}).round() is False
+    assert done == ["sweep"]
+
+
+# --- as a thread
+
+
+@pytest.fixture
+def running():
+    """Runs chores on their own thread; ends it with the test."""
+    made = []
+
+    def run(**chores):
+        made.append(Chores(chores))
+        made[-1].start()
+        return made[-1]
+
+    yield run
+    for chores in made:
+        chores.stop()
+        assert not chores._thread.is_alive()
+
+
+def test_what_has_more_goes_on_at_once(running, done, monkeypatch):
+    monkeypatch.setattr(module, "INTERVAL", 60)
+
+    running(count=done.of("count", more=True))
+
+    until(lambda: len(done) > 100)
+
+
+def test_what_has_no_more_is_looked_at_again_after_a_while(running, done, monkeypatch):
+    monkeypatch.setattr(module, "INTERVAL", 0.01)
+
+    running(count=done.of("count"))
+
+    until(lambda: len(done) > 2)
+
+
+def test_stopping_waits_for_the_step_under_way_and_begins_no_other(running, done):
+    began, go_on = threading.Event(), threading.Event()
+
+    def slow():
+        began.set()
+        go_on.wait(10)
+        done.append("slow")
+        return True
+
+    chores = running(slow=slow, next=done.of("next"))
+    assert began.wait(5)
+    threading.Timer(0.05, go_on.set).start()
+    chores.stop()
+
+    assert done == ["slow"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_it_survives_the_end_of_its_connection(running, done, monkeypatch):
+    monkeypatch.setattr(module, "INTERVAL", 0.01)
+
+    def look():
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+        done.append("look")
+        return False
+
+    chores = running(look=look)
+    until(lambda: done)
+    assert end_sessions() == 1
+    seen = len(done)
+    until(lambda: len(done) > seen + 3)
+    chores.stop()
+    await_sessions_end()
