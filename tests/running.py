@@ -7,8 +7,10 @@ from typing import Any
 from django.db.models.functions import Now
 
 from tests.cast import Third, now
+from tests.servers import until
 from transactions.config import clear_caches
-from transactions.models import Event, Provider, Transaction
+from transactions.counting import count_events
+from transactions.models import Event, Provider, Totals, Transaction
 from transactions.news import News, apply
 from transactions.records import Record
 from transactions.status import Source, Status
@@ -86,6 +88,13 @@ def facts(record: Record) -> tuple[str, str, str]:
 def tell(record: Record, status: str) -> None:
     """A webhook with this status arrives."""
     apply([(record.id, News(Source.WEBHOOK, status=Status(status)))])
+
+
+def count() -> None:
+    """Count the timelines up to the newest entry, as workers do all the time."""
+    newest = Event.objects.latest("pk").pk
+    until(lambda: not count_events() and Totals.objects.filter(counted=newest).exists())
+    count_events()  # and look again: now it is known as of when these counts are
 
 
 def perform(claimed: Claim, http: type[Http] = Http) -> Outcome:

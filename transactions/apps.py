@@ -10,6 +10,7 @@ class TransactionsConfig(AppConfig):
         from transactions import checks  # noqa: F401  registers them
         from transactions.api import schema  # noqa: F401  registers it
         from transactions.config import client_limit, provider_limit
+        from transactions.counting import count_events
         from transactions.handlers.create import create
         from transactions.handlers.track import track
         from transactions.handlers.work import after, load, record
@@ -21,3 +22,4 @@ class TransactionsConfig(AppConfig):
         registry.register_lock(lock)
         registry.register_limit("p", provider_limit)
         registry.register_limit("c", client_limit)
+        registry.register_chore("count", count_events)

@@ -162,6 +162,57 @@ FROM transactions_transaction t
 WHERE t.id = ANY (%(ids)s::uuid[])
 """
 
+NEWEST = """
+-- The newest entry of all timelines, the time, and who writes entries just now. Numbers are given before the commit,
+-- so one below the newest may yet appear. Whoever may bring it holds this lock from before it has the number until its
+-- transaction has ended; so when these have ended, all up to the newest is to be seen, in a statement that begins then.
+SELECT (SELECT coalesce(max(id), 0) FROM transactions_event), clock_timestamp(),
+       ARRAY(SELECT DISTINCT virtualtransaction FROM pg_locks
+             WHERE relation = 'transactions_event'::regclass AND mode = 'RowExclusiveLock' AND pid <> pg_backend_pid()
+               AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))
+"""
+
+COUNT_EVENTS = """
+-- Entries of all timelines, by their numbers: how many transactions came to a status, and the minutes in which they did
+-- so, unless these are older than is kept. In a minute a transaction's first final status counts; one that staff set
+-- later does not. The range has both ends given: with a LIMIT instead, old statistics have the planner read and sort
+-- all that is to come.
+WITH changes AS MATERIALIZED (
+    SELECT e.status, b.status AS before, date_trunc('minute', e.at) AS minute,
+           e.at >= clock_timestamp() - %(keep)s * interval '1 second' AS kept,
+           extract(epoch FROM e.at - b.at)::double precision AS seconds
+    FROM transactions_event e
+    LEFT JOIN LATERAL (  -- with a LIMIT it is an index probe an entry, whatever the statistics say
+        SELECT status, at FROM transactions_event p
+        WHERE p.transaction_id = e.transaction_id AND p.sequence = e.sequence - 1 AND e.sequence > 1
+        LIMIT 1
+    ) AS b ON true
+    WHERE e.id > %(after)s AND e.id <= %(upto)s AND e.kind = 'status'
+), minutes AS (
+    INSERT INTO transactions_minute AS m (minute, accepted, completed, declined, failed)
+    SELECT minute, count(*) FILTER (WHERE before IS NULL), count(*) FILTER (WHERE status = 'completed'),
+           count(*) FILTER (WHERE status = 'declined'), count(*) FILTER (WHERE status = 'failed')
+    FROM changes
+    WHERE kept AND (before IS NULL OR before = 'pending')
+    GROUP BY minute
+    ON CONFLICT (minute) DO UPDATE
+    SET accepted = m.accepted + excluded.accepted, completed = m.completed + excluded.completed,
+        declined = m.declined + excluded.declined, failed = m.failed + excluded.failed
+), durations AS (
+    INSERT INTO transactions_duration AS d (minute, bucket, count)
+    SELECT minute, ceil(%(steps)s * ln(greatest(1, seconds / %(first)s)) / ln(2)), count(*)
+    FROM changes
+    WHERE kept AND before = 'pending'
+    GROUP BY 1, 2
+    ON CONFLICT (minute, bucket) DO UPDATE SET count = d.count + excluded.count
+)
+SELECT count(*) FILTER (WHERE status = 'pending') - count(*) FILTER (WHERE before = 'pending'),
+       count(*) FILTER (WHERE status = 'completed') - count(*) FILTER (WHERE before = 'completed'),
+       count(*) FILTER (WHERE status = 'declined') - count(*) FILTER (WHERE before = 'declined'),
+       count(*) FILTER (WHERE status = 'failed') - count(*) FILTER (WHERE before = 'failed')
+FROM changes
+"""
+
 CLOSED = """
       t.status <> 'pending' AND t.finalised_at < %(before)s AND t.informed_sequence >= t.sequence AND t.review = ''
 """

@@ -1,6 +1,19 @@
 from transactions.models.clients import ApiKey, CallbackSecret, Client
+from transactions.models.counts import Duration, Minute, Totals
 from transactions.models.proposals import Proposal
 from transactions.models.providers import Provider, WebhookSecret
 from transactions.models.transactions import Event, Transaction
 
-__all__ = ["ApiKey", "CallbackSecret", "Client", "Event", "Proposal", "Provider", "Transaction", "WebhookSecret"]
+__all__ = [
+    "ApiKey",
+    "CallbackSecret",
+    "Client",
+    "Duration",
+    "Event",
+    "Minute",
+    "Proposal",
+    "Provider",
+    "Totals",
+    "Transaction",
+    "WebhookSecret",
+]
