@@ -8,8 +8,7 @@ import redis
 from django.db import Error, connection
 from django.http import HttpRequest, JsonResponse
 
-STALE = 15.0
-"""Seconds without a sign of life from any worker's dispatcher after which the service is not ready."""
+from workers.models import WorkerProcess
 
 _LAST_BEAT = "SELECT extract(epoch FROM clock_timestamp() - max(beat_at))::double precision FROM workers_workerprocess"
 
@@ -68,4 +67,4 @@ def _dispatcher() -> dict[str, Any]:
         return {"ok": False, "error": type(error).__name__}
     if lag is None:
         return {"ok": False, "error": "no worker has reported"}
-    return {"ok": lag < STALE, "lag_seconds": round(lag, 3)}
+    return {"ok": lag < WorkerProcess.SILENT_AFTER, "lag_seconds": round(lag, 3)}

@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from workers.models import WorkerProcess
 from workers.sql import COUNTS
 
 _REVIEWS = "SELECT review, count(*) FROM transactions_transaction WHERE review <> '' GROUP BY review"
@@ -22,7 +23,7 @@ JOIN transactions_provider p ON b.lane = 'p' || p.id
 """
 _WORKERS = """
 SELECT count(*), coalesce(sum(in_flight), 0)::int FROM workers_workerprocess
-WHERE beat_at > now() - interval '15 seconds'
+WHERE beat_at > now() - %s * interval '1 second'
 """
 
 
@@ -52,7 +53,7 @@ class ServiceCollector(Collector):
             cursor.execute(_BREAKERS)
             for provider, kind, is_open in cursor.fetchall():
                 breakers.add_metric([provider, kind], is_open)
-            cursor.execute(_WORKERS)
+            cursor.execute(_WORKERS, [WorkerProcess.SILENT_AFTER])
             workers, in_flight = cursor.fetchone()
         yield from (jobs, age, reviews, refusals, breakers)
         yield GaugeMetricFamily("relay_workers", "Worker processes that report", value=workers)

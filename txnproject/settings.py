@@ -16,13 +16,14 @@ from django.core.exceptions import ImproperlyConfigured
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
-from txnproject import console
+from txnproject import __version__, console
 from txnproject.logs import logging_config
 
 env = environ.Env()
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 # --- who we are
+VERSION = __version__
 DEBUG = False
 SECRET_KEY = env.str("SECRET_KEY", default="")
 ENCRYPTION_KEYS: list[str] = env.list("ENCRYPTION_KEYS", default=[])

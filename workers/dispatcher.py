@@ -12,10 +12,12 @@ import threading
 import uuid
 
 import structlog
+from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 
 from workers import jobs, sql
 from workers.engine import Engine
+from workers.models import WorkerProcess
 
 log = structlog.get_logger(__name__)
 
@@ -31,10 +33,12 @@ way comes back with its leases; a process that claims jobs and runs none would g
 class Dispatcher:
     def __init__(self, engine: Engine, *, queues: list[str]) -> None:
         self._engine = engine
+        self._id = uuid.uuid4()
         self._about: dict[str, str | int] = {
-            "id": str(uuid.uuid4()),
+            "id": str(self._id),
             "host": socket.gethostname(),
             "pid": os.getpid(),
+            "version": settings.VERSION,
             "queues": ",".join(sorted(queues)),
         }
         self._stopped = threading.Event()
@@ -70,3 +74,7 @@ class Dispatcher:
             except Exception:
                 log.exception("The dispatcher's look failed; trying again", action="tick_failed")
             self._stopped.wait(INTERVAL)
+        try:
+            WorkerProcess.objects.filter(pk=self._id).delete()  # it was told to stop: nobody need look for it
+        except (DatabaseError, InterfaceError) as error:
+            log.warning("The worker's row stays for an hour", action="leave_failed", error=str(error))

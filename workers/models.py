@@ -127,11 +127,16 @@ class Pace(models.Model):
 
 
 class WorkerProcess(models.Model):
-    """A worker process and the last sign of its life; `/readyz` and operators read it."""
+    """A worker process and the last sign of its life; `/readyz` and operators read it. One that is told to stop takes
+    its row with it."""
+
+    SILENT_AFTER = 15.0
+    """Seconds without a sign of life after which it counts as dead."""
 
     id = models.UUIDField(primary_key=True)
     host = models.CharField(max_length=255)
     pid = models.IntegerField()
+    version = models.CharField(max_length=50, default="", db_default="", help_text="The service's")
     queues = models.CharField(max_length=255)
     in_flight = models.IntegerField(default=0)
     started_at = models.DateTimeField(db_default=Now())

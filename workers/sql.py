@@ -242,7 +242,7 @@ BEAT = """
 WITH gone AS (
     DELETE FROM workers_workerprocess WHERE beat_at < now() - interval '1 hour'
 )
-INSERT INTO workers_workerprocess (id, host, pid, queues, in_flight, started_at, beat_at)
-VALUES (%(id)s, %(host)s, %(pid)s, %(queues)s, %(in_flight)s, now(), now())
+INSERT INTO workers_workerprocess (id, host, pid, version, queues, in_flight, started_at, beat_at)
+VALUES (%(id)s, %(host)s, %(pid)s, %(version)s, %(queues)s, %(in_flight)s, now(), now())
 ON CONFLICT (id) DO UPDATE SET beat_at = now(), in_flight = excluded.in_flight
 """

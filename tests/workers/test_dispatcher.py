@@ -14,6 +14,7 @@ from tests.running import expire
 from tests.servers import until
 from tests.threads import await_sessions_end, end_sessions
 from tests.workers.probe import new_job
+from txnproject import __version__
 from workers import dispatcher as module
 from workers import jobs
 from workers.breaker import Tally
@@ -111,6 +112,12 @@ def test_it_says_that_its_process_lives(dispatcher):
     assert alive.host and alive.pid
 
 
+def test_it_says_which_version_runs(dispatcher):
+    dispatcher.tick()
+
+    assert WorkerProcess.objects.get().version == __version__
+
+
 def test_a_second_look_is_the_same_process(dispatcher, engine):
     dispatcher.tick()
     WorkerProcess.objects.update(beat_at=Now() - timedelta(minutes=5))
@@ -200,3 +207,11 @@ def test_stopping_ends_it(looking):
     looking.stop()
 
     assert not looking._thread.is_alive()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_process_that_is_told_to_stop_is_not_shown_as_silent(looking):
+    until(WorkerProcess.objects.exists)
+    looking.stop()
+
+    assert not WorkerProcess.objects.exists()
