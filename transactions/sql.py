@@ -213,6 +213,16 @@ SELECT count(*) FILTER (WHERE status = 'pending') - count(*) FILTER (WHERE befor
 FROM changes
 """
 
+REVIEWS = """
+-- How many transactions need an operator, by reason, each counted no further than `most`: by the partial index.
+SELECT reason, (
+    SELECT count(*) FROM (
+        SELECT 1 FROM transactions_transaction WHERE review = reason AND review <> '' ORDER BY id DESC LIMIT %(most)s
+    ) AS flagged
+)
+FROM unnest(%(reasons)s) AS reason
+"""
+
 CLOSED = """
       t.status <> 'pending' AND t.finalised_at < %(before)s AND t.informed_sequence >= t.sequence AND t.review = ''
 """

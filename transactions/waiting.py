@@ -1,4 +1,4 @@
-"""What keeps jobs waiting, and for how long, said in words."""
+"""What keeps jobs waiting, said in words."""
 
 from __future__ import annotations
 
@@ -16,11 +16,3 @@ def held_up(transaction: Transaction, kind: str) -> str:
         return f", as soon as {provider} is resumed"
     held_back = provider.circuit_breaker and is_open(provider.lane, kind)
     return f", as soon as {provider} answers again: its circuit breaker is open" if held_back else ""
-
-
-def span(seconds: float) -> str:
-    """A length of time, as people say it: `230 ms`, `40 s`, `4 min`, `3 days`."""
-    for unit, size, most in (("ms", 0.001, 1000), ("s", 1.0, 90), ("min", 60.0, 90), ("h", 3600.0, 36)):
-        if seconds < most * size:
-            return f"{round(seconds / size)} {unit}"
-    return f"{round(seconds / 86400)} days"

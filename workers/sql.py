@@ -228,6 +228,81 @@ SELECT kind, state, count(*), 0 FROM workers_job WHERE state = 'failed' GROUP BY
 """
 )
 
+DUE = (
+    """
+-- For the dashboard: by kind, how many jobs are due, counted no further than `most`, and the age of the oldest. When a
+-- million are due, too, it reads an entry a lane, and what it counts. (In the index's order: without that the planner
+-- reads the table when it knows that many are due, in the hope to meet some of this lane soon.)
+"""
+    + _LANES
+    + """
+SELECT kinds.kind, (
+    SELECT count(*) FROM (
+        SELECT 1 FROM lanes CROSS JOIN LATERAL (
+            SELECT 1 FROM workers_job j
+            WHERE j.lane = lanes.lane AND j.kind = lanes.kind AND j.state = 'waiting'
+              AND j.run_at <= statement_timestamp()
+            ORDER BY j.run_at
+            LIMIT %(most)s
+        ) AS job
+        WHERE lanes.kind = kinds.kind
+        LIMIT %(most)s
+    ) AS due
+), (
+    SELECT extract(epoch FROM statement_timestamp() - min(job.run_at))::double precision
+    FROM lanes CROSS JOIN LATERAL (
+        SELECT run_at FROM workers_job j
+        WHERE j.lane = lanes.lane AND j.kind = lanes.kind AND j.state = 'waiting'
+        ORDER BY run_at
+        LIMIT 1
+    ) AS job
+    WHERE lanes.kind = kinds.kind
+)
+FROM (SELECT DISTINCT kind FROM lanes) AS kinds
+"""
+)
+
+DUE_IN = """
+-- How many jobs of each lane are due within so many seconds, counted no further than `most`. As DUE.
+SELECT lane, (
+    SELECT count(*) FROM (
+        SELECT 1 FROM unnest(%(kinds)s::text[]) AS its(kind) CROSS JOIN LATERAL (
+            SELECT 1 FROM workers_job j
+            WHERE j.lane = asked.lane AND j.kind = its.kind AND j.state = 'waiting'
+              AND j.run_at <= statement_timestamp() + within * interval '1 second'
+            ORDER BY j.run_at
+            LIMIT %(most)s
+        ) AS job
+        LIMIT %(most)s
+    ) AS due
+)
+FROM unnest(%(lanes)s::text[], %(within)s::double precision[]) AS asked(lane, within)
+"""
+
+FAILED = """
+-- How many jobs of each kind have failed, the newest `most` of them.
+SELECT kind, count(*)
+FROM (SELECT kind FROM workers_job WHERE state = 'failed' ORDER BY id DESC LIMIT %(most)s) AS newest
+GROUP BY kind
+"""
+
+LATEST_CALLS = """
+-- How the latest `most` calls went, as far as they are young enough: by lane their number, how many of them failed (as
+-- the circuit breaker counts it), the median and the 95th percentile of their duration in ms, and how many seconds back
+-- they reach.
+WITH latest AS MATERIALIZED (
+    SELECT job_id, started_at, duration_ms, http_status FROM workers_attempt ORDER BY id DESC LIMIT %(most)s
+)
+SELECT (SELECT lane FROM workers_job WHERE id = job_id), count(*),
+       count(*) FILTER (WHERE http_status IS NULL OR http_status >= 500 OR http_status = 429),
+       percentile_disc(0.5) WITHIN GROUP (ORDER BY duration_ms),
+       percentile_disc(0.95) WITHIN GROUP (ORDER BY duration_ms),
+       extract(epoch FROM statement_timestamp() - min(started_at))::double precision
+FROM latest
+WHERE started_at > statement_timestamp() - %(within)s * interval '1 second' AND duration_ms IS NOT NULL
+GROUP BY 1
+"""
+
 TAKE_TURNS = """
 -- The next turns of a lane with a limit a second, for all workers: each is given once, and they lie evenly. `span` is
 -- the seconds that they take up. Returns the seconds until the first of them.

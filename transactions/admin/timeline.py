@@ -13,8 +13,8 @@ from django.urls import reverse
 from transactions.admin import words
 from transactions.models import Event, Transaction
 from transactions.status import Status
-from transactions.waiting import span
 from workers.admin.bases import exact
+from workers.figures import span
 from workers.models import Attempt, Job
 
 MOST = 200

@@ -18,8 +18,8 @@ from transactions.admin.timeline import timeline
 from transactions.models import Transaction
 from transactions.staff.outcomes import open_proposal
 from transactions.status import Status
-from transactions.waiting import span
 from workers.admin.bases import FactsAdmin, exact, moment, pill
+from workers.figures import span
 from workers.models import Attempt, Job, JobState
 
 MOST_JOBS, MOST_CALLS = 50, 20

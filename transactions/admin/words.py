@@ -6,7 +6,8 @@ from typing import Any
 
 from transactions.models import Event, Transaction
 from transactions.status import FINAL, Review, Status, Submission
-from transactions.waiting import held_up, span
+from transactions.waiting import held_up
+from workers.figures import span
 from workers.models import Job, JobState
 
 STATUS = {

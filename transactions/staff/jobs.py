@@ -15,7 +15,8 @@ from transactions.models import Transaction
 from transactions.reviews import withdraw_given_up
 from transactions.staff.acting import Press, Refused, transaction_of
 from transactions.status import FINAL, Source, Submission
-from transactions.waiting import held_up, span
+from transactions.waiting import held_up
+from workers.figures import span
 from workers.models import Attempt, Job, JobState
 from workers.registry import Wake
 from workers.staff import cancel, hasten, revive

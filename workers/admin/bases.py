@@ -15,6 +15,8 @@ from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from workers.figures import MOST, at_most
+
 if TYPE_CHECKING:  # unfold has no type hints, and Django's classes are generic for the type checker only
     ModelAdmin = admin.ModelAdmin[Any]
     ModelForm = forms.ModelForm[Any]
@@ -24,25 +26,14 @@ else:
 
     ModelForm, _Paginator = forms.ModelForm, Paginator
 
-MOST = 10_000
-"""Rows that a list counts and leafs through; what lies behind them is found by a search or a filter."""
-
-
-class AtLeast(int):
-    """A count that was not carried on."""
-
-    def __str__(self) -> str:
-        return f"{int(self):,} or more"
-
 
 class BoundedPaginator(_Paginator):
-    """Counts no further than MOST: a full count of a million rows costs more than the page itself."""
+    """Counts and leafs through no more than MOST rows: what lies behind them is found by a search or a filter."""
 
     @cached_property
     def count(self) -> int:
         rows: Any = self.object_list
-        counted = rows.order_by().values("pk")[:MOST].count()
-        return AtLeast(counted) if counted == MOST else int(counted)
+        return at_most(rows.order_by().values("pk")[:MOST].count(), MOST)
 
 
 class PageAdmin(ModelAdmin):
