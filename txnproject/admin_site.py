@@ -3,6 +3,8 @@
 from typing import Any
 
 from django.http import HttpRequest
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
 from unfold.sites import UnfoldAdminSite
 
 from txnproject.console import NAME
@@ -12,6 +14,17 @@ class Console(UnfoldAdminSite):
     index_title = "Dashboard"
     site_header = site_title = NAME
     site_url = "/"
+
+    def extra_urls(self) -> list[URLPattern]:
+        from txnproject.dashboard import fragment  # models are not there yet when this module is
+
+        return [path("overview/", self.admin_view(fragment), name="overview")]
+
+    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
+        from txnproject.dashboard import context
+
+        page: TemplateResponse = super().index(request, {**(extra_context or {}), **context(request)})
+        return page
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
         # Unfold would write its colours into a <style> of every page, which the Content-Security-Policy forbids:

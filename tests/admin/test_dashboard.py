@@ -1,0 +1,190 @@
+"""The operators' first page: what needs them, what may be seen, and links to the rows behind each number."""
+
+import re
+import uuid
+from datetime import timedelta
+from html import unescape
+
+import pytest
+from django.contrib.auth.models import User
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from tests.admin.conftest import give_up, signed_in
+from tests.cast import accepted, due_now, job
+from tests.running import count, tell
+from transactions.models import Client, Provider, Totals, Transaction
+from txnproject import dashboard
+from workers.models import Breaker, Job, WorkerProcess
+
+pytestmark = pytest.mark.django_db
+
+PAGE, FRAGMENT = "/admin/", "/admin/overview/"
+
+
+def lines(client) -> list[str]:
+    return [line.text for line in client.get(FRAGMENT).context["lines"]]
+
+
+@pytest.fixture
+def worker():
+    """A worker process that lives."""
+    return WorkerProcess.objects.create(id=uuid.uuid4(), host="host", pid=77, queues="create", version="0.1.0")
+
+
+@pytest.fixture
+def busy(worker, alice, mallory, third):
+    """Some of everything that has a number."""
+    for status in ("completed", "declined", "failed", "pending", "pending"):
+        tell(accepted(alice, third), status)
+    late, running = accepted(alice, third), accepted(mallory, third)
+    Transaction.objects.filter(pk=late.id).update(review="overdue")
+    Job.objects.filter(pk=job(running, "create").pk).update(state="running", lease_until=Now() + timedelta(seconds=9))
+    give_up(late, "create")
+    Job.objects.filter(state="waiting").update(run_at=Now() + timedelta(hours=1))
+    due_now(transaction_id=late.id)
+    Client.objects.filter(name="mallory").update(endpoint_failing_since=timezone.now())
+    count()
+
+
+# --- what needs somebody
+
+
+def test_when_all_is_well_nothing_needs_anybody(viewer, worker, alice):
+    page = viewer.get(PAGE).content.decode()
+
+    assert "Nothing needs you." in page
+    assert "relay-pill--bad" not in page
+
+
+def test_without_a_worker_somebody_must_act(viewer, alice):
+    assert lines(viewer) == ["No worker is alive: nothing is created, polled or told."]
+
+
+def test_the_last_worker_that_died_is_one_that_must_be_acted_on(viewer, alice, worker):
+    WorkerProcess.objects.update(beat_at=Now() - timedelta(minutes=3))
+
+    [line] = viewer.get(FRAGMENT).context["lines"]
+    assert line.urgent
+    assert line.text.endswith("The last sign of life came 3 min ago.")
+
+
+def test_a_worker_that_died_beside_others_is_worth_a_line_for_a_while(viewer, alice, worker):
+    dead = WorkerProcess.objects.create(id=uuid.uuid4(), host="host", pid=78, queues="create")
+    WorkerProcess.objects.filter(pk=dead.pk).update(beat_at=Now() - timedelta(seconds=40))
+    assert lines(viewer) == ["Nothing was heard of worker host/78 for 40 s: others finish its work."]
+
+    WorkerProcess.objects.filter(pk=dead.pk).update(beat_at=Now() - timedelta(seconds=dashboard.RECENT + 1))
+    assert lines(viewer) == []
+
+
+def test_a_broker_that_is_away_is_worth_a_line(viewer, alice, worker, monkeypatch):
+    monkeypatch.setattr("txnproject.health.broker", lambda: {"ok": False, "error": "ConnectionError"})
+
+    assert [line.split(".")[0] for line in lines(viewer)] == ["The broker cannot be reached"]
+
+
+def test_what_somebody_must_act_on_comes_first(viewer, worker, alice, mallory, third):
+    Transaction.objects.filter(pk=accepted(alice, third).id).update(review="contradiction")
+    Provider.objects.update(paused=True, paused_why="refused our credentials")
+    Breaker.objects.create(lane=third.provider.lane, kind="create", opened_at=timezone.now(), probe_at=timezone.now())
+    hours_ago = timezone.now() - timedelta(hours=3)
+    Client.objects.filter(name="alice").update(endpoint_failing_since=hours_ago)
+    Client.objects.filter(name="mallory").update(endpoint_disabled_at=hours_ago, endpoint_disabled_why="410 Gone")
+    due_now()
+
+    assert lines(viewer) == [
+        "1 transaction needs a look: the provider contradicted a final status.",
+        "Provider third is paused: refused our credentials. 2 jobs wait.",
+        "The endpoint of mallory is disabled: 410 Gone.",
+        "The endpoint of alice has failed for 3 h. 1 notification waits.",
+    ]
+
+
+def test_a_provider_that_fails_is_left_alone_and_worth_a_line(viewer, worker, alice, third):
+    Breaker.objects.create(lane=third.provider.lane, kind="create", opened_at=timezone.now(), probe_at=timezone.now())
+
+    assert lines(viewer) == [
+        "Provider third fails: its create jobs are held back, but for a try every few seconds."
+    ]  # fmt: skip
+
+
+def test_jobs_that_are_late_without_a_reason_are_worth_a_line(viewer, worker, alice, third):
+    accepted(alice, third)
+    Job.objects.update(run_at=Now() + timedelta(hours=1))
+    Job.objects.filter(kind="create").update(run_at=Now() - timedelta(minutes=5))
+    assert lines(viewer) == ["A create job has been due for 5 min: the workers do not keep up."]
+
+    Provider.objects.update(paused=True)
+    assert lines(viewer) == ["Provider third is paused. 1 job waits."]
+
+
+def test_counts_that_have_stopped_are_worth_a_line(viewer, worker, alice, third):
+    accepted(alice, third)
+    count()
+    Totals.objects.update(as_of=Now() - timedelta(minutes=4))
+
+    assert lines(viewer) == ["Transactions have not been counted for 4 min: see the workers' log."]
+
+
+# --- the page
+
+
+def test_a_new_service_says_what_to_do_first(admin_client, viewer):
+    for client, links in ((admin_client, True), (viewer, False)):
+        page = client.get(PAGE).content.decode()
+        assert "This service is new" in page
+        assert ("/admin/transactions/provider/add/" in page, "/admin/transactions/client/add/" in page) == (
+            links,
+            links,
+        )
+
+
+def test_it_is_complete_without_a_script_and_says_of_when_it_is(viewer, busy):
+    page = viewer.get(PAGE).content.decode()
+
+    assert re.search(r'<time datetime="[^"]+">\d\d:\d\d:\d\d</time> UTC', page)
+    assert page.count("<svg") == page.count("<caption") == 2
+    for part in ("needs", "flow", "queues", "workers", "providers", "endpoints"):
+        assert f'<h2 id="{part}">' in page
+
+
+def test_what_replaces_its_middle_is_the_same(viewer, busy):
+    page, middle = (viewer.get(address).content.decode() for address in (PAGE, FRAGMENT))
+
+    def figures(text):
+        return re.findall(r">([\d,]+)</", text)
+
+    assert f'<div data-refresh="{FRAGMENT}">' in page
+    assert figures(middle) == figures(page) and len(figures(middle)) > 100
+
+
+def test_it_takes_few_queries(viewer, busy, django_assert_max_num_queries):
+    with django_assert_max_num_queries(21):
+        viewer.get(PAGE)
+
+
+def test_nobody_sees_it_without_a_login(client):
+    assert client.get(FRAGMENT).status_code == 302
+
+
+def test_staff_without_permissions_see_no_figure(busy):
+    client = signed_in("nobody")
+    User.objects.get(username="nobody").user_permissions.clear()
+    page = client.get(FRAGMENT).content.decode()
+
+    assert re.findall(r'id="(\w+)"', page) == ["needs"]
+    assert "alice" not in page and "third" not in page
+
+
+def test_each_number_is_that_of_the_list_behind_it(viewer, busy):
+    pytest.importorskip("transactions.finding", reason="the lists know not all of these filters yet")
+    page = viewer.get(FRAGMENT).content.decode()
+    linked = re.findall(r'<a href="(/admin/[^"?]+\?[^"]+)">([\d,]+)</a>', page)
+
+    of_the_last_minute = ("age=hour",)  # a number of a minute: the list has an hour
+    found = {
+        unescape(url): int(number.replace(",", "")) for url, number in linked if not url.endswith(of_the_last_minute)
+    }
+    assert len(found) >= 4 + 9 + 2 + 1
+    assert {url: viewer.get(url).context["cl"].result_count for url in found} == found

@@ -1,0 +1,50 @@
+// Replaces the dashboard's figures every few seconds, and disturbs nobody: what is open stays open, what has the
+// keyboard keeps it, and a hidden tab asks for nothing.
+const EVERY = 5000, PATIENCE = 10000; // ms
+const part = document.querySelector("[data-refresh]");
+const state = document.querySelector("[data-refresh-state]");
+
+function say(text) {
+  if (state.textContent !== text) state.textContent = text;
+  state.hidden = !text;
+}
+
+// An element's like in the new figures: by its id, or by its tag, its link and how many such came before it.
+function finder(element) {
+  if (element.id) return () => document.getElementById(element.id);
+  const href = element.getAttribute("href");
+  const alike = () => [...part.querySelectorAll(element.tagName)].filter((one) => one.getAttribute("href") === href);
+  const place = alike().indexOf(element);
+  return () => alike()[place];
+}
+
+function replace(html) {
+  const open = [...part.querySelectorAll("details[open]")].map((one) => one.id);
+  const scrolled = [...part.querySelectorAll(".relay-scroll")].map((one) => [one.scrollLeft, one.scrollTop]);
+  const active = part.contains(document.activeElement) && finder(document.activeElement);
+  part.innerHTML = html;
+  for (const id of open) document.getElementById(id)?.setAttribute("open", "");
+  part.querySelectorAll(".relay-scroll").forEach((one, n) => scrolled[n] && one.scrollTo(...scrolled[n]));
+  if (active) active()?.focus({ preventScroll: true });
+}
+
+async function refresh() {
+  if (document.hidden) return;
+  try {
+    const answer = await fetch(part.dataset.refresh, { redirect: "error", signal: AbortSignal.timeout(PATIENCE) });
+    if (!answer.ok) throw new Error(answer.status);
+    replace(await answer.text());
+    say("");
+  } catch {
+    const made = part.querySelector("time").textContent;
+    say(`Newer figures cannot be had since ${made} UTC; trying again. Load the page again if you were logged out.`);
+  }
+}
+
+async function again() {
+  await refresh();
+  setTimeout(again, EVERY);
+}
+
+setTimeout(again, EVERY);
+document.addEventListener("visibilitychange", refresh);
