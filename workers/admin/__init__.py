@@ -4,12 +4,17 @@ from typing import Any
 from uuid import UUID
 
 import django_dramatiq.admin  # noqa: F401  registers what is taken back below
+from django.conf import settings
 from django.contrib import admin
-from django.db.models import Q
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.utils.safestring import SafeString
 from django_dramatiq.models import Task
 
-from workers.admin.bases import FactsAdmin, link, moment
+from workers.admin.bases import FactsAdmin, link, moment, pill
+from workers.figures import span
 from workers.models import Attempt, WorkerProcess
+from workers.overview import SILENCE
 
 # Its table stays empty, as its middleware is not used, and would mislead: the jobs are ours.
 admin.site.unregister(Task)
@@ -40,8 +45,33 @@ class AttemptAdmin(FactsAdmin):
 
 @admin.register(WorkerProcess)
 class WorkerProcessAdmin(FactsAdmin):
-    list_display = ("host", "pid", "queues", "in_flight", moment("started_at"), moment("beat_at", "last sign of life"))
+    """The workers' health: who lives, what each has under way, and whether all run the same version."""
+
+    list_display = ("process", "state", "running_version", "its_queues", "in_flight", moment("started_at"),
+                    moment("beat_at", "last sign of life"))  # fmt: skip
     fields = ("id", *list_display)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[WorkerProcess]:
+        rows: QuerySet[WorkerProcess] = super().get_queryset(request)
+        return rows.annotate(silence=SILENCE)
+
+    @admin.display(description="process")
+    def process(self, one: WorkerProcess) -> str:
+        return str(one)
+
+    @admin.display(description="state")
+    def state(self, one: Any) -> SafeString:
+        silence = one.silence.total_seconds()
+        return pill("alive", "ok") if silence < one.SILENT_AFTER else pill(f"silent for {span(silence)}", "bad")
+
+    @admin.display(description="queues")
+    def its_queues(self, one: WorkerProcess) -> str:
+        return one.queues.replace(",", ", ")
+
+    @admin.display(description="version")
+    def running_version(self, one: WorkerProcess) -> str:
+        version = one.version or "unknown"
+        return version if one.version == settings.VERSION else pill(f"{version}, but {settings.VERSION} here", "warn")
 
 
 def as_uuid(term: str) -> UUID | None:
