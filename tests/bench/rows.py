@@ -70,6 +70,24 @@ def make(
             show(last)
 
 
+MAKE_DUE = """
+-- As when their providers had been paused for hours: all that waits is due, in no order.
+UPDATE workers_job SET run_at = now() - random() * interval '3 hours' WHERE state = 'waiting'
+"""
+
+
+def make_due() -> None:
+    """Let everything that waits be due."""
+    with connection.cursor() as cursor:
+        cursor.execute(MAKE_DUE)
+
+
+def forget_statistics() -> None:
+    """Have the planner know nothing of the rows but how many there are."""
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM pg_statistic")
+
+
 def analyze() -> None:
     """Have the planner know of the rows there are."""
     with connection.cursor() as cursor:

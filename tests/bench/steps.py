@@ -11,7 +11,9 @@ from django.db import connection
 
 from tests.bench import rows
 from tests.cast import Caller, Third, accepted, make_client, make_provider
+from transactions.counting import count_events
 from transactions.news import News
+from transactions.overview import overview
 from transactions.status import Source, Status, Submission
 from webhooks.outgoing.notify import Answer
 from workers import jobs, registry
@@ -21,7 +23,7 @@ from workers.engine import Engine
 from workers.registry import Call, Claim, Done, Outcome, Wake
 
 AT_ONCE = 50
-STEPS = ("accept", "tick", "claim", "settle", "notify")
+STEPS = ("accept", "tick", "claim", "settle", "notify", "count")
 
 Meter = Callable[[str], AbstractContextManager[None]]
 """Measures one step, by its name."""
@@ -49,8 +51,18 @@ class Place:
         providers = [third.provider.pk for third in self.thirds]
         rows.make(count, providers=providers, clients=[one.client.pk for one in self.clients], have=have, show=show)
 
+    def count(self) -> None:
+        """Count all that has happened, as the workers' chore does."""
+        for _ in range(2):  # it looks what there is, and counts it
+            while count_events():
+                pass
+
+    def look(self) -> None:
+        """Read what the dashboard shows, all of it."""
+        overview(lambda permission: True)
+
     def cycle(self, meter: Meter) -> None:
-        """Accept some, look, claim their creates, settle these with the final status, and tell the client."""
+        """Accept some, look, claim their creates, settle these with the final status, tell the client, count it all."""
         for _ in range(AT_ONCE):
             with meter("accept"):
                 accepted(self.client, self.third)
@@ -64,6 +76,8 @@ class Place:
         with meter("notify"):
             tells = _claim(self.client.settings.lane)
             jobs.settle([(claim, Outcome(Done(), Answer(confirmed=2), (_call(),))) for claim in tells])
+        with meter("count"):
+            self.count()
 
 
 class _Deaf:

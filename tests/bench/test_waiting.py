@@ -2,6 +2,7 @@
 
 import pytest
 
+import workers.overview
 from tests.bench import rows
 from tests.bench.steps import STEPS, Place, RowsRead, Seconds
 from transactions.models import Event, Transaction
@@ -30,9 +31,11 @@ def read_by(place: Place) -> dict[str, int]:
 @pytest.mark.parametrize("known", [False, True], ids=["old statistics", "after ANALYZE"])
 def test_what_waits_is_not_read_by_what_does_not(place, known):
     place.fill(50)  # some in each lane
+    place.count()
     rows.analyze()
     before = read_by(place)
     place.fill(WAITING, have=50)
+    place.count()
     if known:
         rows.analyze()
     after = read_by(place)
@@ -41,6 +44,25 @@ def test_what_waits_is_not_read_by_what_does_not(place, known):
     # A batch may be joined in another way when there are more rows; whoever reads what waits in a lane reads all of it.
     more = {step: after[step] - before[step] for step in STEPS}
     assert {step: rows for step, rows in more.items() if rows > IN_A_LANE // 2} == {}
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["no statistics", "after ANALYZE"])
+@pytest.mark.parametrize("due", [False, True], ids=["in the future", "due"])
+def test_the_dashboard_reads_no_more_than_its_bounds_of_what_waits(place, monkeypatch, known, due):
+    monkeypatch.setattr(workers.overview, "MOST", 100)
+    monkeypatch.setattr(workers.overview, "MOST_IN_A_LANE", 10)
+    monkeypatch.setattr(workers.overview, "LATEST", 100)
+    place.fill(WAITING)
+    place.count()
+    if due:
+        rows.make_due()
+    (rows.analyze if known else rows.forget_statistics)()
+    place.look()  # the first scan of an index clears away what the update has left there
+
+    meter = RowsRead()
+    with meter("look"):
+        place.look()
+    assert meter.of["look"] < IN_A_LANE
 
 
 def test_what_waits_is_as_the_service_leaves_it(place):
