@@ -69,8 +69,8 @@ def test_made_again_they_keep_members_and_what_was_added(roles):
 def test_the_migration_makes_the_permissions_that_a_fresh_database_lacks(db):
     Group.objects.all().delete()
     Permission.objects.all().delete()
-    state = MigrationLoader(connection).project_state(("transactions", "0007_roles"))
+    state = MigrationLoader(connection).project_state(("transactions", "0011_roles"))
 
-    importlib.import_module("transactions.migrations.0007_roles").grant(state.apps)
+    importlib.import_module("transactions.migrations.0011_roles").grant(state.apps)
 
     assert {role: permissions(role) for role in ROLES} == {role: set(names) for role, names in ROLES.items()}

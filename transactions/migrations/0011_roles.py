@@ -7,9 +7,9 @@ class Migration(migrations.Migration):
 
     # All apps that a role has permissions of, as they are now.
     dependencies = [
-        ('transactions', '0006_staff_actions'),
+        ('transactions', '0008_counts'),
         ('webhooks', '0002_refusals_of_no_provider'),
-        ('workers', '0003_job_due_by_kind'),
+        ('workers', '0004_worker_version'),
         ('admin', '0003_logentry_add_action_flag_choices'),
         ('auth', '0012_alter_user_first_name_max_length'),
         ('axes', '0010_accessattemptexpiration'),

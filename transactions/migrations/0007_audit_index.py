@@ -5,7 +5,7 @@ class Migration(migrations.Migration):
 
     # Django's own table has none: an object's history, and the audit log's search, would read all of it.
     dependencies = [
-        ('transactions', '0007_roles'),
+        ('transactions', '0006_staff_actions'),
         ('admin', '0003_logentry_add_action_flag_choices'),
     ]
 
