@@ -16,7 +16,8 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 
 from transactions.admin.filters import MOST_NAMES
 from workers.admin import as_number
-from workers.admin.bases import MOST, FactsAdmin, ModelAdmin, moment
+from workers.admin.bases import FactsAdmin, ModelAdmin, moment
+from workers.figures import MOST
 
 admin.site.unregister([User, Group])  # Django's own pages, which look like those of another program
 
