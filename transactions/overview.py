@@ -1,6 +1,6 @@
 """What the dashboard shows, read in a bounded number of queries, each bounded by an index or a limit.
 
-Nobody is shown what they may not view, and nothing is read for it: a part that is None was not asked for.
+Nobody is shown what they may not view: such a part is None.
 """
 
 from bisect import bisect_left
@@ -106,9 +106,9 @@ class Overview:
         return [one for one in self.processes or () if one.alive]
 
     @property
-    def lag(self) -> float:
-        """Whole seconds since the last sign of life of any worker, one at least."""
-        return max(1.0, round(min(one.silence for one in self.processes or ())))
+    def lag(self) -> float | None:
+        """Whole seconds since the last sign of life of any worker, one at least; None: there was none for an hour."""
+        return max(1.0, round(self.processes[0].silence)) if self.processes else None
 
     @property
     def in_flight(self) -> int:

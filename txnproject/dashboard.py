@@ -119,9 +119,11 @@ def _endpoints(seen: Overview, may: May) -> Iterable[Line]:
 
 
 def _late(seen: Overview, may: May) -> Iterable[Line]:
-    """Jobs that wait although nothing that is shown holds them back."""
-    stopped = any(one.provider.paused or one.held_back for one in seen.providers or ())
-    disabled = any(one.client.endpoint_disabled_at for one in seen.endpoints or ())
+    """Jobs that wait although nothing holds them back. Who may not see what might do so is told nothing."""
+    if seen.providers is None or seen.endpoints is None:
+        return
+    stopped = any(one.provider.paused or one.held_back for one in seen.providers)
+    disabled = any(one.client.endpoint_disabled_at for one in seen.endpoints)
     for queue in seen.queues or ():
         if queue.oldest > LATE and not (disabled if queue.kind == "notify" else stopped):
             url = rows("workers_job", kind=queue.kind, due=1)

@@ -14,7 +14,7 @@ from workers.figures import MOST, at_most
 from workers.models import Job, JobState, WorkerProcess
 from workers.registry import Lane
 
-MOST_IN_A_LANE = 1_000
+MOST_IN_A_LANE = 100
 """Jobs of a lane that are counted; of a kind it is `MOST`."""
 LATEST, WITHIN = 5_000, 300
 """The calls that are looked at: the newest so many, as far as they began within so many seconds."""

@@ -11,7 +11,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from tests.admin.conftest import give_up, signed_in
-from tests.cast import accepted, due_now, job
+from tests.cast import accepted, due_now, job, make_provider
 from tests.running import count, tell
 from transactions.models import Client, Provider, Totals, Transaction
 from txnproject import dashboard
@@ -85,8 +85,10 @@ def test_a_broker_that_is_away_is_worth_a_line(viewer, alice, worker, monkeypatc
 
 
 def test_what_somebody_must_act_on_comes_first(viewer, worker, alice, mallory, third):
+    failing = make_provider("failing").provider
+    Breaker.objects.create(lane=failing.lane, kind="track", opened_at=timezone.now(), probe_at=timezone.now())
     Transaction.objects.filter(pk=accepted(alice, third).id).update(review="contradiction")
-    Provider.objects.update(paused=True, paused_why="refused our credentials")
+    Provider.objects.filter(slug="third").update(paused=True, paused_why="refused our credentials")
     Breaker.objects.create(lane=third.provider.lane, kind="create", opened_at=timezone.now(), probe_at=timezone.now())
     hours_ago = timezone.now() - timedelta(hours=3)
     Client.objects.filter(name="alice").update(endpoint_failing_since=hours_ago)
@@ -97,6 +99,7 @@ def test_what_somebody_must_act_on_comes_first(viewer, worker, alice, mallory, t
         "1 transaction needs a look: the provider contradicted a final status.",
         "Provider third is paused: refused our credentials. 2 jobs wait.",
         "The endpoint of mallory is disabled: 410 Gone.",
+        "Provider failing fails: its track jobs are held back, but for a try every few seconds.",
         "The endpoint of alice has failed for 3 h. 1 notification waits.",
     ]
 

@@ -1,5 +1,5 @@
 // Replaces the dashboard's figures every few seconds, and disturbs nobody: what is open stays open, what has the
-// keyboard keeps it, and a hidden tab asks for nothing.
+// keyboard keeps it, what is being selected stays, and a hidden tab asks for nothing.
 const EVERY = 5000, PATIENCE = 10000; // ms
 const part = document.querySelector("[data-refresh]");
 const state = document.querySelector("[data-refresh-state]");
@@ -29,7 +29,8 @@ function replace(html) {
 }
 
 async function refresh() {
-  if (document.hidden) return;
+  const selected = getSelection();
+  if (document.hidden || (!selected.isCollapsed && part.contains(selected.anchorNode))) return;
   try {
     const answer = await fetch(part.dataset.refresh, { redirect: "error", signal: AbortSignal.timeout(PATIENCE) });
     if (!answer.ok) throw new Error(answer.status);
