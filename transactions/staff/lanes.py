@@ -115,6 +115,6 @@ def enable(client: Client, press: Press) -> Sequence[Wake]:
     press.note(f"enabled the endpoint, which was disabled: {client.endpoint_disabled_why}")
     anew = {"endpoint_disabled_at": None, "endpoint_disabled_why": "", "endpoint_failing_since": None}
     Client.objects.filter(pk=client.pk).update(**anew)
-    # After the commit, as it is many rows; where that fails they come by their own schedule.
-    transaction.on_commit(partial(hasten_notifications, client.pk))
+    # After the commit, as it may be many rows; where that fails, which is logged, they come by their own schedule.
+    transaction.on_commit(partial(hasten_notifications, client.pk), robust=True)
     return [Wake("notify", f"c{client.pk}")]
