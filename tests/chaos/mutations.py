@@ -49,8 +49,8 @@ MUTATIONS = (
         (
             Edit(
                 "transactions/sql.py",
-                "was.status = 'pending' AND news.status <> 'pending' AS wins",
-                "news.status <> 'pending' AND news.status <> was.status AS wins",
+                "AND (was.status = 'pending' OR news.source = 'staff' AND was.review = 'contradiction') AS wins",
+                "AS wins",
             ),
         ),
     ),
