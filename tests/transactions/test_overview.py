@@ -10,7 +10,7 @@ from tests.cast import accepted, due_now, job, make_provider
 from tests.running import count, tell
 from transactions import counting
 from transactions import overview as module
-from transactions.models import Client, Duration, Event, Minute, Provider, Totals, Transaction
+from transactions.models import Client, Event, Minute, Provider, Totals, Transaction
 from transactions.overview import overview, percentile
 from transactions.status import Review
 from workers.models import Breaker, Job
@@ -26,12 +26,13 @@ def seen(*permissions: str):
     return overview(lambda permission: not permissions or permission in permissions)
 
 
-def let_minute_end() -> None:
-    """Let what has been counted lie in the last whole minute, at whatever second the test runs."""
-    minute = timezone.now().replace(second=0, microsecond=0)
-    for kept in (Minute, Duration):
-        kept.objects.update(minute=minute - timedelta(minutes=1))
-    Totals.objects.update(as_of=minute + timedelta(seconds=1))
+def count_a_whole_minute() -> None:
+    """Let all have happened in one minute, count it, and have no other begin: at whatever second the test runs."""
+    minute = timezone.now().replace(second=0, microsecond=0) - timedelta(minutes=1)
+    for sequence in (1, 2):
+        Event.objects.filter(sequence=sequence).update(at=minute + timedelta(seconds=sequence))
+    count()
+    Totals.objects.update(as_of=minute + timedelta(seconds=61))
 
 
 def test_it_takes_few_queries_however_much_there_is(alice, third, django_assert_max_num_queries):
@@ -59,8 +60,7 @@ def test_it_shows_transactions_by_status_now_and_over_time(alice, third):
     first, second, _ = (accepted(alice, third) for _ in range(3))
     tell(first, "completed")
     tell(second, "failed")
-    count()
-    let_minute_end()
+    count_a_whole_minute()
 
     flow = seen().flow
     assert flow.totals == {"pending": 1, "completed": 1, "declined": 0, "failed": 1}
