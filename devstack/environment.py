@@ -60,6 +60,7 @@ def service_environment(
         "DATABASE_URL": database_url,
         "BROKER_URL": broker_url,
         "PUBLIC_URL": public_url,
+        "SANDBOX_URL": "",
         "ALLOWED_HOSTS": "127.0.0.1,localhost,testserver",
         "CSRF_TRUSTED_ORIGINS": "",
         "CORS_ALLOWED_ORIGINS": "",

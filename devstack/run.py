@@ -17,6 +17,7 @@ FIRST_PORT, FIRST_SANDBOX_PORT = 8000, 9100  # or the next that is free
 TEXT = """
 The relay is up.
 
+  Start at  {url}/
   API       {url}/v1    to read and to try: {url}/docs
   Admin     {url}/admin/    user {operator}, password {password}
   Sandbox   {sandbox}/    the third party and the client's endpoint, live

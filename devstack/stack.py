@@ -60,7 +60,7 @@ class Stack:
         self.environment = service_environment(
             self.kept, database_url=database_url, broker_url=broker_url, public_url=self.url
         )
-        self.environment |= variables or {}
+        self.environment |= {"SANDBOX_URL": self.sandbox_url} | dict(variables or {})
         self.web = self._child("web", web_command(LOOPBACK, port))
         self.worker = self._child("worker", worker_command())
         self.workers = [self.worker]

@@ -77,6 +77,13 @@ def _addresses() -> Iterator[Error]:
             hint="The address under which providers reach this service: their webhooks are sent there",
             id="txnproject.E007",
         )
+    sandbox = urlsplit(settings.SANDBOX_URL)
+    if settings.SANDBOX_URL and not (sandbox.scheme in ("http", "https") and sandbox.netloc):
+        yield Error(
+            "SANDBOX_URL is not an address that starts with http:// or https://",
+            hint="The address of the sandbox's page, for a link to it on ours. Leave it out where no sandbox runs",
+            id="txnproject.E010",
+        )
 
 
 def _words() -> Iterator[Error]:

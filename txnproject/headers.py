@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 PAGES = ("/admin/", "/docs", "/static/")
-"""Where browsers find pages, and what belongs to them; everywhere else an answer is data."""
+"""Where browsers find pages, besides `/`, and what belongs to them; everywhere else an answer is data."""
 
 _CLOSED = {"base-uri": [NONE], "frame-ancestors": [NONE]}
 DATA_POLICY: Mapping[str, list[str]] = {"default-src": [NONE], "form-action": [NONE], **_CLOSED}
@@ -66,4 +66,4 @@ class SecurityHeaders(CSPMiddleware):
 def policy_of(path: str) -> dict[str, Any]:
     if path.startswith("/admin/"):
         return dict(ADMIN_POLICY)
-    return dict(PAGE_POLICY if path.startswith(PAGES) else DATA_POLICY)
+    return dict(PAGE_POLICY if path == "/" or path.startswith(PAGES) else DATA_POLICY)

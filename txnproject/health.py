@@ -1,5 +1,9 @@
 """`/healthz`: this process lives. `/readyz`: database, broker and dispatcher do their part."""
 
+import math
+import threading
+import time
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -9,6 +13,12 @@ from django.db import Error, connection
 from django.http import HttpRequest, JsonResponse
 
 from workers.models import WorkerProcess
+
+FRESH = 5.0
+"""Seconds for which `is_ready` says what it found: strangers ask it, by `/`, and their number must cost nothing."""
+
+_looking = threading.Lock()
+_found = (-math.inf, False)
 
 _LAST_BEAT = "SELECT extract(epoch FROM clock_timestamp() - max(beat_at))::double precision FROM workers_workerprocess"
 
@@ -20,12 +30,26 @@ def healthz(request: HttpRequest) -> JsonResponse:
 def readyz(request: HttpRequest) -> JsonResponse:
     """200 when all parts work, else 503; the body names each. `?only=database` asks for one part alone: transactions
     are accepted without a broker and without workers, so a load balancer in front of the web processes asks so."""
-    parts = {"database": _database, "broker": broker, "dispatcher": _dispatcher}
-    if (only := request.GET.get("only")) is not None:
-        parts = {name: part for name, part in parts.items() if name == only}
-    found = {name: part() for name, part in parts.items()}
+    only = request.GET.get("only")
+    found = {name: part() for name, part in _parts().items() if only in (None, name)}
     ready = bool(found) and all(part["ok"] for part in found.values())
     return JsonResponse({"ready": ready, **found}, status=200 if ready else 503)
+
+
+def is_ready() -> bool:
+    """Whether all parts do theirs, as found some seconds ago at most: one thread looks, and nobody waits for it."""
+    global _found
+    if time.monotonic() - _found[0] > FRESH and _looking.acquire(blocking=False):
+        try:
+            ready = all(part()["ok"] for part in _parts().values())
+            _found = (time.monotonic(), ready)
+        finally:
+            _looking.release()
+    return _found[1]
+
+
+def _parts() -> dict[str, Callable[[], dict[str, Any]]]:
+    return {"database": _database, "broker": broker, "dispatcher": _dispatcher}
 
 
 def _database() -> dict[str, Any]:

@@ -34,6 +34,7 @@ CORS_URLS_REGEX = r"^/v1/.*$"
 CORS_ALLOW_HEADERS = [*default_headers, "idempotency-key"]
 CORS_EXPOSE_HEADERS = ["Location", "Idempotent-Replayed", "Retry-After"]
 PUBLIC_URL = env.str("PUBLIC_URL", default="").rstrip("/")
+SANDBOX_URL = env.str("SANDBOX_URL", default="")
 OUTBOUND_ALLOWED_HOSTS: list[str] = env.list("OUTBOUND_ALLOWED_HOSTS", default=[])
 TRUSTED_PROXIES = env.str("TRUSTED_PROXIES", default="")
 ROOT_URLCONF = "txnproject.urls"

@@ -92,7 +92,7 @@ ANSWERS: list[tuple[str, str, int, Callable[[Asker], Any]]] = [
     ("data", "webhook refused", 401, lambda ask: ask.post("/webhooks/third")),
     ("data", "webhook of nobody", 404, lambda ask: ask.post("/webhooks/nobody")),
     ("data", "another host, API", 400, lambda ask: ask.get("/v1/transactions", Host="elsewhere.example")),
-    ("data", "another host", 400, lambda ask: ask.get("/", Host="elsewhere.example")),
+    ("data", "another host", 400, lambda ask: ask.get("/nothing", Host="elsewhere.example")),
     ("data", "nothing", 404, lambda ask: ask.get("/nothing")),
     ("data", "healthz", 200, lambda ask: ask.get("/healthz", Host="10.0.0.1")),
     ("data", "readyz", 503, lambda ask: ask.get("/readyz")),
@@ -105,6 +105,10 @@ ANSWERS: list[tuple[str, str, int, Callable[[Asker], Any]]] = [
     ("admin", "another host's admin", 400, lambda ask: ask.get("/admin/", Host="elsewhere.example")),
     ("admin", "forged form", 403, lambda ask: Web(enforce_csrf_checks=True).post("/admin/login/", secure=True)),
     ("pages", "the docs", 200, lambda ask: ask.get("/docs")),
+    ("pages", "the landing page", 200, lambda ask: ask.get("/")),
+    ("pages", "another host's landing page", 400, lambda ask: ask.get("/", Host="elsewhere.example")),
+    ("pages", "no such method of a page", 405, lambda ask: ask.post("/")),
+    ("pages", "to the docs", 302, lambda ask: ask.get("/docs/")),
     ("static", "a file", 200, lambda ask: ask.get("/static/admin/css/base.css")),
 ]  # fmt: skip
 
@@ -141,7 +145,9 @@ def test_an_answer_has_the_headers_that_are_listed_for_its_kind(ask, kind, statu
     assert_listed(answer, kind)
 
 
-@pytest.mark.parametrize(("path", "kind"), [("/v1/transactions", "data"), ("/nothing", "data"), ("/admin/", "admin")])
+@pytest.mark.parametrize(
+    ("path", "kind"), [("/v1/transactions", "data"), ("/nothing", "data"), ("/admin/", "admin"), ("/", "pages")]
+)
 def test_a_redirect_to_https_has_all_but_those_that_count_there_only(db, path, kind):
     answer = Web().get(path)
 
