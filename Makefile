@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run test model schemathesis chaos chaos-mutations bench serve web worker lint format types migrations-check clean
+.PHONY: help install demo run manage test model schemathesis chaos chaos-mutations bench serve web worker lint format types migrations-check clean
 MAKEFLAGS += --no-print-directory
 
 help:  ## List the targets
@@ -27,6 +27,9 @@ demo: $(INSTALLED)  ## Show the whole thing at work on embedded services: about 
 
 run: $(INSTALLED)  ## The same stack, staying up, with pages to open; Ctrl-C ends it
 	@exec $(BIN)/python -m devstack run
+
+manage: $(INSTALLED)  ## A manage.py command on the stack that `make run` keeps up (ARGS="createclient shop --callback-url …")
+	@exec $(BIN)/python -m devstack manage $(ARGS)
 
 test: $(INSTALLED)  ## Run all tests (some: make test ARGS=tests/devstack)
 	@exec $(BIN)/python -m pytest $(ARGS)

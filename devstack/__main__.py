@@ -8,6 +8,7 @@ from devstack.processes import StackError, end_on_signals
 COMMANDS = {
     "demo": "show the whole thing at work on fresh embedded stores, then exit",
     "run": "the same stack, staying up",
+    "manage": "run a manage.py command on the stack that `run` keeps up",
     "serve": "web and worker on the DATABASE_URL, BROKER_URL and PORT given",
     "web": "the web server alone",
     "worker": "a worker alone",
@@ -22,7 +23,7 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     for name, text in COMMANDS.items():
         command = commands.add_parser(name, help=text, description=text)
-        if name == "exec":
+        if name in ("manage", "exec"):
             command.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND …")
     arguments = parser.parse_args()
     end_on_signals()
@@ -45,6 +46,10 @@ def run(arguments: argparse.Namespace) -> int:
         from devstack.run import run
 
         return run()
+    if arguments.command == "manage":
+        from devstack.run import manage
+
+        return manage(arguments.words)
     if arguments.command == "exec":
         from devstack.throwaway import execute
 

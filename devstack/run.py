@@ -1,10 +1,16 @@
-"""`make run`: the stack, staying up. Its data are kept from one run to the next."""
+"""`make run`: the stack, staying up. Its data are kept from one run to the next.
+
+`make manage` runs a command of manage.py on the stack that is up.
+"""
 
 import os
 import shutil
+import subprocess
+import sys
 import time
+from collections.abc import Sequence
 
-from devstack.environment import Kept
+from devstack.environment import Kept, service_environment
 from devstack.places import CHECKOUT, DATA, Home
 from devstack.ports import is_free, port_asked_for, port_from
 from devstack.processes import StackError
@@ -45,6 +51,8 @@ def run() -> int:
                 sandbox_port=_sandbox_port(),
                 shared_database=stores.postgres is None,
             )
+            addresses = {"database_url": stores.database_url, "broker_url": stores.broker_url, "public_url": stack.url}
+            stack.kept.update(addresses)
             stack.prepare()
             stack.create_operator()
             stack.start()
@@ -58,6 +66,24 @@ def run() -> int:
             finally:
                 print("Stopping ...", flush=True)
                 stack.stop()
+
+
+def manage(words: Sequence[str]) -> int:
+    """Run a command of manage.py on the stack that `make run` keeps up; its exit code."""
+    if not _is_up():
+        raise StackError("No stack is up here: start it by `make run`, and leave it running in another terminal")
+    kept = Kept(HOME / "secrets.json")
+    addresses = {name: kept[name] for name in ("database_url", "broker_url", "public_url")}
+    environment = service_environment(kept, **addresses)
+    return subprocess.run([sys.executable, "manage.py", *words], cwd=CHECKOUT, env=environment, check=False).returncode
+
+
+def _is_up() -> bool:
+    try:
+        with Home(HOME):
+            return False
+    except StackError:  # held by `make run`
+        return True
 
 
 def _sandbox_port() -> int:

@@ -7,10 +7,13 @@ from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
+import pytest
 from packaging.requirements import Requirement
 
+from devstack import run
 from devstack.environment import Kept
-from devstack.places import CHECKOUT
+from devstack.places import CHECKOUT, Home
+from devstack.processes import StackError
 
 
 def devstack(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -66,3 +69,35 @@ def test_everything_the_requirements_pull_in_is_pinned() -> None:
         for needed in map(Requirement, metadata.requires(pin.name) or []):
             if needed.marker is None or needed.marker.evaluate({"extra": ""}):
                 assert needed.name.lower().replace("_", "-") in pinned, f"{pin.name} needs {needed.name}"
+
+
+def test_a_command_runs_on_the_stack_that_is_up(tmp_path: Path, monkeypatch, capfd) -> None:
+    monkeypatch.setattr(run, "HOME", tmp_path)
+    addresses = {
+        "database_url": os.environ["DATABASE_URL"],
+        "broker_url": "redis://127.0.0.1:1",
+        "public_url": "http://a",
+    }
+    Kept(tmp_path / "secrets.json").update(addresses)
+
+    program = "from django.conf import settings as s; print(s.BROKER_URL, s.PUBLIC_URL)"
+    with Home(tmp_path):
+        assert run.manage(["shell", "-v0", "-c", program]) == 0
+
+    assert capfd.readouterr().out == "redis://127.0.0.1:1 http://a\n"
+
+
+def test_a_command_that_fails_on_it_fails_here(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(run, "HOME", tmp_path)
+    addresses = {"database_url": "none", "broker_url": "none", "public_url": "none"}
+    Kept(tmp_path / "secrets.json").update(addresses)
+
+    with Home(tmp_path):
+        assert run.manage(["check"]) == 1
+
+
+def test_a_command_needs_a_stack_that_is_up(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(run, "HOME", tmp_path)
+
+    with pytest.raises(StackError, match="make run"):
+        run.manage(["check"])
