@@ -25,27 +25,29 @@ function cell(label, text, tone, small) {
 const clock = (seconds) => (seconds ? new Date(seconds * 1000).toLocaleTimeString() : "");
 const answers = (calls) => calls.map((call) => call.http || (call.http === 0 ? "dropped" : "no answer")).join(", ");
 
-function told(client, status) {
+function told(id, client, status) {
   if (!client) return cell("Client was told", "–");
   const words = client.notifications.map((note) => note.status + (note.verdict === "new" ? "" : ` (${note.verdict})`));
   const differs = client.final && status && client.final !== status;
   const odd = client.notifications.some((note) => note.verdict === "stale" || note.verdict === "conflicting");
   const tone = differs || odd ? "bad" : tones[client.final] || "wait";
-  return cell("Client was told", words.join(" → "), tone, differs ? `the third party says ${status}` : "");
+  const as = `as ${id}, ${clock(client.notifications.at(-1)?.at)}`;
+  return cell("Client was told", words.join(" → "), tone, differs ? `the third party says ${status}` : as);
 }
 
-function row(id, seen, client) {
+function row(id, seen, clientId, client) {
   const tr = document.createElement("tr");
-  const polls = `${seen.polls} reads, ${seen.checks} not found`;
+  const polls = `read ${seen.polls}×, not found ${seen.checks}×`;
   const webhooks = seen.webhooks.map((one) => one.status).join(", ") || "–";
+  const contradicts = seen.webhooks.some((one) => tones[seen.status] && one.status !== seen.status);
   const creates = seen.create_calls.length ? `create: ${answers(seen.create_calls)}` : "no create";
   tr.append(
     cell("Reference", seen.reference ?? client?.reference ?? "–", "", id),
     cell("Behaviour", seen.behaviour ?? "–", "", clock(seen.first_create_at)),
     cell("Third party", seen.status ?? "not there", tones[seen.status]),
     cell("Calls", creates, seen.creates > 1 ? "wait" : "", polls),
-    cell("Webhooks", webhooks, "", seen.webhooks.length ? `answered ${answers(seen.webhooks)}` : ""),
-    told(client, seen.status),
+    cell("Webhooks", webhooks, contradicts ? "bad" : "", seen.webhooks.length ? `answered ${answers(seen.webhooks)}` : ""),
+    told(clientId, client, seen.status),
   );
   return tr;
 }
@@ -60,10 +62,10 @@ function rows({ provider, client }) {
   const alone = [];
   for (const [id, known] of Object.entries(client.transactions)) {
     const match = [known.provider_transaction_id, id].find((one) => atProvider.has(one));
-    if (match) toldOf.set(match, known);
-    else alone.push(row(id, unseen(known), known));
+    if (match) toldOf.set(match, [id, known]);
+    else alone.push(row("", unseen(known), id, known));
   }
-  return [...atProvider].map(([id, seen]) => row(id, seen, toldOf.get(id))).concat(alone);
+  return [...atProvider].map(([id, seen]) => row(id, seen, ...(toldOf.get(id) ?? []))).concat(alone);
 }
 
 function total(name, value, isBad) {
