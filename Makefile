@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run manage test model schemathesis chaos chaos-mutations bench serve web worker lint format types migrations-check clean
+.PHONY: help install demo run manage test browser model schemathesis chaos chaos-mutations bench serve web worker lint format types migrations-check clean
 MAKEFLAGS += --no-print-directory
 
 help:  ## List the targets
@@ -33,6 +33,12 @@ manage: $(INSTALLED)  ## A manage.py command on the stack that `make run` keeps 
 
 test: $(INSTALLED)  ## Run all tests (some: make test ARGS=tests/devstack)
 	@exec $(BIN)/python -m pytest $(ARGS)
+
+# Debian's Chromium, for Playwright's own builds are not to be had everywhere; fonts, so that pages look as they should.
+browser:  ## Install what the tests in a browser need: Chromium and npm by apt-get where missing, axe-core by npm
+	@missing=$$(command -v chromium >/dev/null || echo chromium fonts-liberation; command -v npm >/dev/null || echo npm); \
+	[ -z "$$missing" ] || { apt-get update -qq && apt-get install -qq -y --no-install-recommends $$missing; }
+	@npm ci --prefix tests/browser --silent --no-audit --no-fund
 
 model: $(INSTALLED)  ## Try the status rules for longer: MODEL_EXAMPLES=1000 random lives, compared with a small reference
 	@MODEL_EXAMPLES=$${MODEL_EXAMPLES:-1000} exec $(BIN)/python -m pytest tests/model --capture=tee-sys -q $(ARGS)

@@ -1,0 +1,58 @@
+"""The pages that need no account: the landing page, the API's documentation, the sandbox's page."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.visitor import sound
+
+
+def test_the_landing_page_is_sound(visitor, look):
+    page = visitor.page(**look)
+    page.goto("/")
+
+    expect(page.get_by_role("heading")).to_have_text("Transaction relay")
+    sound(page)
+
+
+def test_the_landing_page_says_that_the_service_is_ready(page):
+    page.goto("/")
+
+    expect(page.get_by_text("Transactions are accepted, and worked on")).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("link", "shown"),
+    [
+        ("API documentation", "/v1/transactions"),
+        ("API description", "openapi"),
+        ("Operators' pages", "Password"),
+        ("Sandbox", "Forget everything"),
+    ],
+)
+def test_the_landing_page_leads_on(page, link, shown):
+    page.goto("/")
+    page.get_by_role("link", name=link).click()
+
+    expect(page.get_by_text(shown).first).to_be_visible()
+
+
+def test_the_sandbox_shows_a_transaction_as_the_third_party_and_the_client_saw_it(page, stack):
+    order = {"id": "order-seen", "amount": 1250, "currency": "EUR", "reference": "sync#seen"}
+    assert stack.request("POST", "/v1/transactions", json=order).status_code == 202
+    page.goto(stack.sandbox_url)
+
+    row = page.get_by_role("row").filter(has_text="sync#seen")
+    expect(row).to_contain_text("create: 201")
+    expect(row).to_contain_text(re.compile("completed.*as order-seen", re.DOTALL))
+
+
+def test_the_sandbox_is_sound(visitor, stack, look):
+    order = {"id": "order-sound", "amount": 1250, "currency": "EUR", "reference": "contradict#sound"}
+    stack.request("POST", "/v1/transactions", json=order)
+    page = visitor.page(**look)
+    page.goto(stack.sandbox_url)
+
+    expect(page.get_by_text("contradict#sound")).to_be_visible()
+    sound(page)
