@@ -80,5 +80,5 @@ migrations-check: $(INSTALLED)  ## Check that no model change lacks its migratio
 
 clean:  ## Remove .venv, .data and what the tools have cached
 	@if [ -x $(BIN)/python ]; then $(BIN)/python -m devstack clean; fi
-	@rm -rf .venv .data .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf .venv .data .mypy_cache .pytest_cache .ruff_cache .hypothesis tests/browser/node_modules
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
