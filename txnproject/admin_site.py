@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from django.http import HttpRequest
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from unfold.sites import UnfoldAdminSite
@@ -31,3 +33,9 @@ class Console(UnfoldAdminSite):
         # they are in relay/relay.css.
         context: dict[str, Any] = super().each_context(request)
         return context | {"colors": None}
+
+
+def refused(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """What somebody who is signed in may not do: said on a page that leads on."""
+    context = admin.site.each_context(request) | {"title": "Not allowed"}
+    return render(request, "admin/refused.html", context, status=403)
