@@ -2,6 +2,7 @@
 
 import os
 import time
+from datetime import datetime
 from uuid import UUID
 
 
@@ -9,3 +10,8 @@ def uuid7() -> UUID:
     value = int.from_bytes((time.time_ns() // 1_000_000).to_bytes(6, "big") + os.urandom(10), "big")
     value &= ~(0xF << 76 | 0x3 << 62)
     return UUID(int=value | 0x7 << 76 | 0x2 << 62)
+
+
+def first_at(time: datetime) -> UUID:
+    """The least id of a time: what has it or a greater one was made at that time, to the millisecond, or later."""
+    return UUID(int=int(time.timestamp() * 1000) << 80)

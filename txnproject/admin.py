@@ -14,10 +14,10 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-from transactions.admin.filters import MOST_NAMES
-from workers.admin import as_number
+from transactions.finding.filters import MOST_NAMES
 from workers.admin.bases import FactsAdmin, ModelAdmin, moment
 from workers.figures import MOST
+from workers.ids import as_number
 
 admin.site.unregister([User, Group])  # Django's own pages, which look like those of another program
 

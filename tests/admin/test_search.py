@@ -72,6 +72,6 @@ def test_a_client_is_found_by_the_start_of_its_key(viewer, alice, mallory):
     assert found(viewer, "/admin/transactions/client/", alice.key[:12]) == {alice.client.pk}
 
 
-@pytest.mark.parametrize("given", ["status__exact=pending", "review=any", "provider=1", "client=1", "client=nonsense"])
+@pytest.mark.parametrize("given", ["status=pending", "stuck=1h&age=week", "review=any", "provider=1", "client=x"])
 def test_filters_answer(viewer, given_up, given):
     assert viewer.get(f"{TRANSACTIONS}?{given}").status_code == 200

@@ -5,32 +5,23 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.safestring import SafeString
 
 from transactions.admin.acting import ActingAdmin
-from transactions.admin.search import HELP, known_as, with_clients_id
+from transactions.admin.lists import FoundAdmin, list_filters, with_clients_id
 from transactions.admin.transactions import MOST_CALLS, calls
-from workers import registry
-from workers.admin import as_number
-from workers.admin.bases import FactsAdmin, link, moment
-from workers.models import Attempt, Job
-
-
-class KindFilter(admin.SimpleListFilter):
-    title, parameter_name = "kind", "kind"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(kind.name, kind.name) for kind in registry.kinds()]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        return queryset.filter(kind=self.value()) if self.value() else queryset
+from transactions.admin.words import JOB_TONE
+from transactions.finding import HELP
+from workers.admin.bases import link, moment, pill, short
+from workers.models import Attempt, Job, JobState
 
 
 @admin.register(Job)
-class JobAdmin(ActingAdmin, FactsAdmin):
-    list_display = ("id", "what", "state", "transaction", moment("run_at", "due"), "attempt", "last_error")
-    list_filter = ("state", KindFilter)
+class JobAdmin(ActingAdmin, FoundAdmin):
+    list_display = ("id", "what", "outcome", "transaction", moment("run_at", "due"), "attempt", "error")
+    list_filter = list_filters(Job)
     search_fields = ("id",)
     search_help_text = HELP
     fields = ("id", "transaction", "transaction_id", "kind", "key", "lane", "state", moment("run_at", "due"),
@@ -40,16 +31,21 @@ class JobAdmin(ActingAdmin, FactsAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Job]:
         return with_clients_id(super().get_queryset(request))
 
-    def known_as(self, term: str) -> Q:
-        return Q(pk=as_number(term)) | Q(transaction_id__in=known_as(term))
-
     @admin.display(description="job")
     def what(self, job: Job) -> str:
         return f"{job.kind} {job.key}".strip()
 
+    @admin.display(description="state")
+    def outcome(self, job: Job) -> SafeString:
+        return pill(job.state, JOB_TONE.get(JobState(job.state), ""))
+
     @admin.display(description="transaction")
     def transaction(self, job: Any) -> Any:
-        return link("transactions_transaction", job.transaction_id, job.client_ref)
+        return link("transactions_transaction", job.transaction_id, short(job.client_ref or "", 24))
+
+    @admin.display(description="last error")
+    def error(self, job: Job) -> SafeString | str:
+        return short(job.last_error, 80)
 
     def about(self, request: HttpRequest, obj: Job) -> dict[str, Any]:
         newest = list(Attempt.objects.filter(job=obj).order_by("-id")[:MOST_CALLS])

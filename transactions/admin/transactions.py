@@ -5,20 +5,20 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import admin
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from transactions.admin import words
 from transactions.admin.acting import ActingAdmin, buttons
-from transactions.admin.filters import ClientFilter, ProviderFilter, ReviewFilter
-from transactions.admin.search import HELP, known_as
+from transactions.admin.lists import FoundAdmin, list_filters
 from transactions.admin.timeline import timeline
+from transactions.finding import HELP
 from transactions.models import Transaction
 from transactions.staff.outcomes import open_proposal
 from transactions.status import Status
-from workers.admin.bases import FactsAdmin, exact, moment, pill
+from workers.admin.bases import exact, moment, pill, short
 from workers.figures import span
 from workers.models import Attempt, Job, JobState
 
@@ -26,10 +26,10 @@ MOST_JOBS, MOST_CALLS = 50, 20
 
 
 @admin.register(Transaction)
-class TransactionAdmin(ActingAdmin, FactsAdmin):
-    list_display = ("client_ref", moment("created_at"), "client", "provider", "money", "outcome", "flag",
+class TransactionAdmin(ActingAdmin, FoundAdmin):
+    list_display = ("name", moment("created_at"), "client", "provider", "money", "outcome", "flag",
                     "is_told")  # fmt: skip
-    list_filter = ("status", "submission", ReviewFilter, ProviderFilter, ClientFilter)
+    list_filter = list_filters(Transaction)
     search_fields = ("id",)
     search_help_text = HELP
     fields = ()  # its template shows them
@@ -38,9 +38,6 @@ class TransactionAdmin(ActingAdmin, FactsAdmin):
         # The headers would be decrypted for each row.
         rows: QuerySet[Transaction] = super().get_queryset(request)
         return rows.select_related("client", "provider").defer("provider__headers")
-
-    def known_as(self, term: str) -> Q:
-        return Q(pk__in=known_as(term))
 
     def about(self, request: HttpRequest, obj: Transaction) -> dict[str, Any]:
         jobs = jobs_of(obj.pk)
@@ -60,6 +57,10 @@ class TransactionAdmin(ActingAdmin, FactsAdmin):
             "proposal": open_proposal(obj),
         }
 
+    @admin.display(description="client's id")
+    def name(self, it: Transaction) -> SafeString | str:
+        return short(it.client_ref, 32)
+
     @admin.display(description="minor units")
     def money(self, it: Transaction) -> str:
         return f"{it.amount} {it.currency}"
@@ -72,7 +73,7 @@ class TransactionAdmin(ActingAdmin, FactsAdmin):
     def flag(self, it: Transaction) -> SafeString | str:
         return pill(it.review, "bad") if it.review else ""
 
-    @admin.display(description="client")
+    @admin.display(description="told")
     def is_told(self, it: Transaction) -> SafeString | str:
         return pill(*words.told(it))
 

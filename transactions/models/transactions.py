@@ -8,6 +8,9 @@ from transactions.models.clients import Client
 from transactions.models.providers import Provider
 from transactions.status import FINAL, Review, Source, Status, Submission
 
+UNTOLD = Q(status__in=FINAL, informed_sequence__lt=F("sequence"))
+"""Final, and the client has not confirmed it (yet)."""
+
 
 class Transaction(models.Model):
     """What a client asked for, and what is known of it. Its status is written by the statements in `transactions.sql`

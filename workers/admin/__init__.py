@@ -1,7 +1,6 @@
 """The admin pages of what works: calls and processes. Jobs are shown by the app that knows what they are about."""
 
 from typing import Any
-from uuid import UUID
 
 import django_dramatiq.admin  # noqa: F401  registers what is taken back below
 from django.conf import settings
@@ -13,13 +12,12 @@ from django_dramatiq.models import Task
 
 from workers.admin.bases import FactsAdmin, link, moment, pill
 from workers.figures import span
+from workers.ids import as_number, as_uuid
 from workers.models import Attempt, WorkerProcess
 from workers.overview import SILENCE
 
 # Its table stays empty, as its middleware is not used, and would mislead: the jobs are ours.
 admin.site.unregister(Task)
-
-BIGGEST = 2**63 - 1
 
 
 @admin.register(Attempt)
@@ -72,16 +70,3 @@ class WorkerProcessAdmin(FactsAdmin):
     def running_version(self, one: WorkerProcess) -> str:
         version = one.version or "unknown"
         return version if one.version == settings.VERSION else pill(f"{version}, but {settings.VERSION} here", "warn")
-
-
-def as_uuid(term: str) -> UUID | None:
-    try:
-        return UUID(term)
-    except ValueError:
-        return None
-
-
-def as_number(term: str) -> int | None:
-    """The number of a row; None when it is none that a row could have."""
-    number = int(term) if term.isascii() and term.isdecimal() and len(term) < 20 else 0
-    return number if 0 < number <= BIGGEST else None

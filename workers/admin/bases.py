@@ -162,6 +162,11 @@ def pill(text: str, tone: str = "") -> SafeString:
     return format_html('<span class="relay-pill relay-pill--{}">{}</span>', tone or "calm", text)
 
 
+def short(text: str, most: int = 18) -> SafeString | str:
+    """A long id, cut; the whole of it shows when it is pointed at."""
+    return format_html('<span title="{}">{}…</span>', text, text[: most - 1]) if len(text) > most else text
+
+
 def link(page: str, key: Any, text: Any) -> SafeString:
     """A link to another model's page, such as `workers_job`."""
     return format_html('<a href="{}">{}</a>', reverse(f"admin:{page}_change", args=[key]), text)

@@ -1,13 +1,10 @@
 """Finding transactions by any id that somebody may have in hand: each way is one exact look-up by an index."""
 
 from collections.abc import Callable, Iterable
-from typing import Any
 from uuid import UUID
 
-from django.db.models import OuterRef, QuerySet, Subquery
-
 from transactions.models import Client, Transaction
-from workers.admin import as_number, as_uuid
+from workers.ids import as_number, as_uuid
 from workers.models import Job
 
 MOST = 1000
@@ -50,10 +47,3 @@ def by_reference(term: str) -> Iterable[UUID]:
 def by_job(term: str) -> Iterable[UUID]:
     number = as_number(term)
     return Job.objects.filter(pk=number).values_list("transaction_id", flat=True) if number else []
-
-
-def with_clients_id(rows: QuerySet[Any]) -> QuerySet[Any]:
-    """Rows that name a transaction, with the client's id of it in `client_ref`; looked up for the page's rows only."""
-    named = Transaction.objects.order_by().filter(pk=OuterRef("transaction_id"))
-    found: QuerySet[Any] = rows.annotate(client_ref=Subquery(named.values("client_ref")))
-    return found

@@ -1,0 +1,37 @@
+"""The lists: narrowed down by what is known to them alone."""
+
+import pytest
+
+from tests.cast import accepted
+from transactions.admin.transactions import TransactionAdmin
+from transactions.models import Transaction
+
+pytestmark = pytest.mark.django_db
+LIST = "/admin/transactions/transaction/"
+
+
+@pytest.mark.parametrize("name", ["amount__gte", "status__exact", "client__name", "crashes", "review__in"])
+def test_what_no_filter_knows_is_refused_and_not_passed_over(viewer, order, name):
+    assert viewer.get(LIST, {name: "1"}).status_code == 400
+
+
+def test_filters_and_search_narrow_it_down_together(viewer, order, alice, third):
+    other = accepted(alice, third, reference="invoice 4711")
+    Transaction.objects.filter(pk=other.id).update(review="overdue")
+
+    page = viewer.get(LIST, {"q": "invoice 4711", "review": "overdue", "client": alice.client.pk})
+    assert [row.pk for row in page.context["cl"].result_list] == [other.id]
+
+
+def test_pages_follow_each_other(viewer, alice, third, monkeypatch):
+    monkeypatch.setattr(TransactionAdmin, "list_per_page", 2)
+    ids = [accepted(alice, third).id for _ in range(5)]
+
+    pages = [[row.pk for row in viewer.get(LIST, {"p": p}).context["cl"].result_list] for p in (1, 2, 3)]
+    assert pages == [ids[:-3:-1], ids[-3:-5:-1], ids[:1]]
+
+
+def test_a_long_id_is_cut_and_whole_where_it_is_pointed_at(viewer, alice, third):
+    accepted(alice, third, client_ref="x" * 64)
+
+    assert f'<span title="{"x" * 64}">{"x" * 31}…</span>' in viewer.get(LIST).content.decode()

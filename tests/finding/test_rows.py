@@ -1,0 +1,149 @@
+"""What the parameters of a list mean, whoever asks."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from tests.cast import accepted, due_now, job
+from transactions import finding
+from transactions.ids import first_at, uuid7
+from transactions.models import Transaction
+from webhooks.models import RefusalCount, Webhook
+from workers.models import Job
+
+pytestmark = pytest.mark.django_db
+LIMITS = {"hour": 3600, "day": 86_400, "week": 604_800, "10m": 600, "1h": 3600, "1d": 86_400}
+MODELS = (Transaction, Job, Webhook, RefusalCount)
+
+
+def made_ago(alice, third, seconds: float, **fields) -> UUID:
+    """One that was accepted so long ago; by its id, which is what is asked."""
+    made = first_at(datetime.now(UTC) - timedelta(seconds=seconds)).int
+    id_ = UUID(int=made | uuid7().int & (1 << 80) - 1)
+    given = {"client": alice.client, "provider": third.provider, "amount": 1, "currency": "EUR", **fields}
+    return Transaction.objects.create(id=id_, client_ref=str(id_), **given).pk
+
+
+def final(status: str, **fields) -> dict[str, Any]:
+    return {"status": status, "finalised_at": datetime.now(UTC), "sequence": 2, **fields}
+
+
+def found(model=Transaction, **params: str) -> set[Any]:
+    return set(finding.rows(model, params).values_list("pk", flat=True))
+
+
+@pytest.mark.parametrize("age", ["hour", "day", "week"])
+def test_an_age_is_an_age_at_most(alice, third, age):
+    young, _ = made_ago(alice, third, LIMITS[age] - 5), made_ago(alice, third, LIMITS[age] + 5)
+
+    assert found(age=age) == {young}
+
+
+def test_older_is_older_than_a_week(alice, third):
+    _, old = made_ago(alice, third, LIMITS["week"] - 5), made_ago(alice, third, LIMITS["week"] + 5)
+
+    assert found(age="older") == {old}
+
+
+@pytest.mark.parametrize("stuck", ["10m", "1h", "1d"])
+def test_stuck_is_pending_for_longer(alice, third, stuck):
+    _, old = made_ago(alice, third, LIMITS[stuck] - 5), made_ago(alice, third, LIMITS[stuck] + 5)
+    made_ago(alice, third, LIMITS[stuck] + 5, **final("completed"))
+
+    assert found(stuck=stuck) == {old}
+
+
+def test_untold_is_final_and_not_confirmed_by_the_client(alice, third):
+    made_ago(alice, third, 5)
+    untold = {made_ago(alice, third, 5, **final(status, informed_sequence=1)) for status in ("completed", "failed")}
+    made_ago(alice, third, 5, **final("declined", informed_sequence=2))
+
+    assert found(stuck="untold") == untold
+
+
+def test_an_age_is_counted_from_the_time_that_is_given(alice, third):
+    one = made_ago(alice, third, 4000)
+    before = datetime.now(UTC) - timedelta(seconds=1000)
+
+    assert set(finding.rows(Transaction, {"age": "hour"}, now=before).values_list("pk", flat=True)) == {one}
+    assert found(age="hour") == set()
+
+
+def test_status_submission_and_review_are_those_of_the_row(alice, third):
+    one = made_ago(alice, third, 5, **final("failed", submission="refused", review="contradiction"))
+    made_ago(alice, third, 5, submission="unknown", review="overdue")
+    made_ago(alice, third, 5)
+
+    assert found(status="failed") == found(submission="refused") == found(review="contradiction") == {one}
+    assert len(found(review="any")) == 2
+
+
+def test_provider_and_client_are_named_by_their_numbers(alice, mallory, third):
+    one = accepted(alice, third)
+    accepted(mallory, third)
+
+    assert found(client=str(alice.client.pk), provider=str(third.provider.pk)) == {one.id}
+
+
+def test_search_and_filters_go_together(alice, third):
+    one = accepted(alice, third, reference="invoice 4711")
+
+    assert found(q="invoice 4711", status="pending") == {one.id}
+    assert found(q="invoice 4711", status="failed") == set()
+
+
+def test_a_job_is_due_when_it_waits_and_its_time_has_come(alice, third):
+    one = accepted(alice, third, client_ref="order-7")
+    Job.objects.update(run_at=datetime.now(UTC) + timedelta(hours=1))
+    due_now(kind="track")
+
+    assert found(Job, due="1") == found(Job, due="1", kind="track", q="order-7") == {job(one, "track").pk}
+    Job.objects.update(state="done")
+    assert found(Job, due="1") == set()
+
+
+def test_a_lane_is_a_providers_or_a_clients(alice, mallory, third):
+    one, other = accepted(alice, third), accepted(mallory, third)
+
+    assert found(Job, lane=f"p{third.provider.pk}", kind="track") == {job(one, "track").pk, job(other, "track").pk}
+    assert found(Job, lane=f"c{alice.client.pk}") == {job(one, "notify").pk}
+    assert found(Job, lane=f"x{alice.client.pk}") == found(Job, lane="p") == set()
+
+
+def test_webhooks_are_found_by_result_and_provider(third):
+    given = {"provider": third.provider, "given_id": "x"}
+    one = Webhook.objects.create(webhook_id="1", result="late", **given)
+    Webhook.objects.create(webhook_id="2", result="noted", **given)
+
+    assert found(Webhook, result="late", provider=str(third.provider.pk)) == {one.pk}
+
+
+@pytest.mark.parametrize("value", ["nonsense", "0", "any'", "-1", "10M", "Pending"])
+@pytest.mark.parametrize("model", MODELS)
+def test_a_value_that_is_not_known_finds_nothing(alice, third, model, value):
+    accepted(alice, third)
+    for each in finding.filters_of(model):
+        assert found(model, **{each.name: value}) == set()
+
+
+def test_a_parameter_that_is_not_known_is_refused_and_never_left_out():
+    with pytest.raises(finding.UnknownFilter):
+        finding.rows(Transaction, {"status": "pending", "amount__gte": "100"})
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_value_that_a_filter_offers_is_known_to_it(alice, third, model):
+    accepted(alice, third)
+    for each in finding.filters_of(model):
+        for value, _ in each.choices():
+            list(finding.rows(model, {each.name: value}))
+            assert each.means(value, datetime.now(UTC)) != each.means("nonsense", datetime.now(UTC))
+
+
+def test_ids_of_a_time_begin_with_the_first_of_it():
+    made = uuid7()
+    millisecond = datetime.fromtimestamp((made.int >> 80) / 1000, UTC)
+
+    assert first_at(millisecond) <= made < first_at(millisecond + timedelta(milliseconds=1))
