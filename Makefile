@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run manage test browser model schemathesis chaos chaos-mutations bench serve web worker lint format types migrations-check clean
+.PHONY: help install demo run manage test browser model schemathesis chaos chaos-mutations bench serve web worker lint format types migrations-check clean bench-pages
 MAKEFLAGS += --no-print-directory
 
 help:  ## List the targets
@@ -54,6 +54,9 @@ chaos-mutations: $(INSTALLED)  ## Show that chaos finds planted bugs: one short 
 
 bench: $(INSTALLED)  ## Measure what a million waiting transactions cost: some minutes (ARGS="--waiting 100000")
 	@exec $(BIN)/python -m tests.bench.waiting $(ARGS)
+
+bench-pages: $(INSTALLED)  ## Measure the operators' pages over a million transactions: some minutes (ARGS="--rows 100000")
+	@exec $(BIN)/python -m tests.bench.pages $(ARGS)
 
 serve: $(INSTALLED)  ## Web and worker on the DATABASE_URL, BROKER_URL and PORT given
 	@exec $(BIN)/python -m devstack serve

@@ -21,7 +21,7 @@ class Webhook(models.Model):
         UNMATCHED = "unmatched", "unmatched"
         """No transaction has this id."""
 
-    provider = models.ForeignKey(Provider, on_delete=models.PROTECT, related_name="+")
+    provider = models.ForeignKey(Provider, on_delete=models.PROTECT, db_index=False, related_name="+")
     webhook_id = models.CharField(max_length=255, help_text="The provider's; for unsigned ones a digest of the body")
     transaction_id = models.UUIDField(null=True, db_index=True)
     given_id = models.CharField(max_length=100, help_text="The id in its body")
@@ -34,6 +34,10 @@ class Webhook(models.Model):
     class Meta:
         ordering = ["-id"]
         constraints = [models.UniqueConstraint(fields=["provider", "webhook_id"], name="webhook_once")]
+        indexes = [  # of the operators' list, newest first
+            models.Index(fields=["provider", "id"], include=["result"], name="webhook_provider"),
+            models.Index(fields=["result", "id"], name="webhook_result"),
+        ]
 
     def __str__(self) -> str:
         return self.webhook_id

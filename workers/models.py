@@ -1,7 +1,7 @@
 """Jobs: the work that PostgreSQL remembers, and every outbound call that was made for it."""
 
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Q
 from django.db.models.functions import Now
 
 
@@ -60,8 +60,14 @@ class Job(models.Model):
             # The claim's and the dispatcher's: due jobs of a lane and kind in their order. By kind, because a claim
             # must not read past the thousands of one kind that an open circuit breaker holds.
             models.Index("lane", "kind", "run_at", name="job_due_by_kind", condition=Q(state=JobState.WAITING)),
-            # The admin's list of what needs a person.
-            models.Index(F("id").desc(), name="job_failed", condition=Q(state=JobState.FAILED)),
+            # The operators' lists, those of due jobs and of one kind included: read without the rows. What runs is in
+            # `job_running`, so that a claim writes nothing here.
+            models.Index(
+                fields=["state", "id"],
+                include=["kind", "run_at"],
+                name="job_find",
+                condition=~Q(state=JobState.RUNNING),
+            ),
         ]
         permissions = [("retry_job", "Can retry a failed job")]
 

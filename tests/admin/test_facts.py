@@ -161,7 +161,7 @@ def test_a_list_takes_few_queries_however_long_it_is(
     for _ in range(5):
         accepted(alice, third)
 
-    with django_assert_max_num_queries(9):  # of these, five are the session, the user and what it may do
+    with django_assert_max_num_queries(12):  # five for the session and the user, three for the limit of time
         viewer.get(address(model, "changelist"))
 
 

@@ -1,13 +1,25 @@
-"""The lists: narrowed down by what is known to them alone."""
+"""The lists: narrowed down by what is known to them alone, and found in time or not at all."""
 
 import pytest
+from django.db import connection
 
 from tests.cast import accepted
 from transactions.admin.transactions import TransactionAdmin
 from transactions.models import Transaction
+from workers.admin import bases
 
 pytestmark = pytest.mark.django_db
 LIST = "/admin/transactions/transaction/"
+
+
+@pytest.fixture
+def slow(monkeypatch):
+    """The database takes a tenth of a second for each row, and a twentieth is all there is."""
+    rows = TransactionAdmin.get_queryset
+    wait = ["pg_sleep(0.1) IS NOT NULL"]
+    slowly = lambda self, request: rows(self, request).extra(where=wait)  # noqa: E731, S610
+    monkeypatch.setattr(TransactionAdmin, "get_queryset", slowly)
+    monkeypatch.setattr(bases, "PATIENCE", 0.05)
 
 
 @pytest.mark.parametrize("name", ["amount__gte", "status__exact", "client__name", "crashes", "review__in"])
@@ -21,6 +33,28 @@ def test_filters_and_search_narrow_it_down_together(viewer, order, alice, third)
 
     page = viewer.get(LIST, {"q": "invoice 4711", "review": "overdue", "client": alice.client.pk})
     assert [row.pk for row in page.context["cl"].result_list] == [other.id]
+
+
+def test_a_list_that_takes_too_long_says_how_to_narrow_it_down(viewer, order, slow):
+    page = viewer.get(LIST, {"status": "pending"})
+
+    assert page.status_code == 503
+    said = page.content.decode()
+    assert "These transactions take too long to find" in said
+    assert "Choose an age, or one more filter." in said
+
+
+def test_the_time_limit_is_the_lists_alone(viewer, order, slow):
+    viewer.get(LIST)
+
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW statement_timeout")
+        assert cursor.fetchone() == ("30s",)
+
+
+def test_an_empty_list_and_a_page_behind_the_last_are_pages(viewer, order):
+    assert viewer.get(LIST, {"status": "failed"}).context["cl"].result_count == 0
+    assert len(viewer.get(LIST, {"p": "7"}).context["cl"].result_list) == 1
 
 
 def test_pages_follow_each_other(viewer, alice, third, monkeypatch):

@@ -1,4 +1,5 @@
-"""Transactions that wait: accepted, created at their provider, `pending` told, and the next poll hours away."""
+"""Transactions that wait: accepted, created at their provider, `pending` told, and the next poll hours away. And what
+a list is asked over: most of them final and told, the rest rare, and what is rare is old."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -57,6 +58,46 @@ SELECT id, 'notify', 'seq:1', 'c' || client_id, 'done', created_at + interval '2
 FROM made
 """
 
+MIX = """
+-- By the number in their names. One in twenty is pending still, every thousandth has failed, the oldest ten are of the
+-- last provider, its neighbour has none, the first two have the older half, and of three the client was never told.
+UPDATE transactions_transaction t
+SET status = now.status, submission = now.submission, review = now.review, provider_id = now.provider,
+    sequence = 1 + (now.status <> 'pending')::int,
+    finalised_at = CASE WHEN now.status <> 'pending' THEN t.created_at + interval '2 s' END,
+    informed_sequence = 1 + (now.status <> 'pending' AND n NOT IN (60, 70, 80))::int,
+    failure_code = CASE WHEN now.status = 'failed' THEN 'refused' ELSE '' END
+FROM (
+    SELECT id AS key, substr(client_ref, 9)::int AS n FROM transactions_transaction WHERE client_ref LIKE 'waiting-%%'
+) AS named
+CROSS JOIN LATERAL (SELECT
+    CASE WHEN n %% 1000 = 13 THEN 'failed' WHEN n %% 100 < 5 THEN 'pending' WHEN n %% 100 < 12 THEN 'declined'
+         ELSE 'completed' END AS status,
+    CASE WHEN n %% 1000 = 13 THEN 'refused' WHEN n <= 3 THEN 'unsent' WHEN n %% 5000 = 1 THEN 'unknown'
+         ELSE 'created' END AS submission,
+    CASE WHEN n IN (20, 30) THEN 'contradiction' WHEN n %% 100 = 4 AND n < %(of)s / 2 THEN 'overdue'
+         ELSE '' END AS review,
+    (%(providers)s::bigint[])[CASE WHEN n <= 10 THEN 5 WHEN n <= %(of)s / 2 THEN 1 + n %% 2 ELSE 3 END] AS provider
+) AS now
+WHERE t.id = named.key
+"""
+MIX_JOBS = """
+-- Polling has ended with them; a few were given up.
+UPDATE workers_job j
+SET state = CASE WHEN substr(t.client_ref, 9)::int %% 5000 = 7 THEN 'failed' ELSE 'cancelled' END
+FROM transactions_transaction t
+WHERE t.id = j.transaction_id AND j.kind = 'track' AND t.status <> 'pending'
+"""
+MIX_WEBHOOKS = """
+-- One for each that is final; a few of them came late.
+INSERT INTO webhooks_webhook (provider_id, webhook_id, transaction_id, given_id, word, result, body, received_at)
+SELECT provider_id, 'sha256:' || encode(sha256(id::text::bytea), 'hex'), id, id, status,
+       CASE WHEN client_ref IN ('waiting-20', 'waiting-30') THEN 'contradicting' ELSE 'applied' END, '{}', finalised_at
+FROM transactions_transaction
+WHERE status <> 'pending'
+ORDER BY id
+"""
+
 
 def make(
     count: int, *, providers: Sequence[int], clients: Sequence[int], have: int, show: Callable[[int], Any]
@@ -86,6 +127,14 @@ def forget_statistics() -> None:
     """Have the planner know nothing of the rows but how many there are."""
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM pg_statistic")
+
+
+def mix(*, of: int, providers: Sequence[int]) -> None:
+    """Let most of what waits, `of` transactions of five providers, be over."""
+    with connection.cursor() as cursor:
+        for statement in (MIX, MIX_JOBS, MIX_WEBHOOKS):
+            cursor.execute(statement, {"of": of, "providers": list(providers)})
+        cursor.execute("VACUUM ANALYZE")  # as the server does by itself, in time
 
 
 def analyze() -> None:

@@ -61,6 +61,10 @@ class Place:
         """Read what the dashboard shows, all of it."""
         overview(lambda permission: True)
 
+    def mix(self, count: int) -> None:
+        """Have most of those be over."""
+        rows.mix(of=count, providers=[third.provider.pk for third in self.thirds])
+
     def cycle(self, meter: Meter) -> None:
         """Accept some, look, claim their creates, settle these with the final status, tell the client, count it all."""
         for _ in range(AT_ONCE):

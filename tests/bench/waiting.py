@@ -70,7 +70,7 @@ def bench(console: Console, stores: Stores, waiting: int, seconds: float) -> int
 
     _execute("ALTER SYSTEM SET autovacuum = off", "SELECT pg_reload_conf()")
     places = {name: _prepare(name) for name in urls}
-    _check_disk(waiting)
+    check_disk(waiting)
     took = _fill(console, places["full"], waiting)
     console.print(f"{waiting:,} transactions wait; making them took {took:.0f} s.")
     began = time.monotonic()
@@ -201,7 +201,7 @@ def _execute(*statements: str) -> None:
             cursor.execute(statement)
 
 
-def _check_disk(waiting: int) -> None:
+def check_disk(waiting: int) -> None:
     from tests.bench.rows import BYTES
 
     needed, free = waiting * BYTES, shutil.disk_usage(DATA).free

@@ -38,6 +38,8 @@ def list_filters(model: type[Model]) -> tuple[type[SimpleListFilter], ...]:
 class FoundAdmin(FactsAdmin):
     """A list whose search and filters are those of `transactions.finding`: no other parameter narrows it down."""
 
+    narrow = "Choose an age, or one more filter."
+
     def known_as(self, term: str) -> Q:
         return finding.condition(self.model, "q", term, timezone.now())
 

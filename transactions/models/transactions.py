@@ -58,6 +58,18 @@ class Transaction(models.Model):
             models.Index(F("client"), F("id").desc(), name="transaction_newest"),
             # The operators' list of what needs them.
             models.Index(F("review"), F("id").desc(), name="transaction_review", condition=~Q(review="")),
+            # The operators' lists. What is rare has an index of its own: a search backwards for it would read all rows.
+            # What is common but not together is read in one that holds all that is asked for, and not the rows.
+            models.Index(fields=["status", "id"], name="transaction_open", condition=~Q(status=Status.COMPLETED)),
+            models.Index(
+                fields=["submission", "id"], name="transaction_doubtful", condition=~Q(submission=Submission.CREATED)
+            ),
+            models.Index(fields=["id"], name="transaction_untold", condition=UNTOLD),
+            models.Index(fields=["provider", "id"], name="transaction_provider"),
+            models.Index(
+                fields=["id"], include=["status", "submission", "review", "provider", "client"], name="transaction_find"
+            ),
+            models.Index(fields=["reference"], name="transaction_reference", condition=~Q(reference="")),
         ]
         permissions = [
             ("poll_now", "Can poll now"),

@@ -2,38 +2,84 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib import admin
-from django.core.paginator import Paginator
+from django.core.paginator import Page, Paginator
+from django.db import OperationalError, connection, transaction
 from django.db.models import PROTECT, Model, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from psycopg2.errors import QueryCanceled
 
 from workers.figures import MOST, at_most
 
 if TYPE_CHECKING:  # unfold has no type hints, and Django's classes are generic for the type checker only
+    from django.contrib.admin.views.main import ChangeList
+
     ModelAdmin = admin.ModelAdmin[Any]
     ModelForm = forms.ModelForm[Any]
     _Paginator = Paginator[Any]
 else:
     from unfold.admin import ModelAdmin
+    from unfold.views import ChangeList
 
     ModelForm, _Paginator = forms.ModelForm, Paginator
 
 
+PATIENCE = 3.0
+"""Seconds that the database may look for the rows of a list."""
+
+
 class BoundedPaginator(_Paginator):
-    """Counts and leafs through no more than MOST rows: what lies behind them is found by a search or a filter."""
+    """Finds the ids of the first MOST rows, once, and takes count and pages from them.
+
+    A full count of a million rows costs more than the page itself. And for a page alone the planner hopes to meet its
+    few rows soon, and reads everything when there are none.
+    """
 
     @cached_property
-    def count(self) -> int:
+    def _ids(self) -> list[Any]:
         rows: Any = self.object_list
-        return at_most(rows.order_by().values("pk")[:MOST].count(), MOST)
+        return list(rows.values_list("pk", flat=True)[:MOST])
+
+    @property
+    def count(self) -> int:
+        return at_most(len(self._ids), MOST)
+
+    def page(self, number: Any) -> Page[Any]:
+        rows: Any = self.object_list
+        number = self.validate_number(number)
+        first = (number - 1) * self.per_page
+        return Page(rows.filter(pk__in=self._ids[first : first + self.per_page]), number, self)
+
+
+class TooSlow(Exception):
+    """A list was not found within PATIENCE."""
+
+
+class FactsList(ChangeList):
+    """A list that is found within PATIENCE, or not at all: nobody waits for a page that hangs, and the database does
+    not work for nobody."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        try:
+            with transaction.atomic(), connection.cursor() as cursor:
+                cursor.execute("SET LOCAL statement_timeout = %s", [round(PATIENCE * 1000)])
+                super().get_results(request)
+                self.result_list: QuerySet[Any] = self.paginator.get_page(self.page_num).object_list
+                len(self.result_list)  # now, not when the page is made
+        except OperationalError as error:
+            if isinstance(error.__cause__, QueryCanceled):
+                raise TooSlow from error
+            raise
 
 
 class PageAdmin(ModelAdmin):
@@ -68,6 +114,23 @@ class FactsAdmin(PageAdmin):
     show_facets = admin.ShowFacets.NEVER  # each would be a count over the table
     sortable_by = ()  # the given order is an index's; any other would sort the table
     list_per_page = 50
+    list_max_show_all = 0
+    narrow = ""
+    """What finds fewer rows, said to whoever waited for PATIENCE."""
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[FactsList]:
+        return FactsList
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        try:
+            return super().changelist_view(request, extra_context)
+        except TooSlow:
+            says = [
+                f"The database was stopped after {PATIENCE:g} seconds. Nothing is wrong with the rows: there are too "
+                "many to look through for these few.",
+                self.narrow,
+            ]
+            return notice(self, request, f"These {self.opts.verbose_name_plural} take too long to find", says, 503)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -87,6 +150,12 @@ class FactsAdmin(PageAdmin):
     ) -> tuple[QuerySet[Any], bool]:
         term = search_term.strip()
         return (queryset.filter(self.known_as(term)) if term else queryset), False
+
+
+def notice(page: ModelAdmin, request: HttpRequest, title: str, says: Sequence[str], status: int) -> HttpResponse:
+    """A page that says why there is nothing to see now."""
+    context = page.admin_site.each_context(request) | {"title": title, "opts": page.opts, "says": says}
+    return TemplateResponse(request, "admin/relay/notice.html", context, status=status)
 
 
 class SettingsForm(ModelForm):
