@@ -16,6 +16,8 @@ from urllib.parse import unquote_to_bytes
 from txnproject.wsgi import application as django  # sets Django up: what is imported below needs it
 
 # isort: split
+from django.http import StreamingHttpResponse
+
 from transactions.api.parsing import MAX_BODY
 from transactions.api.problems import RETRY_AFTER, problem_body
 
@@ -23,9 +25,12 @@ THREADS = 16
 """Requests that Django works on at a time; each thread keeps a database connection."""
 BODY_TIMEOUT = 10.0
 """Seconds for a body to be there as a whole, from the end of the headers on."""
+PIECE_TIMEOUT = 60.0
+"""Seconds for a reader to make room for the next piece of what is made piece by piece."""
 
 Message = Mapping[str, Any]
-Answer = tuple[int, list[tuple[bytes, bytes]], bytes | Path]
+Head = list[tuple[bytes, bytes]]
+Answer = tuple[int, Head, bytes | Path]
 """Status, headers, and the content or the file that holds it."""
 
 MOST_TAKEN = 1000
@@ -66,17 +71,52 @@ async def _serve(
     environ = _environ(scope)
     if _has_body(environ):
         await _take_body(environ, receive)
-    await _send(send, *await asyncio.get_running_loop().run_in_executor(_threads, _answer, environ))
+    status, headers, content = await asyncio.get_running_loop().run_in_executor(_threads, _answer, environ)
+    if isinstance(content, StreamingHttpResponse):
+        await _stream(receive, send, status, headers, content)
+    else:
+        await _send(send, status, headers, content)
 
 
-async def _send(
-    send: Callable[[Message], Awaitable[None]], status: int, headers: list[tuple[bytes, bytes]], content: bytes | Path
-) -> None:
+async def _send(send: Callable[[Message], Awaitable[None]], status: int, headers: Head, content: bytes | Path) -> None:
     await send({"type": "http.response.start", "status": status, "headers": headers})
     if isinstance(content, Path):
         await send({"type": "http.response.pathsend", "path": str(content)})
     else:
         await send({"type": "http.response.body", "body": content})
+
+
+async def _stream(
+    receive: Callable[[], Awaitable[Message]],
+    send: Callable[[Message], Awaitable[None]],
+    status: int,
+    headers: Head,
+    answer: StreamingHttpResponse,
+) -> None:
+    """Each piece has a thread only while it is made, and is made when the reader has made room for it: the server's
+    `send` waits for that, so what is on the way stays within some pieces. Whoever hangs up, or makes no room within
+    PIECE_TIMEOUT, ends it, and whatever ends it closes the answer. Cut off, it never looks like a whole one."""
+    loop = asyncio.get_running_loop()
+    gone = asyncio.ensure_future(_hung_up(receive))
+    pieces = iter(answer)
+    try:
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        while (piece := await loop.run_in_executor(_threads, next, pieces, None)) is not None:
+            sent = asyncio.ensure_future(send({"type": "http.response.body", "body": piece, "more_body": True}))
+            await asyncio.wait({sent, gone}, timeout=PIECE_TIMEOUT, return_when=asyncio.FIRST_COMPLETED)
+            if gone.done() or not sent.done():
+                sent.cancel()
+                return
+            await sent
+        await send({"type": "http.response.body", "body": b""})
+    finally:
+        gone.cancel()
+        await loop.run_in_executor(_threads, answer.close)
+
+
+async def _hung_up(receive: Callable[[], Awaitable[Message]]) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def _too_many(scope: Message) -> Answer:
@@ -153,17 +193,20 @@ def _is_strangers(environ: Mapping[str, Any]) -> bool:
     return environ["PATH_INFO"].startswith("/v1/") and "HTTP_AUTHORIZATION" not in environ
 
 
-def _answer(environ: dict[str, Any]) -> Answer:
-    head: list[tuple[bytes, bytes]] = []
+def _answer(environ: dict[str, Any]) -> Answer | tuple[int, Head, StreamingHttpResponse]:
+    head: Head = []
 
     def start(_: str, headers: list[tuple[str, str]], *__: object) -> Callable[[bytes], object]:
         head.extend((name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers)
         return bytes  # WSGI wants a function to write by; Django does not use it
 
     answer = django(environ, start)
+    # Sent from the disk: a reader that takes it in slowly, or never, must not hold it in memory.
+    file = getattr(answer, "file_to_stream", None)
+    if isinstance(answer, StreamingHttpResponse) and not isinstance(file, io.BufferedReader):
+        return answer.status_code, head, answer
     try:
-        # Sent from the disk: a reader that takes it in slowly, or never, must not hold it in memory.
-        if isinstance(file := getattr(answer, "file_to_stream", None), io.BufferedReader):
+        if isinstance(file, io.BufferedReader):
             return answer.status_code, head, Path(file.name)
         return answer.status_code, head, b"".join(answer)
     finally:
