@@ -6,7 +6,8 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
+from django.utils.html import escape
 from unfold.sites import UnfoldAdminSite
 
 from txnproject.console import NAME
@@ -28,6 +29,14 @@ class Console(UnfoldAdminSite):
         page: TemplateResponse = super().index(request, {**(extra_context or {}), **context(request)})
         return page
 
+    def get_sidebar_list(self, request: HttpRequest) -> list[dict[str, Any]]:
+        """The menu, with the lists that this person has saved."""
+        first, *others = super().get_sidebar_list(request)
+        from transactions.models import SavedView
+
+        saved = [_item(request, view) for view in SavedView.objects.filter(by=request.user.pk)]
+        return [first, {"title": "Saved lists", "items": saved}, *others]
+
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
         # Unfold would write its colours into a <style> of every page, which the Content-Security-Policy forbids:
         # they are in relay/relay.css.
@@ -39,3 +48,15 @@ def refused(request: HttpRequest, exception: Exception) -> HttpResponse:
     """What somebody who is signed in may not do: said on a page that leads on."""
     context = admin.site.each_context(request) | {"title": "Not allowed"}
     return render(request, "admin/refused.html", context, status=403)
+
+
+def _item(request: HttpRequest, view: Any) -> dict[str, Any]:
+    app, model = view.of.split(".")
+    link = f"{reverse(f'admin:{app}_{model}_changelist')}?{view.query}"
+    return {
+        "title": escape(view.name),  # unfold takes it for HTML
+        "icon": "bookmark",
+        "link": link,
+        "active": request.get_full_path() == link,
+        "has_permission": request.user.has_perm(f"{app}.view_{model}"),
+    }

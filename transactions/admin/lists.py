@@ -1,15 +1,20 @@
-"""The lists: filters and search as `transactions.finding` means them."""
+"""The lists: filters and search as `transactions.finding` means them; saved under a name."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib.admin import SimpleListFilter
 from django.db.models import Model, OuterRef, Q, QuerySet, Subquery
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.urls import URLPattern, path
 from django.utils import timezone
 
 from transactions import finding
+from transactions.admin import saved
+from transactions.admin.pages import staff
 from transactions.models import Transaction
 from workers.admin.bases import FactsAdmin
 
@@ -36,15 +41,33 @@ def list_filters(model: type[Model]) -> tuple[type[SimpleListFilter], ...]:
 
 
 class FoundAdmin(FactsAdmin):
-    """A list whose search and filters are those of `transactions.finding`: no other parameter narrows it down."""
+    """A list whose search and filters are those of `transactions.finding`: no other parameter narrows it down, so that
+    what is saved is what is shown."""
 
     narrow = "Choose an age, or one more filter."
+    list_before_template = "admin/relay/list_head.html"
 
     def known_as(self, term: str) -> Q:
         return finding.condition(self.model, "q", term, timezone.now())
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
         return lookup in {each.name for each in finding.filters_of(self.model)}
+
+    def get_urls(self) -> list[URLPattern]:
+        view, name = self.admin_site.admin_view, f"{self.opts.app_label}_{self.opts.model_name}"
+        return [
+            path("views/", view(partial(saved.save, self)), name=f"{name}_save_view"),
+            path("views/<int:pk>/delete/", view(partial(saved.delete, self)), name=f"{name}_delete_view"),
+            *super().get_urls(),
+        ]
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        head = {
+            "query": urlencode(saved.params_of(request.GET)),
+            "views": saved.views_of(staff(request), self.model),
+            "may_share": request.user.has_perm(saved.SHARE),
+        }
+        return super().changelist_view(request, (extra_context or {}) | {"head": head})
 
 
 def with_clients_id(rows: QuerySet[Any]) -> QuerySet[Any]:

@@ -7,7 +7,7 @@ class Migration(migrations.Migration):
 
     # All apps that a role has permissions of, as they are now.
     dependencies = [
-        ('transactions', '0009_finding'),
+        ('transactions', '0010_lists'),
         ('webhooks', '0002_refusals_of_no_provider'),
         ('workers', '0004_worker_version'),
         ('admin', '0003_logentry_add_action_flag_choices'),

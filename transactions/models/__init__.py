@@ -3,6 +3,7 @@ from transactions.models.counts import Duration, Minute, Totals
 from transactions.models.proposals import Proposal
 from transactions.models.providers import Provider, WebhookSecret
 from transactions.models.transactions import Event, Transaction
+from transactions.models.views import SavedView
 
 __all__ = [
     "ApiKey",
@@ -13,6 +14,7 @@ __all__ = [
     "Minute",
     "Proposal",
     "Provider",
+    "SavedView",
     "Totals",
     "Transaction",
     "WebhookSecret",
