@@ -29,6 +29,7 @@ _OPERATOR = (
     "transactions.cancel_tracking",
     "transactions.set_status",
     "transactions.resolve_review",
+    "transactions.export_transaction",
     "transactions.share_view",
     "transactions.pause_provider",
     "transactions.resume_provider",

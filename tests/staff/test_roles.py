@@ -38,7 +38,8 @@ def test_a_viewer_views_all_that_is_ours_but_secrets(roles):
 def test_an_operator_may_do_everything_but_approve(roles):
     doable = {action.permission for action in ACTIONS.values()} - {"transactions.approve_status"}
 
-    assert permissions("operator") == permissions("viewer") | doable | {"transactions.share_view"}
+    of_lists = {"transactions.export_transaction", "transactions.share_view"}
+    assert permissions("operator") == permissions("viewer") | doable | of_lists
 
 
 def test_an_administrator_may_do_all_that_an_operator_may_and_has_the_secrets(roles):

@@ -1,4 +1,4 @@
-"""The lists: filters and search as `transactions.finding` means them; saved under a name."""
+"""The lists: filters and search as `transactions.finding` means them; saved and exported."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from urllib.parse import urlencode
 
 from django.contrib.admin import SimpleListFilter
 from django.db.models import Model, OuterRef, Q, QuerySet, Subquery
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.urls import URLPattern, path
 from django.utils import timezone
 
 from transactions import finding
-from transactions.admin import saved
+from transactions.admin import exports, saved
 from transactions.admin.pages import staff
+from transactions.finding.export import COLUMNS
 from transactions.models import Transaction
 from workers.admin.bases import FactsAdmin
 
@@ -42,7 +44,7 @@ def list_filters(model: type[Model]) -> tuple[type[SimpleListFilter], ...]:
 
 class FoundAdmin(FactsAdmin):
     """A list whose search and filters are those of `transactions.finding`: no other parameter narrows it down, so that
-    what is saved is what is shown."""
+    what is saved or exported is what is shown."""
 
     narrow = "Choose an age, or one more filter."
     list_before_template = "admin/relay/list_head.html"
@@ -56,16 +58,23 @@ class FoundAdmin(FactsAdmin):
     def get_urls(self) -> list[URLPattern]:
         view, name = self.admin_site.admin_view, f"{self.opts.app_label}_{self.opts.model_name}"
         return [
+            path("export/", view(self.export_view), name=f"{name}_export"),
             path("views/", view(partial(saved.save, self)), name=f"{name}_save_view"),
             path("views/<int:pk>/delete/", view(partial(saved.delete, self)), name=f"{name}_delete_view"),
             *super().get_urls(),
         ]
+
+    def export_view(self, request: HttpRequest) -> HttpResponseBase:
+        if self.model not in COLUMNS:
+            raise Http404
+        return exports.export(self, request, saved.params_of(request.GET))
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         head = {
             "query": urlencode(saved.params_of(request.GET)),
             "views": saved.views_of(staff(request), self.model),
             "may_share": request.user.has_perm(saved.SHARE),
+            "may_export": self.model in COLUMNS and request.user.has_perm(exports.PERMISSION),
         }
         return super().changelist_view(request, (extra_context or {}) | {"head": head})
 

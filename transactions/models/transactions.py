@@ -79,6 +79,7 @@ class Transaction(models.Model):
             ("set_status", "Can set a status by hand, or propose it"),
             ("approve_status", "Can approve or reject a status that was proposed"),
             ("resolve_review", "Can resolve a review"),
+            ("export_transaction", "Can export lists of transactions and jobs"),
         ]
 
     def __str__(self) -> str:
