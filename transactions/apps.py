@@ -15,11 +15,13 @@ class TransactionsConfig(AppConfig):
         from transactions.handlers.track import track
         from transactions.handlers.work import after, load, record
         from transactions.news import lock
+        from transactions.staff import bulk
         from workers import registry
 
         registry.register(registry.Kind("create", "create", settings.CREATE_LEASE, load, create, record, after))
         registry.register(registry.Kind("track", "track", settings.TRACK_LEASE, load, track, record, after))
         registry.register_lock(lock)
+        registry.register_chore("bulk runs", bulk.step)
         registry.register_limit("p", provider_limit)
         registry.register_limit("c", client_limit)
         registry.register_chore("count", count_events)

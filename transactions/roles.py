@@ -7,6 +7,7 @@ from typing import Any
 from django.contrib.auth.management import create_permissions
 
 _VIEWER = (
+    "transactions.view_bulkrun",
     "transactions.view_client",
     "transactions.view_event",
     "transactions.view_proposal",

@@ -56,6 +56,7 @@ LOOK: dict[str, Any] = {
             {
                 "title": "Service",
                 "items": [
+                    _item("Bulk runs", "playlist_play", "transactions.bulkrun"),
                     _item("Workers", "memory", "workers.workerprocess"),
                 ],
             },

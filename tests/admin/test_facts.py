@@ -5,11 +5,12 @@ from datetime import timedelta
 
 import pytest
 from django.contrib import admin
+from django.contrib.auth.models import User
 from django.urls import reverse
 from django.utils import timezone
 
 from tests.cast import accepted, due_now, job
-from transactions.models import Client, Provider, Transaction
+from transactions.models import BulkRun, Client, Provider, Transaction
 from transactions.news import News, apply
 from transactions.status import Source, Status, Submission
 from webhooks.models import RefusalCount, Webhook
@@ -19,7 +20,7 @@ from workers.models import Attempt, Breaker, Job, WorkerProcess
 from workers.registry import Again, Call, Outcome
 
 pytestmark = pytest.mark.django_db
-FACTS = (Transaction, Job, Attempt, Webhook, RefusalCount, WorkerProcess)
+FACTS = (BulkRun, Transaction, Job, Attempt, Webhook, RefusalCount, WorkerProcess)
 SETTINGS = (Client, Provider)
 
 
@@ -37,6 +38,8 @@ def one_of_each(given_up, third):
     )
     Webhook.objects.create(provider=third.provider, webhook_id="msg_2", given_id="unknown", result="unmatched")
     RefusalCount.objects.create(provider=third.provider, day=timezone.now().date(), reason="stale", count=3)
+    by = User.objects.create_user("olga")
+    BulkRun.objects.create(action="retry", newest="9", by=by, token=uuid.uuid4(), reason="the provider is back")
     WorkerProcess.objects.create(id=uuid.uuid4(), host="worker-1", pid=77, queues="create,track")
 
 

@@ -1,4 +1,4 @@
-"""The lists: filters and search as `transactions.finding` means them; saved and exported."""
+"""The lists: filters and search as `transactions.finding` means them; saved, exported, and acted upon as a whole."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from transactions import finding
 from transactions.admin import exports, saved
+from transactions.admin.bulk import list_actions
 from transactions.admin.pages import staff
 from transactions.finding.export import COLUMNS
 from transactions.models import Transaction
@@ -44,7 +45,7 @@ def list_filters(model: type[Model]) -> tuple[type[SimpleListFilter], ...]:
 
 class FoundAdmin(FactsAdmin):
     """A list whose search and filters are those of `transactions.finding`: no other parameter narrows it down, so that
-    what is saved or exported is what is shown."""
+    what is exported or acted upon is what is shown."""
 
     narrow = "Choose an age, or one more filter."
     list_before_template = "admin/relay/list_head.html"
@@ -54,6 +55,9 @@ class FoundAdmin(FactsAdmin):
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
         return lookup in {each.name for each in finding.filters_of(self.model)}
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        return list_actions(request, self.model)
 
     def get_urls(self) -> list[URLPattern]:
         view, name = self.admin_site.admin_view, f"{self.opts.app_label}_{self.opts.model_name}"

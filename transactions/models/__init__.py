@@ -1,3 +1,4 @@
+from transactions.models.bulk import BulkRun
 from transactions.models.clients import ApiKey, CallbackSecret, Client
 from transactions.models.counts import Duration, Minute, Totals
 from transactions.models.proposals import Proposal
@@ -7,6 +8,7 @@ from transactions.models.views import SavedView
 
 __all__ = [
     "ApiKey",
+    "BulkRun",
     "CallbackSecret",
     "Client",
     "Duration",

@@ -73,12 +73,22 @@ class Action:
     silent: bool = False
     """Whether pages leave it out where it cannot be done, as the reason is plain to see."""
 
-    def run(self, *, pk: Any, by: User, reason: str = "", seen: int | None = None, **given: Any) -> str:
+    def run(
+        self,
+        *,
+        pk: Any,
+        by: User,
+        reason: str = "",
+        seen: int | None = None,
+        along: Callable[[], None] = lambda: None,
+        **given: Any,
+    ) -> str:
         """Do it once; returns "" when it is done, else why nothing was.
 
         The row of the transaction is locked first, as by all news of it: what is judged here stays so until the commit.
         `seen` is `newest_deed` as it was when the person decided: whatever staff have done since then, twice the same
-        button included, stops it. None: nothing of that kind is asked. Raises ValueError without a reason that must be.
+        button included, stops it. None: nothing of that kind is asked. `along` is written with what is done, or not at
+        all. Raises ValueError without a reason that must be, and what `along` raises.
         """
         if self.reason and not (reason := reason.strip()):
             raise ValueError(f"{self.name} needs a reason")
@@ -90,6 +100,7 @@ class Action:
                 if why := _overtaken(of, seen) or self.judge(row):
                     return why
                 wakes = self.effect(row, Press(by, reason, row, of, given))
+                along()
         except Refused as why:
             return str(why)
         announce(wakes)

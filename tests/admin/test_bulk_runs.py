@@ -1,0 +1,168 @@
+"""Bulk runs on the pages: asked for once, with what will happen; watched, and stopped by whoever may act."""
+
+from uuid import UUID, uuid4
+
+import pytest
+from django.contrib.auth.models import User
+
+from tests.admin.browser import fields_of
+from tests.cast import accepted
+from transactions.models import BulkRun, Transaction
+from transactions.staff import bulk
+from workers.models import Job
+
+pytestmark = pytest.mark.django_db
+JOBS, START = "/admin/workers/job/", "/admin/transactions/bulkrun/start/retry/"
+
+
+@pytest.fixture
+def failed(alice, third) -> list[Job]:
+    """Three failed jobs."""
+    for _ in range(3):
+        accepted(alice, third)
+    Job.objects.filter(kind="track").update(state="failed", last_error="given up")
+    return list(Job.objects.filter(state="failed").order_by("pk"))
+
+
+def chosen_in(client, address: str, *rows, across: bool = False, action: str = "retry"):
+    """The list's action, as its form sends it."""
+    keys = [row.pk for row in rows]
+    return client.post(address, {"action": action, "_selected_action": keys, "select_across": int(across), "index": 0})
+
+
+def begun(client, address: str, **given) -> BulkRun:
+    form = fields_of(client.get(address).content.decode()) | {"reason": "the provider is back", **given}
+    assert client.post(address, form).status_code == 302
+    return BulkRun.objects.latest("pk")
+
+
+def text_of(client, run: BulkRun) -> str:
+    return " ".join(client.get(f"/admin/transactions/bulkrun/{run.pk}/change/").content.decode().split())
+
+
+def test_chosen_rows_are_asked_about_by_number(retrier, failed):
+    answer = chosen_in(retrier, f"{JOBS}?state=failed", *failed[:2])
+
+    assert answer.url == f"{START}?chosen={failed[0].pk}%2C{failed[1].pk}"
+    page = retrier.get(answer.url).content.decode()
+    assert "Retry: 2 jobs" in page and "that were chosen: 2 jobs." in page
+
+
+def test_all_that_match_are_asked_about_with_the_filter(retrier, failed):
+    answer = chosen_in(retrier, f"{JOBS}?state=failed&kind=track&p=1", failed[0], across=True)
+
+    assert answer.url == f"{START}?state=failed&kind=track"
+    page = retrier.get(answer.url).content.decode()
+    assert "Retry, of all jobs with state failed and kind track: 3 jobs." in page
+    assert "Later ones are not touched." in page
+    assert "It was given up: given up." in page
+
+
+def test_a_reason_is_asked_for(retrier, failed):
+    page = retrier.post(f"{START}?state=failed", {"reason": " ", "token": str(uuid4())}).content.decode()
+
+    assert "Nothing was done yet" in page
+    assert not BulkRun.objects.exists()
+
+
+def test_it_is_started_as_it_was_asked_for(retrier, failed):
+    run = begun(retrier, f"{START}?state=failed")
+
+    assert (run.action, run.params, run.chosen, run.reason) == (
+        "retry", {"state": "failed"}, None, "the provider is back"
+    )  # fmt: skip
+    assert run.by == User.objects.get(username="retrier")
+
+
+def test_start_pressed_twice_is_one_run(retrier, failed):
+    form = fields_of(retrier.get(f"{START}?state=failed").content.decode()) | {"reason": "again"}
+
+    one, two = (retrier.post(f"{START}?state=failed", form) for _ in range(2))
+
+    assert one.url == two.url
+    assert BulkRun.objects.count() == 1
+
+
+def test_transactions_are_chosen_by_their_ids(admin_client, order):
+    answer = chosen_in(admin_client, "/admin/transactions/transaction/", Transaction.objects.get(), action="poll_now")
+    run = begun(admin_client, answer.url)
+
+    assert [UUID(key) for key in run.chosen or ()] == [order.id]
+
+
+def test_the_page_tells_how_far_it_is_and_what_became_of_the_rows(retrier, viewer, failed, monkeypatch):
+    monkeypatch.setattr(bulk, "BATCH", 2)
+    run = begun(retrier, f"{START}?state=failed")
+    bulk.step()
+
+    page = text_of(viewer, run)
+    assert '<progress class="relay-progress" aria-label="Rows that were tried" value="2" max="3">' in page
+    assert "2 of 3 jobs" in page
+    assert f'href="{JOBS}{failed[0].pk}/change/"' in page
+    assert "the provider is back" in page
+
+
+def test_the_page_of_one_that_is_over_does_not_refresh_itself(retrier, failed):
+    run = begun(retrier, f"{START}?state=failed")
+    while bulk.step():
+        pass
+
+    page = text_of(retrier, run)
+    assert "refresh.js" not in page and "<progress" not in page
+    assert "Over since" in page and "Stop" not in page
+
+
+def test_what_is_replaced_is_a_part_of_the_page(retrier, failed):
+    run = begun(retrier, f"{START}?state=failed")
+
+    part = retrier.get(f"/admin/transactions/bulkrun/{run.pk}/progress/").content.decode()
+    assert "<progress" in part and "<html" not in part
+
+
+def test_it_is_stopped_by_a_button(retrier, failed):
+    run = begun(retrier, f"{START}?state=failed")
+
+    said = retrier.post(f"/admin/transactions/bulkrun/{run.pk}/stop/", follow=True).content.decode()
+    assert "It stops after the rows that are under way." in said
+    assert BulkRun.objects.get().state == "stopping"
+    again = retrier.post(f"/admin/transactions/bulkrun/{run.pk}/stop/", follow=True).content.decode()
+    assert "stops already" in again
+
+
+def test_a_viewer_sees_it_and_does_nothing(viewer, retrier, failed):
+    run = begun(retrier, f"{START}?state=failed")
+
+    assert "Stop" not in text_of(viewer, run)
+    assert viewer.post(f"/admin/transactions/bulkrun/{run.pk}/stop/").status_code == 403
+    assert viewer.get(f"{START}?state=failed").status_code == 403
+    assert viewer.post(f"{START}?state=failed", {"reason": "x", "token": str(uuid4())}).status_code == 403
+    assert "_selected_action" not in viewer.get(JOBS).content.decode()
+
+
+def test_a_list_offers_what_one_may_do_to_many_rows(retrier, failed):
+    offered = retrier.get(JOBS).context["action_form"].fields["action"].choices
+
+    assert [name for name, _ in offered] == ["", "retry"]
+
+
+@pytest.mark.parametrize(
+    ("address", "status"),
+    [
+        (START.replace("retry", "set_status"), 404),
+        (START.replace("retry", "no_such"), 404),
+        (f"{START}?crashes=1", 400),
+        (f"{START}?chosen=nonsense", 400),
+        ("/admin/transactions/bulkrun/start/poll_now/?chosen=nonsense", 400),
+        ("/admin/transactions/bulkrun/99/progress/", 404),
+        ("/admin/transactions/bulkrun/99/stop/", 405),
+    ],
+)
+def test_what_cannot_be_is_refused(admin_client, address, status):
+    assert admin_client.get(address).status_code == status
+
+
+def test_runs_are_listed_for_whoever_may_view_them(viewer, retrier, failed):
+    begun(retrier, f"{START}?state=failed")
+
+    page = viewer.get("/admin/transactions/bulkrun/").content.decode()
+    assert "Retry" in page and "waiting" in page

@@ -1,0 +1,353 @@
+"""Bulk runs: one action on many rows, once for each of them, whatever happens meanwhile."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Permission, User
+from django.db import OperationalError
+from django.db.models.functions import Now
+
+from tests.cast import accepted
+from tests.threads import at_once
+from transactions.finding import UnknownFilter
+from transactions.models import BulkRun, Event, Transaction
+from transactions.staff import bulk
+from transactions.staff.actions import ACTIONS
+from workers.models import Job
+
+pytestmark = pytest.mark.django_db
+FAILED = {"state": "failed", "kind": "track"}
+
+
+@pytest.fixture
+def olga(db: None) -> User:
+    """May retry jobs."""
+    user = User.objects.create_user("olga", is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename="retry_job"))
+    return user
+
+
+@pytest.fixture
+def five(alice, third) -> list[int]:
+    """Five failed jobs, in their order."""
+    for _ in range(5):
+        accepted(alice, third)
+    Job.objects.filter(kind="track").update(state="failed", last_error="given up")
+    return list(Job.objects.filter(kind="track").order_by("pk").values_list("pk", flat=True))
+
+
+@pytest.fixture
+def begin(olga):
+    """Start a run of retries."""
+
+    def go(params: dict[str, str] | None = None, **given: Any) -> BulkRun:
+        asked = {"action": "retry", "by": olga, "reason": "the provider is back", "token": uuid4(), **given}
+        return bulk.start(params=FAILED if params is None else params, **asked)
+
+    return go
+
+
+@pytest.fixture(autouse=True)
+def _small_batches(monkeypatch):
+    monkeypatch.setattr(bulk, "BATCH", 2)
+    monkeypatch.setattr(bulk, "STEP", 60)
+
+
+def to_its_end(run: BulkRun) -> BulkRun:
+    while bulk.step():
+        pass
+    return now(run)
+
+
+def now(run: BulkRun) -> BulkRun:
+    return BulkRun.objects.get(pk=run.pk)
+
+
+def lease_over() -> None:
+    BulkRun.objects.update(lease_until=Now() - timedelta(seconds=1))
+
+
+def failed() -> set[int]:
+    return set(Job.objects.filter(state="failed").values_list("pk", flat=True))
+
+
+def deeds() -> int:
+    return Event.objects.filter(kind="staff").count()
+
+
+def test_it_does_the_action_to_every_row_that_matches(begin, five):
+    run = to_its_end(begin())
+
+    assert failed() == set()
+    assert (run.state, run.total, run.tried) == ("done", 5, 5)
+    assert run.results == {"": {"rows": 5, "first": [str(pk) for pk in five]}}
+    assert run.finished_at is not None
+
+
+def test_each_row_says_who_why_and_by_which_run(begin, five):
+    run = to_its_end(begin())
+
+    told = Event.objects.filter(kind="staff").values_list("detail__who", "detail__why")
+    assert list(told) == 5 * [("olga", f"the provider is back (bulk run {run.pk})")]
+
+
+def test_it_is_in_the_audit_log(begin, olga, five):
+    run = begin()
+
+    entry = LogEntry.objects.get(content_type__model="bulkrun")
+    assert (entry.user, entry.object_id) == (olga, str(run.pk))
+    assert entry.get_change_message() == "Started: Retry: the provider is back"
+
+
+def test_a_step_is_a_batch_in_the_order_of_the_rows(begin, five):
+    run = begin()
+
+    assert bulk.step()
+    assert failed() == set(five[2:])
+    assert (now(run).state, now(run).position, now(run).tried) == ("running", str(five[1]), 2)
+
+
+def test_a_slow_step_ends_before_its_batch(begin, five, monkeypatch):
+    monkeypatch.setattr(bulk, "STEP", 0)
+    run = begin()
+
+    bulk.step()
+    assert now(run).tried == 1
+    assert to_its_end(run).tried == 5
+
+
+def test_rows_that_come_later_are_not_touched(begin, five, alice, third):
+    run = begin()
+    later = accepted(alice, third)
+    Job.objects.filter(transaction_id=later.id, kind="track").update(state="failed")
+
+    assert to_its_end(run).tried == 5
+    assert failed() == {Job.objects.get(transaction_id=later.id, kind="track").pk}
+
+
+def test_chosen_rows_are_the_only_ones(begin, five):
+    run = to_its_end(begin({}, chosen=five[1:4]))
+
+    assert failed() == {five[0], five[4]}
+    assert (run.total, run.tried) == (3, 3)
+
+
+def test_chosen_transactions_are_found_by_their_ids(begin, olga, alice, third):
+    olga.user_permissions.set(Permission.objects.filter(codename="cancel_tracking"))
+    records = [accepted(alice, third) for _ in range(3)]
+    Transaction.objects.update(submission="created")
+
+    run = to_its_end(begin({}, action="cancel_tracking", chosen=[record.id for record in records[:2]]))
+
+    assert (run.state, run.tried) == ("done", 2)
+
+
+def test_an_age_is_counted_from_the_start(begin, olga, alice, third):
+    olga.user_permissions.set(Permission.objects.filter(codename="poll_now"))
+    accepted(alice, third)
+    run = begin({"age": "hour"}, action="poll_now")
+    BulkRun.objects.update(created_at=Now() - timedelta(days=3))
+
+    assert to_its_end(run).tried == 1
+
+
+def test_a_row_to_which_it_cannot_be_done_is_counted_with_the_reason(begin, five):
+    Transaction.objects.filter(pk=Job.objects.get(pk=five[2]).transaction_id).update(
+        status="completed", finalised_at=Now()
+    )
+
+    run = to_its_end(begin())
+
+    assert run.results[""]["rows"] == 4
+    assert run.results["its transaction is final: nothing is left to do"] == {"rows": 1, "first": [str(five[2])]}
+    assert deeds() == 4
+
+
+def test_of_many_rows_the_first_few_are_named(begin, five, monkeypatch):
+    monkeypatch.setattr(bulk, "EXAMPLES", 2)
+
+    assert to_its_end(begin()).results[""] == {"rows": 5, "first": [str(pk) for pk in five[:2]]}
+
+
+def test_of_many_reasons_the_first_few_are_named(begin, five, monkeypatch):
+    monkeypatch.setattr(bulk, "MOST_RESULTS", 1)
+    Transaction.objects.filter(pk=Job.objects.get(pk=five[2]).transaction_id).update(
+        status="completed", finalised_at=Now()
+    )
+
+    assert to_its_end(begin()).results[bulk.OTHER]["rows"] == 1
+
+
+def test_more_rows_than_are_counted_are_done_all_the_same(begin, five, monkeypatch):
+    monkeypatch.setattr(bulk, "MOST_COUNTED", 4)
+
+    run = to_its_end(begin())
+    assert (run.total, run.tried) == (None, 5)
+
+
+def test_a_form_that_is_sent_twice_is_one_run(begin, five):
+    token = uuid4()
+
+    assert begin(token=token) == begin(token=token)
+    assert BulkRun.objects.count() == LogEntry.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_form_that_is_sent_twice_at_once_is_one_run(begin, five):
+    token = uuid4()
+
+    one, other = at_once(lambda: begin(token=token), lambda: begin(token=token))
+    assert one == other
+    assert LogEntry.objects.count() == 1
+
+
+def test_a_stopped_run_leaves_the_other_rows(begin, olga, five):
+    run = begin()
+    bulk.step()
+
+    assert bulk.stop(pk=run.pk, by=olga)
+    assert (to_its_end(run).state, now(run).tried) == ("stopped", 2)
+    assert failed() == set(five[2:])
+    assert LogEntry.objects.latest("pk").get_change_message() == "Stopped"
+
+
+def test_stop_is_pressed_once(begin, olga, five):
+    run = begin()
+
+    assert bulk.stop(pk=run.pk, by=olga)
+    assert not bulk.stop(pk=run.pk, by=olga)
+    to_its_end(run)
+    assert not bulk.stop(pk=run.pk, by=olga)
+
+
+def test_a_killed_worker_leaves_it_to_the_next_one(begin, five, monkeypatch):
+    run = begin()
+    rows, effect = iter(five), ACTIONS["retry"].effect
+
+    def killed(job, press):
+        if next(rows) == five[1]:
+            raise SystemExit
+        return effect(job, press)
+
+    with monkeypatch.context() as patched:
+        patched.setitem(ACTIONS, "retry", _with(effect=killed))
+        with pytest.raises(SystemExit):
+            bulk.step()
+    assert not bulk.step()  # its lease is not over
+
+    lease_over()
+    assert to_its_end(run).results == {"": {"rows": 5, "first": [str(pk) for pk in five]}}
+    assert deeds() == 5
+
+
+def _with(**changed: Any) -> Any:
+    from dataclasses import replace
+
+    return replace(ACTIONS["retry"], **changed)
+
+
+def test_what_is_done_and_what_is_counted_are_one_commit(begin, five, monkeypatch):
+    run = begin()
+
+    def cut_off(*_: Any) -> None:
+        raise OperationalError("the connection is lost")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(bulk, "_note", cut_off)
+        with pytest.raises(OperationalError):
+            bulk.step()
+
+    assert failed() == set(five) and deeds() == 0
+    lease_over()
+    assert to_its_end(run).tried == 5
+
+
+def test_a_worker_that_was_overtaken_takes_back_what_it_was_about_to_do(begin, five, monkeypatch):
+    run = begin()
+    effect = ACTIONS["retry"].effect
+
+    def overtaken(job, press):
+        BulkRun.objects.filter(pk=run.pk).update(position=str(five[3]))
+        return effect(job, press)
+
+    monkeypatch.setitem(ACTIONS, "retry", _with(effect=overtaken))
+    bulk.step()
+
+    assert failed() == set(five) and deeds() == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_workers_do_each_row_once(begin, five):
+    one, other = begin(), begin()
+
+    at_once(*[lambda: [bulk.step() for _ in range(8)] for _ in range(2)])
+    to_its_end(one)
+
+    assert deeds() == 5
+    assert now(one).tried + now(other).tried <= 10
+    assert now(one).results.get("", {"rows": 0})["rows"] + now(other).results.get("", {"rows": 0})["rows"] == 5
+
+
+def test_runs_take_turns(begin, five):
+    one, other = begin({}, chosen=five[:3]), begin({}, chosen=five[3:])
+
+    bulk.step()
+    bulk.step()
+
+    assert now(one).tried == now(other).tried == 2
+
+
+@pytest.mark.parametrize("lost", ["permission", "account", "staff"])
+def test_it_ends_when_its_person_may_not_any_more(begin, olga, five, lost):
+    run = begin()
+    bulk.step()
+    if lost == "permission":
+        olga.user_permissions.clear()
+    User.objects.update(is_active=lost != "account", is_staff=lost != "staff")
+
+    assert (to_its_end(run).state, now(run).why) == ("failed", "olga may not do this any more")
+    assert failed() == set(five[2:])
+
+
+def test_an_unexpected_error_ends_it_and_says_so(begin, five, monkeypatch):
+    def broken(*_: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setitem(ACTIONS, "retry", _with(effect=broken))
+
+    assert to_its_end(begin()).state == "failed"
+    assert "unexpected" in BulkRun.objects.get().why
+
+
+def test_a_run_of_an_action_that_is_no_more_ends(begin, five, monkeypatch):
+    run = begin()
+    monkeypatch.delitem(ACTIONS, "retry")
+
+    assert to_its_end(run).why == "this version knows no action retry"
+
+
+@pytest.mark.parametrize(
+    ("given", "error"),
+    [
+        ({"reason": " "}, ValueError),
+        ({"action": "set_status"}, ValueError),
+        ({"params": {"state": "failed", "crashes": "1"}}, UnknownFilter),
+    ],
+)
+def test_what_cannot_be_is_refused_at_the_start(begin, five, given, error):
+    with pytest.raises(error):
+        begin(**given)
+    assert not BulkRun.objects.exists()
+
+
+def test_without_any_row_it_is_done_at_once(begin):
+    assert (to_its_end(begin()).state, BulkRun.objects.get().total) == ("done", 0)
+
+
+def test_worker_processes_run_them():
+    from workers import registry
+
+    assert registry.chores()["bulk runs"] is bulk.step
