@@ -1,5 +1,6 @@
 """Who may come in, and what they did: users, roles, failed logins and the audit log, in the look of all other pages."""
 
+from collections.abc import Iterable
 from operator import itemgetter
 from typing import Any
 
@@ -7,7 +8,7 @@ from axes.models import AccessAttempt
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import Group, Permission, User
 from django.contrib.contenttypes.models import ContentType
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
@@ -22,18 +23,70 @@ from workers.ids import as_number
 admin.site.unregister([User, Group])  # Django's own pages, which look like those of another program
 
 
+def _held(user: Any) -> set[int]:
+    """A user's permissions, by number; those of one who is not active, too, for whoever changes them may wake them."""
+    held = Permission.objects.filter(Q(user=user) | Q(group__user=user))
+    return set(held.order_by().values_list("pk", flat=True))
+
+
+def _within(request: HttpRequest, permissions: Iterable[int]) -> bool:
+    """Whether whoever asks holds all of these: nobody hands out, or takes over, more than they have."""
+    return bool(request.user.is_superuser) or set(permissions) <= _held(request.user)
+
+
+class _NoMore(ModelAdmin):
+    """The fields that hand out permissions offer no more than whoever fills them in holds."""
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        field = super().formfield_for_manytomany(db_field, request, **kwargs)
+        if field is not None and not request.user.is_superuser:
+            held = _held(request.user)
+            if db_field.related_model is Group:
+                more = Permission.objects.exclude(pk__in=held)
+                field.queryset = Group.objects.exclude(permissions__in=more)
+            else:
+                field.queryset = field.queryset.filter(pk__in=held)
+        return field
+
+
 @admin.register(User)
-class StaffAdmin(UserAdmin, ModelAdmin):  # type: ignore[type-arg]  # generic in the stubs only
+class StaffAdmin(_NoMore, UserAdmin, ModelAdmin):  # type: ignore[type-arg]  # generic in the stubs only
+    """Whoever may change users becomes no more by it: not by their own page, not by another's password."""
+
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
     list_display = ("username", "email", "is_active", "is_superuser", moment("last_login", "last login"))
     list_filter = ("is_active", "is_superuser", "groups")
 
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return () if request.user.is_superuser else ("is_superuser",)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_change_permission(request, obj) and _reaches(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_delete_permission(request, obj) and _reaches(request, obj)
+
+
+def _reaches(request: HttpRequest, user: Any) -> bool:
+    """Whether somebody's page may be changed by whoever asks: they are no more than these."""
+    if user is None or request.user.is_superuser:
+        return True
+    return not user.is_superuser and _within(request, _held(user))
+
 
 @admin.register(Group)
-class RoleAdmin(GroupAdmin, ModelAdmin):
-    pass
+class RoleAdmin(_NoMore, GroupAdmin, ModelAdmin):
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_change_permission(request, obj) and _contains(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_delete_permission(request, obj) and _contains(request, obj)
+
+
+def _contains(request: HttpRequest, role: Any) -> bool:
+    return role is None or _within(request, role.permissions.values_list("pk", flat=True))
 
 
 @admin.register(AccessAttempt)

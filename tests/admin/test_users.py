@@ -1,0 +1,88 @@
+"""The pages of users and roles: whoever may change them becomes no more by it than they are."""
+
+import pytest
+from django.apps import apps
+from django.contrib.auth.models import Group, Permission, User
+from django.test import Client
+
+from transactions.roles import grant
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def ada(db):
+    """An administrator by the role, and no superuser."""
+    grant(apps)
+    user = User.objects.create_user("ada", is_staff=True)
+    user.groups.add(Group.objects.get(name="administrator"))
+    return user
+
+
+@pytest.fixture
+def browser(ada):
+    client = Client()
+    client.force_login(ada)
+    return client
+
+
+def send(client, user, **fields):
+    """The user's page, sent with these fields."""
+    joined = {"date_joined_0": "2026-01-01", "date_joined_1": "00:00:00"}
+    sent = {"username": user.username, "is_active": "on", "is_staff": "on"} | joined | fields
+    return client.post(f"/admin/auth/user/{user.pk}/change/", sent)
+
+
+def test_an_administrator_makes_nobody_a_superuser(ada, browser):
+    send(browser, ada, is_superuser="on")
+
+    assert not User.objects.get(pk=ada.pk).is_superuser
+
+
+def test_an_administrator_gives_no_permission_by_hand(ada, browser):
+    more = Permission.objects.get(codename="delete_user")
+
+    send(browser, ada, user_permissions=[more.pk])
+
+    assert not User.objects.get(pk=ada.pk).has_perm("auth.delete_user")
+
+
+@pytest.mark.parametrize("active", [True, False])
+def test_an_administrator_changes_no_superuser(browser, active):
+    root = User.objects.create_superuser("root", is_active=active)
+
+    answers = [
+        send(browser, root, username="toor"),
+        browser.post(f"/admin/auth/user/{root.pk}/password/", {"password1": "correct-horse-1", "password2": "correct-horse-1"}),
+    ]  # fmt: skip
+
+    assert [answer.status_code for answer in answers] == [403, 403]
+    root.refresh_from_db()
+    assert (root.username, root.check_password("correct-horse-1")) == ("root", False)
+
+
+def test_an_administrator_makes_no_role_with_more_than_they_may(browser):
+    more, less = (Permission.objects.get(codename=name) for name in ("delete_user", "poll_now"))
+
+    browser.post("/admin/auth/group/add/", {"name": "more", "permissions": [more.pk]})
+    browser.post("/admin/auth/group/add/", {"name": "less", "permissions": [less.pk]})
+
+    assert set(Group.objects.filter(name__in=["more", "less"]).values_list("name", flat=True)) == {"less"}
+
+
+def test_an_administrator_puts_nobody_into_a_role_with_more_than_they_may(ada, browser):
+    owners = Group.objects.create(name="owners")
+    owners.permissions.add(Permission.objects.get(codename="delete_user"))
+    viewers = Group.objects.get(name="viewer")
+
+    send(browser, ada, groups=[owners.pk])
+    assert owners not in ada.groups.all()
+
+    send(browser, ada, groups=[viewers.pk])
+    assert list(ada.groups.all()) == [viewers]
+
+
+def test_a_superuser_may_do_all_of_it(ada, admin_client):
+    send(admin_client, ada, is_superuser="on")
+
+    assert User.objects.get(pk=ada.pk).is_superuser
