@@ -152,12 +152,11 @@ RETURNING CASE WHEN t.review = 'given_up' THEN t.id END
 """
 
 SNAPSHOTS = """
--- What the handlers see of their transactions. `creating`: a create is under way.
+-- What the handlers see of their transactions, with the state of its create's job.
 SELECT t.id, t.client_id, t.client_ref, t.provider_id, t.amount, t.currency, t.reference, t.metadata, t.status,
        t.submission, t.sequence, t.failure_code, t.failure_detail, t.created_at, t.updated_at, t.finalised_at,
        t.create_began_at, extract(epoch FROM clock_timestamp() - t.created_at)::double precision,
-       EXISTS (SELECT 1 FROM workers_job j
-               WHERE j.transaction_id = t.id AND j.kind = 'create' AND coalesce(j.state) = 'running')
+       (SELECT j.state FROM workers_job j WHERE j.transaction_id = t.id AND j.kind = 'create' AND j.key = '')
 FROM transactions_transaction t
 WHERE t.id = ANY (%(ids)s::uuid[])
 """

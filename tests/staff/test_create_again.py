@@ -6,7 +6,7 @@ import pytest
 from django.db.models.functions import Now
 
 from tests.cast import job, now
-from tests.running import began, claim, facts, run
+from tests.running import age, began, claim, facts, run
 from tests.servers import Answer
 from tests.staff.steps import created, deeds, is_final, is_over, polled, why_not
 from tests.webhooks import senders
@@ -219,3 +219,18 @@ def test_a_webhook_that_says_pending_is_a_sign_of_life(vanished, third):
     senders.tell(third, vanished.id, "pending")
 
     assert "it was seen at its provider" in why_not("create_again", vanished)
+
+
+def test_an_old_one_is_tracked_once_it_is_created_again(press, vanished, far):
+    """It was accepted so long ago that polling had ended; its end is counted from the new create."""
+    age(vanished, 30 * 24 * HOUR)
+    began(vanished, 29 * 24 * HOUR, submission="created", seen_at=Now() - timedelta(days=20))
+    press("create_again", vanished.id)
+    far.on("POST", Answer(200, {"status": "pending"}))
+
+    run(job(vanished, "track"))
+    run(job(vanished, "create"))
+    assert job(vanished, "track").state == "waiting"
+    far.on("GET", Answer(200, {"status": "pending"}))
+
+    assert run(job(vanished, "track")).state == "waiting"

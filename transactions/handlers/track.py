@@ -22,15 +22,23 @@ async def track(work: Work, http: Http) -> Outcome:
     """One run: a poll, where one can tell something. A webhook or the create's answer cancels the job.
 
     The first poll `track_grace` after `track_for` is the last: an operator has been asked to look since then. Staff may
-    ask for one more at any time.
+    ask for one more at any time. What is created only now, by staff or after a long outage, is polled for as long.
     """
     if work.creating or work.record.submission == Submission.UNSENT:
         # Nothing to poll while the create is under way or waits to be sent, however long that is.
         waits = replace(_overdue(work) or News(Source.POLL), hasten=work.provider.second_poll)
         return Outcome(Again(PARK, why="waits for the create"), waits)
     outcome = await _poll(work, http)
-    over = work.age > work.provider.track_for + work.provider.track_grace
-    return replace(outcome, next=Done()) if over else outcome
+    return replace(outcome, next=Done()) if _over(work) else outcome
+
+
+def _over(work: Work) -> bool:
+    if work.to_create:
+        return False
+    began_at, age = work.create_began_at, work.age
+    if began_at is not None:
+        age = min(age, (work.claim.now() - began_at).total_seconds())
+    return age > work.provider.track_for + work.provider.track_grace
 
 
 async def _poll(work: Work, http: Http) -> Outcome:

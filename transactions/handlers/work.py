@@ -13,6 +13,7 @@ from transactions.news import News, apply, hasten, pause
 from transactions.providers.base import Order
 from transactions.records import Record
 from transactions.status import Review, Source, Submission
+from workers.models import JobState
 from workers.registry import Claim, Failed, Settled, Wake
 
 
@@ -28,8 +29,18 @@ class Work:
     """When the last create began, or may have begun at the latest (UTC): its run may have been lost."""
     age: float
     """Seconds since the transaction was accepted."""
-    creating: bool
-    """A create is under way."""
+    create_state: str | None
+    """Of the create's job."""
+
+    @property
+    def creating(self) -> bool:
+        """A create is under way."""
+        return self.create_state == JobState.RUNNING
+
+    @property
+    def to_create(self) -> bool:
+        """A create is under way, or waits for its turn."""
+        return self.create_state in (JobState.WAITING, JobState.RUNNING)
 
     @property
     def order(self) -> Order:
@@ -38,8 +49,9 @@ class Work:
         return Order(record.id, record.amount, record.currency, reference, self.webhook_url)
 
 
-def snapshots(claims: Sequence[Claim]) -> dict[int, tuple[Record, datetime | None, float, bool]]:
-    """For each claimed job whose transaction exists: record, when its last create began, age in seconds, creating."""
+def snapshots(claims: Sequence[Claim]) -> dict[int, tuple[Record, datetime | None, float, str | None]]:
+    """For each claimed job whose transaction exists: record, when its last create began, age in seconds, the state of
+    its create's job."""
     with connection.cursor() as cursor:
         cursor.execute(sql.SNAPSHOTS, {"ids": [str(claim.transaction_id) for claim in claims]})
         found = {row[0]: row for row in cursor.fetchall()}
@@ -54,14 +66,14 @@ def load(claims: Sequence[Claim]) -> Mapping[int, Work]:
     for claim in claims:
         if claim.id not in found:
             continue
-        record, began_at, age, creating = found[claim.id]
+        record, began_at, age, create_state = found[claim.id]
         provider = provider_by_id(record.provider_id)
         if record.final or provider is None:
             continue
         if claim.kind == "create" and claim.lost_at is not None:
             began_at = max(claim.lost_at, began_at or claim.lost_at)
         url = webhook_urls.webhook_url(provider, record.id)
-        works[claim.id] = Work(claim, record, provider, url, began_at, age, creating)
+        works[claim.id] = Work(claim, record, provider, url, began_at, age, create_state)
     return works
 
 
