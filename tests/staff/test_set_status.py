@@ -3,6 +3,7 @@
 from functools import partial
 
 import pytest
+from django.db.models.functions import Now
 
 from tests.cast import job, now
 from tests.races.amid import amid, second
@@ -204,3 +205,12 @@ def test_the_page_says_what_is_known_of_the_provider(record):
     created(record, 300)
     assert "third, which has it" in ACTIONS["set_status"].explain(now(record))
     assert why_not("set_status", record) == ""
+
+
+def test_the_page_says_that_a_lost_worker_may_have_created_it(record):
+    """No create is on record then; its job knows of one."""
+    Job.objects.filter(transaction_id=record.id, kind="create").update(attempt=1, lost_at=Now())
+
+    said = ACTIONS["set_status"].explain(now(record))
+
+    assert "third may have it" in said and "No create has begun" not in said

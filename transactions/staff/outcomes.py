@@ -65,9 +65,16 @@ def _what_it_means(of: Transaction) -> str:
     return (
         f"The status becomes final, in place of {of.status}. Jobs that wait for this transaction are cancelled, and "
         f"{of.client} is told of the status, not of your reason{held_up(of, 'notify')}. "
-        f"{AT_PROVIDER[Submission(of.submission)].format(of.provider)} What {of.provider} says later, and is something "
+        f"{AT_PROVIDER[_known(of)].format(of.provider)} What {of.provider} says later, and is something "
         "else, is flagged as a contradiction."
     )
+
+
+def _known(of: Transaction) -> Submission:
+    """What is known of the provider's copy; of a create whose worker was lost only its job knows."""
+    lost = Job.objects.filter(transaction_id=of.pk, kind="create", lost_at__isnull=False)
+    known = Submission(of.submission)
+    return Submission.UNKNOWN if known == Submission.UNSENT and lost.exists() else known
 
 
 def set_status(of: Transaction, press: Press) -> Sequence[Wake]:
