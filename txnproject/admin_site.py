@@ -3,7 +3,8 @@
 from typing import Any
 
 from django.contrib import admin
-from django.http import HttpRequest, HttpResponse
+from django.core.paginator import InvalidPage
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -36,6 +37,14 @@ class Console(UnfoldAdminSite):
 
         saved = [_item(request, view) for view in SavedView.objects.filter(by=request.user.pk)]
         return [first, {"title": "Saved lists", "items": saved}, *others]
+
+    def search(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
+        """Of the menu; a page of it that there is not is no error of ours."""
+        try:
+            page: TemplateResponse = super().search(request, extra_context)
+        except (ValueError, InvalidPage) as error:
+            raise Http404 from error
+        return page
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
         # Unfold would write its colours into a <style> of every page, which the Content-Security-Policy forbids:
