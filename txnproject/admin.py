@@ -38,7 +38,7 @@ class _NoMore(ModelAdmin):
     """The fields that hand out permissions offer no more than whoever fills them in holds."""
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        field = super().formfield_for_manytomany(db_field, request, **kwargs)
+        field: Any = super().formfield_for_manytomany(db_field, request, **kwargs)
         if field is not None and not request.user.is_superuser:
             held = _held(request.user)
             if db_field.related_model is Group:
@@ -77,7 +77,7 @@ def _reaches(request: HttpRequest, user: Any) -> bool:
 
 
 @admin.register(Group)
-class RoleAdmin(_NoMore, GroupAdmin, ModelAdmin):
+class RoleAdmin(_NoMore, GroupAdmin, ModelAdmin):  # type: ignore[misc]  # of what the request is called
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return super().has_change_permission(request, obj) and _contains(request, obj)
 

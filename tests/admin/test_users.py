@@ -8,6 +8,7 @@ from django.test import Client
 from transactions.roles import grant
 
 pytestmark = pytest.mark.django_db
+NEW = "correct-horse-1"
 
 
 @pytest.fixture
@@ -53,12 +54,12 @@ def test_an_administrator_changes_no_superuser(browser, active):
 
     answers = [
         send(browser, root, username="toor"),
-        browser.post(f"/admin/auth/user/{root.pk}/password/", {"password1": "correct-horse-1", "password2": "correct-horse-1"}),
-    ]  # fmt: skip
+        browser.post(f"/admin/auth/user/{root.pk}/password/", dict.fromkeys(("password1", "password2"), NEW)),
+    ]
 
     assert [answer.status_code for answer in answers] == [403, 403]
     root.refresh_from_db()
-    assert (root.username, root.check_password("correct-horse-1")) == ("root", False)
+    assert (root.username, root.check_password(NEW)) == ("root", False)
 
 
 def test_an_administrator_makes_no_role_with_more_than_they_may(browser):
