@@ -37,6 +37,7 @@ test: $(INSTALLED)  ## Run all tests (some: make test ARGS=tests/devstack)
 # Debian's Chromium, for Playwright's own builds are not to be had everywhere; fonts, so that pages look as they should.
 browser:  ## Install what the tests in a browser need: Chromium and npm by apt-get where missing, axe-core by npm
 	@missing=$$(command -v chromium >/dev/null || echo chromium fonts-liberation; command -v npm >/dev/null || echo npm); \
+	[ -z "$$missing" ] || command -v apt-get >/dev/null || { echo "Install $$missing: there is no apt-get here" >&2; exit 1; }; \
 	[ -z "$$missing" ] || { apt-get update -qq && apt-get install -qq -y --no-install-recommends $$missing; }
 	@npm ci --prefix tests/browser --silent --no-audit --no-fund
 

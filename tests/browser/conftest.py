@@ -18,7 +18,7 @@ from devstack.stack import Stack
 from devstack.stores import create_database
 from devstack.throwaway import Stores
 from tests.browser.chromium import chromium, skip_where_lacking
-from tests.browser.visitor import NARROW, WIDE, Visitor
+from tests.browser.visitor import Visitor
 
 
 @pytest.fixture(scope="package")
@@ -29,7 +29,8 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="package")
-def stack(browser: Browser, stores: Stores, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def prepared(browser: Browser, stores: Stores, tmp_path_factory: pytest.TempPathFactory) -> Stack:
+    """The stack, of which nothing runs yet."""
     stack = Stack(
         tmp_path_factory.mktemp("browser"),
         database_url=create_database(stores.database_url, "browser"),
@@ -38,27 +39,30 @@ def stack(browser: Browser, stores: Stores, tmp_path_factory: pytest.TempPathFac
         sandbox_port=free_port(),
     )
     stack.prepare()
-    stack.start()
-    yield stack
-    stack.stop()
+    return stack
 
 
 @pytest.fixture(scope="package")
-def seeded(stack: Stack) -> dict[str, Any]:
+def seeded(prepared: Stack) -> dict[str, Any]:
     """What `tests.browser.seed` has made in the stack's database, and told."""
-    run = subprocess.run(
-        [sys.executable, "-m", "tests.browser.seed"],
-        env=stack.environment, cwd=CHECKOUT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    seed = [sys.executable, "-m", "tests.browser.seed"]
+    run = subprocess.run(seed, env=prepared.environment, cwd=CHECKOUT, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     told: dict[str, Any] = json.loads(run.stdout)
     return told
 
 
+@pytest.fixture(scope="package")
+def stack(prepared: Stack, seeded: dict[str, Any]) -> Iterator[Stack]:
+    prepared.start()
+    yield prepared
+    prepared.stop()
+
+
 @pytest.fixture
-def visitor(browser: Browser, stack: Stack) -> Iterator[Visitor]:
-    """Nobody in particular. The test fails at its end if anything went wrong behind a page."""
-    visitor = Visitor(browser, [stack.url, stack.sandbox_url], base_url=stack.url)
+def visitor(browser: Browser, stack: Stack, seeded: dict[str, Any]) -> Iterator[Visitor]:
+    """Whoever opens pages in a test. It fails at its end if anything went wrong behind one of them."""
+    visitor = Visitor(browser, stack.url, others=[stack.sandbox_url], sessions=seeded["sessions"])
     yield visitor
     complaints = visitor.leave()
     assert not complaints, "\n".join(complaints)
@@ -66,11 +70,18 @@ def visitor(browser: Browser, stack: Stack) -> Iterator[Visitor]:
 
 @pytest.fixture
 def page(visitor: Visitor) -> Page:
+    """Opened by somebody who is not signed in."""
     return visitor.page()
 
 
-@pytest.fixture(params=[(WIDE, "light"), (NARROW, "dark"), (WIDE, "dark"), (NARROW, "light")], ids=str)
-def look(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """How a page is looked at: at both widths, in both colour schemes."""
-    size, scheme = request.param
-    return {"size": size, "scheme": scheme}
+@pytest.fixture
+def at_work(visitor: Visitor) -> Page:
+    """Opened by an operator."""
+    return visitor.page(role="operator")
+
+
+@pytest.fixture
+def ours(seeded: dict[str, Any]) -> dict[str, str]:
+    """Our ids of the transactions that were made, by the client's."""
+    found: dict[str, str] = seeded["transactions"]
+    return found

@@ -1,14 +1,18 @@
 """Somebody with a browser, to whose eye nothing of what goes wrong behind a page escapes."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect
 
 from tests.browser.chromium import AXE
 
 WIDE, NARROW = (1280, 800), (390, 844)
+Scheme = Literal["light", "dark"]
+SCHEMES: tuple[Scheme, ...] = ("light", "dark")
+PATIENCE = 30_000
+"""Milliseconds that a page may take for anything: it does in a fraction of that, but on a machine that is busy."""
 SERIOUS = ("serious", "critical")
 OVERFLOWING = """() => {
     const limit = document.documentElement.clientWidth;
@@ -19,29 +23,37 @@ OVERFLOWING = """() => {
 }"""
 
 
-class Visitor:
-    """A browser context of one test. `complaints` grows by all that a good page never does.
+expect.set_options(timeout=PATIENCE)
 
-    `origins` are those that pages may ask; `tolerated` are parts of complaints that the test has brought about itself.
+
+class Visitor:
+    """Opens pages, each in a browser context of its own. `complaints` grows by all that a good page never does.
+
+    Pages may ask the service at `url`, and `others`; `sessions` are those of the staff, by role; `tolerated` are parts
+    of complaints that the test has brought about itself.
     """
 
-    def __init__(self, browser: Browser, origins: Sequence[str], **options: Any) -> None:
+    def __init__(self, browser: Browser, url: str, *, others: Sequence[str], sessions: Mapping[str, str]) -> None:
         self.browser = browser
-        self.origins = set(origins)
-        self.options = options
+        self.url = url
+        self.origins = {url, *others}
+        self.sessions = sessions
         self.complaints: list[str] = []
         self.tolerated: list[str] = []
         self._contexts: list[BrowserContext] = []
 
-    def page(self, *, size: tuple[int, int] = WIDE, scheme: str = "light", **options: Any) -> Page:
-        """A new page in a context of its own: no cookie, nothing cached."""
+    def page(self, role: str = "", *, size: tuple[int, int] = WIDE, scheme: Scheme = "light", **options: Any) -> Page:
+        """A new page, with nothing cached. Its owner is signed in where there is a role."""
         context = self.browser.new_context(
+            base_url=self.url,
             viewport={"width": size[0], "height": size[1]},
-            color_scheme="dark" if scheme == "dark" else "light",
+            color_scheme=scheme,
             reduced_motion="reduce",  # nothing is looked at in the middle of a movement
-            **(self.options | options),
+            **options,
         )
-        context.set_default_timeout(10_000)
+        if role:
+            context.add_cookies([{"name": "sessionid", "value": self.sessions[role], "url": self.url}])
+        context.set_default_timeout(PATIENCE)
         self._contexts.append(context)
         page = context.new_page()
         page.on("console", self._heard)
@@ -70,17 +82,33 @@ class Visitor:
             self.complaints.append(f"no answer: {request.method} {request.url}: {request.failure}")
 
 
-def sound(page: Page) -> None:
-    """Assert that axe-core finds no serious fault in the page as it is now, and that nothing overflows sideways."""
+def sound(page: Page, rules: Sequence[str] = ()) -> None:
+    """Assert that axe-core finds no serious fault in the page as it is now, and that nothing overflows sideways.
+
+    `rules` are axe's that are looked at; all of them where none are named.
+    """
     if not page.evaluate("'axe' in window"):
         page.route("**/axe.js", lambda route: route.fulfill(path=AXE, content_type="text/javascript"))
         page.add_script_tag(url="/axe.js")  # an address of the page's own host: its policy allows no other
-    found = page.evaluate("axe.run({ resultTypes: ['violations'], preload: false })")
+    options = {"resultTypes": ["violations"], "preload": False} | ({"runOnly": list(rules)} if rules else {})
+    found = page.evaluate("(options) => axe.run(options)", options)
     faults = [
         f"{rule['id']}: {rule['help']}\n{node['html'][:200]}\n{node['failureSummary']}"
         for rule in found["violations"]
         if rule["impact"] in SERIOUS
         for node in rule["nodes"]
     ]
-    assert not faults, "\n".join([page.url, *faults])
-    assert not page.evaluate(OVERFLOWING), page.url
+    faults += page.evaluate(OVERFLOWING)
+    assert not faults, "\n".join([f"{page.url} at {page.viewport_size}", *faults])
+
+
+def sound_in_every_look(visitor: Visitor, path: str, role: str = "", shows: str = "body") -> None:
+    """The same of the page at `path`, at both widths, dark and light. It is there once `shows` (a selector) is."""
+    page = visitor.page(role)
+    for scheme in SCHEMES:
+        page.emulate_media(color_scheme=scheme)
+        page.goto(path)
+        for width, height in (WIDE, NARROW):
+            page.set_viewport_size({"width": width, "height": height})
+            expect(page.locator(shows).first).to_be_visible()
+            sound(page, rules=["color-contrast"] if scheme == "dark" else ())  # the colours are all that differs

@@ -1,0 +1,83 @@
+"""What the tests look at besides the sandbox's transactions: `python -m tests.browser.seed`, before a worker runs.
+
+A program of its own, as Django's ORM refuses to work in a thread that has a browser's event loop. Prints, as JSON, the
+session of each member of the staff and the ids of the transactions.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+import django
+
+MANY, REFERENCE = 500, "Night run"
+"""Transactions whose client could not be told, for the bulk run; and what they share."""
+PASSWORD = "correct horse battery staple"
+
+
+def main() -> None:
+    django.setup()
+    json.dump({"sessions": sessions(), "transactions": transactions()}, sys.stdout)
+
+
+def sessions() -> dict[str, str]:
+    """Somebody of each role, signed in."""
+    from django.conf import settings
+    from django.contrib.auth.models import Group, User
+    from django.test import Client as Web
+
+    found = {}
+    for role in ("viewer", "operator", "administrator"):
+        user = User.objects.create_user(role, password=PASSWORD if role == "operator" else None, is_staff=True)
+        user.groups.add(Group.objects.get(name=role))
+        web = Web()
+        web.force_login(user)
+        found[role] = web.cookies[settings.SESSION_COOKIE_NAME].value
+    return found
+
+
+def transactions() -> dict[str, str]:
+    """All at a provider that is paused, so that nothing happens to them by itself: our ids by the client's."""
+    from tests.cast import Caller, accepted, make_provider
+    from tests.running import age, tell
+    from transactions.models import Client
+    from transactions.news import News, apply
+    from transactions.status import Review, Source
+
+    idle = make_provider("idle-bank", paused=True, paused_why="browser tests")
+    demo = Caller(Client.objects.get(), key="", secret="")
+
+    def new(client_ref: str, reference: str = "") -> Any:
+        return accepted(demo, idle, client_ref=client_ref, reference=reference)
+
+    stuck, contradicted = new("order-stuck"), new("order-contradicted")
+    age(stuck, 2 * 86_400)
+    apply([(stuck.id, News(Source.CLOCK, review=Review.OVERDUE))])
+    tell(contradicted, "completed")
+    tell(contradicted, "declined")
+    several = [new("order-untold"), *(new(f"bulk-{number}", REFERENCE) for number in range(MANY))]
+    untold([one.id for one in several])
+    return {one.client_ref: str(one.id) for one in (stuck, contradicted, several[0])}
+
+
+def untold(which: Sequence[UUID]) -> None:
+    """Let these be completed, and the notifications of that have failed for good."""
+    from transactions.news import News, apply
+    from transactions.status import Source, Status
+    from workers import jobs
+    from workers.models import Job
+    from workers.registry import Failed, Outcome
+
+    apply([(id_, News(Source.WEBHOOK, status=Status.COMPLETED)) for id_ in which])
+    found = list(Job.objects.filter(transaction_id__in=which, kind="notify", key="seq:2"))
+    for first in range(0, len(found), 50):  # fewer than may be under way to one endpoint
+        claims = [jobs.claim_one(job) for job in found[first : first + 50]]
+        jobs.settle([(claim, Outcome(Failed("503 from the endpoint, for 28 hours"))) for claim in claims if claim])
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "txnproject.settings")
+    main()
