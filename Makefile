@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run manage test browser model schemathesis chaos chaos-mutations bench serve web worker lint format types migrations-check clean bench-pages
+.PHONY: help install demo run manage test browser model schemathesis chaos chaos-mutations bench serve web worker lint format types migrations-check clean bench-pages screenshots
 MAKEFLAGS += --no-print-directory
 
 help:  ## List the targets
@@ -40,6 +40,9 @@ browser:  ## Install what the tests in a browser need: Chromium and npm by apt-g
 	[ -z "$$missing" ] || command -v apt-get >/dev/null || { echo "Install $$missing: there is no apt-get here" >&2; exit 1; }; \
 	[ -z "$$missing" ] || { apt-get update -qq && apt-get install -qq -y --no-install-recommends $$missing; }
 	@npm ci --prefix tests/browser --silent --no-audit --no-fund
+
+screenshots: $(INSTALLED)  ## Make the pictures in docs/screenshots anew, after `make browser`: some 4 minutes
+	@exec $(BIN)/python -m tests.browser.screenshots
 
 model: $(INSTALLED)  ## Try the status rules for longer: MODEL_EXAMPLES=1000 random lives, compared with a small reference
 	@MODEL_EXAMPLES=$${MODEL_EXAMPLES:-1000} exec $(BIN)/python -m pytest tests/model --capture=tee-sys -q $(ARGS)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.browser.screenshots import LARGEST
 from transactions.api.problems import PROBLEMS
 
 ROOT = Path(__file__).parent.parent
@@ -26,3 +27,12 @@ def test_the_api_page_says_what_each_kind_of_problem_is(slug: str):
 
     row = f"| {found.status} | `{slug}` | {found.title} | {found.advice} |"
     assert row in (ROOT / "docs" / "api.md").read_text()
+
+
+@pytest.mark.parametrize("name", ["dashboard", "list", "transaction", "bulk", "landing"])
+def test_there_is_a_picture_that_is_not_too_large(name: str):
+    picture = (ROOT / "docs" / "screenshots" / f"{name}.png").read_bytes()
+
+    assert picture[:8] == b"\x89PNG\r\n\x1a\n"
+    assert int.from_bytes(picture[16:20]) == 1280  # pixels wide
+    assert len(picture) <= LARGEST
