@@ -7,7 +7,7 @@ FINAL = ("completed", "declined", "failed")
 MOVES = {
     "waiting": {"waiting", "running", "cancelled", "failed"},  # failed: given up by name, claimed and settled in one go
     "running": {"running", "waiting", "done", "failed"},
-    "failed": {"failed", "waiting"},
+    "failed": {"failed", "waiting", "cancelled"},  # cancelled: the client was told after all
     "done": {"done"},
     "cancelled": {"cancelled"},
 }

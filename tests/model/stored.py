@@ -114,6 +114,9 @@ def _jobs(id_: str, of: Transaction, before: Stored, now: Stored) -> None:
         after = now.jobs[job.id]
         assert after.state in MOVES[job.state], f"{job.kind}: {job.state} -> {after.state}"
         assert after.attempt >= job.attempt
+        if (job.state, after.state) == ("failed", "cancelled"):
+            news = int(job.key.partition(":")[2]) if job.key.startswith("seq:") else 1
+            assert job.kind == "notify" and now.transactions[id_].informed >= news, "given up, and nobody knows"
         if became_final and job.state == "waiting":
             assert after.state == "cancelled", f"{job.kind} {job.key} still waits after the final status"
     if not of.final:
