@@ -37,7 +37,7 @@ def test_polling_that_has_ended_is_taken_up_again(press, record, far, state):
 
 
 def test_polling_that_ended_with_its_grace_polls_once(press, record, far):
-    created(record, 300)
+    created(record, 30 * 86400)
     age(record, 30 * 86400)
     is_over(job(record, "track"))
     far.on("GET", Answer(200, {"status": "pending"}))
