@@ -64,7 +64,7 @@ class Job(models.Model):
             # `job_running`, so that a claim writes nothing here.
             models.Index(
                 fields=["state", "id"],
-                include=["kind", "run_at"],
+                include=["kind", "run_at", "lane"],
                 name="job_find",
                 condition=~Q(state=JobState.RUNNING),
             ),

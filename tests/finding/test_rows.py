@@ -109,6 +109,8 @@ def test_a_lane_is_a_providers_or_a_clients(alice, mallory, third):
 
     assert found(Job, lane=f"p{third.provider.pk}", kind="track") == {job(one, "track").pk, job(other, "track").pk}
     assert found(Job, lane=f"c{alice.client.pk}") == {job(one, "notify").pk}
+    Job.objects.filter(kind="notify").update(state="done")
+    assert found(Job, lane=f"c{alice.client.pk}") == set()
     assert found(Job, lane=f"x{alice.client.pk}") == found(Job, lane="p") == set()
 
 

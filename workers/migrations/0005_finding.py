@@ -16,7 +16,7 @@ class Migration(migrations.Migration):
         migrations.RunSQL("SET statement_timeout = 0; SET lock_timeout = 0", migrations.RunSQL.noop),
         AddIndexConcurrently(
             model_name='job',
-            index=models.Index(fields=['state', 'id'], include=['kind', 'run_at'], name='job_find', condition=models.Q(('state', 'running'), _negated=True)),
+            index=models.Index(fields=['state', 'id'], include=['kind', 'run_at', 'lane'], name='job_find', condition=models.Q(('state', 'running'), _negated=True)),
         ),
         RemoveIndexConcurrently(
             model_name='job',
