@@ -54,8 +54,20 @@ def test_all_that_match_are_asked_about_with_the_filter(retrier, failed):
     assert answer.url == f"{START}?state=failed&kind=track"
     page = retrier.get(answer.url).content.decode()
     assert "Retry, of all jobs with state failed and kind track: 3 jobs." in page
-    assert "Later ones are not touched." in page
+    assert "one that arrives later is not." in page
     assert "It was given up: given up." in page
+
+
+def test_nothing_chosen_is_not_everything(retrier, failed):
+    assert retrier.get(f"{START}?chosen=").status_code == 400
+    assert retrier.post(f"{START}?chosen=", {"reason": "oops", "token": str(uuid4())}).status_code == 400
+
+
+def test_a_search_that_finds_more_than_it_tells_starts_nothing(retrier, failed, monkeypatch):
+    Transaction.objects.update(reference="shared")
+    monkeypatch.setattr("transactions.finding.MOST", 3)
+
+    assert retrier.get(f"{START}?q=shared").status_code == 400
 
 
 def test_a_reason_is_asked_for(retrier, failed):

@@ -149,3 +149,9 @@ def test_ids_of_a_time_begin_with_the_first_of_it():
     millisecond = datetime.fromtimestamp((made.int >> 80) / 1000, UTC)
 
     assert first_at(millisecond) <= made < first_at(millisecond + timedelta(milliseconds=1))
+
+
+def test_a_kind_that_there_is_not_stands_for_no_job(alice, third):
+    accepted(alice, third)
+
+    assert found(Job, kind="\x00") == found(Job, kind="other") == set()

@@ -86,6 +86,8 @@ class BulkRunAdmin(FactsAdmin):
         if not (request.user.has_perm(does.permission) and page.has_view_permission(request)):
             raise PermissionDenied
         params = params_of(request.GET)
+        if CHOSEN in request.GET and CHOSEN not in params:
+            raise BadRequest("No row is chosen. Without any it would be all of them.")
         chosen = params.pop(CHOSEN).split(",") if CHOSEN in params else None
         rows = _rows(does, params, chosen)
         back = list_url(page, urlencode(params))
@@ -181,6 +183,8 @@ def _rows(action: Action, params: dict[str, str], chosen: list[str] | None) -> Q
         keys = [action.on._meta.pk.to_python(key) for key in chosen or ()]
     except (finding.UnknownFilter, forms.ValidationError) as error:
         raise BadRequest(str(error)) from error
+    if "q" in params and len(finding.known_as(params["q"])) >= finding.MOST:
+        raise BadRequest(f"A search finds {finding.MOST:,} rows at the most, and not always the same: use filters.")
     return rows if chosen is None else rows.filter(pk__in=keys)
 
 
@@ -192,7 +196,8 @@ def _says(action: Action, page: Any, request: HttpRequest, rows: QuerySet[Any], 
     first = page.get_queryset(request).filter(pk__in=list(rows.values_list("pk", flat=True)[:SHOWN]))
     said = [(row, action.judge(row) or action.explain(row)) for row in first]
     return [
-        f"{action.label}, of all {page.opts.verbose_name_plural} {which}: {many}. Later ones are not touched.",
+        f"{action.label}, of all {page.opts.verbose_name_plural} {which}: {many}. One that comes to match while it "
+        "runs is done, too; one that arrives later is not.",
         "It is done in the background, to one row after the other, each as by its own button. Where it cannot be done, "
         "nothing happens, and the result says how often and why. It can be stopped.",
         *(f"For example, {page.opts.verbose_name} {row.pk if action.on is Job else row}: {text}" for row, text in said),

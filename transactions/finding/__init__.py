@@ -4,6 +4,17 @@ Lists, exports, bulk runs and the dashboard's links use it, so that a number and
 """
 
 from transactions.finding.filters import Filter, UnknownFilter, condition, filters_of, register, rows
-from transactions.finding.search import HELP, finder, known_as
+from transactions.finding.search import HELP, MOST, finder, known_as
 
-__all__ = ["HELP", "Filter", "UnknownFilter", "condition", "filters_of", "finder", "known_as", "register", "rows"]
+__all__ = [
+    "HELP",
+    "MOST",
+    "Filter",
+    "UnknownFilter",
+    "condition",
+    "filters_of",
+    "finder",
+    "known_as",
+    "register",
+    "rows",
+]

@@ -161,7 +161,7 @@ register(
     Job,
     Filter("q", list, lambda term, _: Q(pk=as_number(term)) | Q(transaction_id__in=known_as(term))),
     choice("state", JobState.choices),
-    Filter("kind", _kinds, lambda value, _: Q(kind=value)),
+    Filter("kind", _kinds, lambda value, _: Q(kind=value) if (value, value) in _kinds() else NONE),
     Filter("lane", _lanes, _lane),
     Filter(
         "due",
