@@ -16,7 +16,7 @@ class Migration(migrations.Migration):
         migrations.RunSQL("SET statement_timeout = 0; SET lock_timeout = 0", migrations.RunSQL.noop),
         AddIndexConcurrently(
             model_name='transaction',
-            index=models.Index(fields=['status', 'id'], name='transaction_open', condition=models.Q(('status', 'completed'), _negated=True)),
+            index=models.Index(fields=['status', 'id'], include=['submission', 'provider', 'client'], name='transaction_open', condition=models.Q(('status', 'completed'), _negated=True)),
         ),
         AddIndexConcurrently(
             model_name='transaction',

@@ -60,7 +60,12 @@ class Transaction(models.Model):
             models.Index(F("review"), F("id").desc(), name="transaction_review", condition=~Q(review="")),
             # The operators' lists. What is rare has an index of its own: a search backwards for it would read all rows.
             # What is common but not together is read in one that holds all that is asked for, and not the rows.
-            models.Index(fields=["status", "id"], name="transaction_open", condition=~Q(status=Status.COMPLETED)),
+            models.Index(
+                fields=["status", "id"],
+                include=["submission", "provider", "client"],
+                name="transaction_open",
+                condition=~Q(status=Status.COMPLETED),
+            ),
             models.Index(
                 fields=["submission", "id"], name="transaction_doubtful", condition=~Q(submission=Submission.CREATED)
             ),
