@@ -39,7 +39,7 @@ browser:  ## Install what the tests in a browser need: Chromium and npm by apt-g
 	@missing=$$(command -v chromium >/dev/null || echo chromium fonts-liberation; command -v npm >/dev/null || echo npm); \
 	[ -z "$$missing" ] || command -v apt-get >/dev/null || { echo "Install $$missing: there is no apt-get here" >&2; exit 1; }; \
 	[ -z "$$missing" ] || { apt-get update -qq && apt-get install -qq -y --no-install-recommends $$missing; }
-	@npm ci --prefix tests/browser --silent --no-audit --no-fund
+	@npm ci --prefix tests/browser --loglevel=error --no-audit --no-fund
 
 screenshots: $(INSTALLED)  ## Make the pictures in docs/screenshots anew, after `make browser`: some 4 minutes
 	@exec $(BIN)/python -m tests.browser.screenshots
