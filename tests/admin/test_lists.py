@@ -28,7 +28,7 @@ def test_what_no_filter_knows_is_refused_and_not_passed_over(viewer, order, name
 
 
 def test_filters_and_search_narrow_it_down_together(viewer, order, alice, third):
-    other = accepted(alice, third, reference="invoice 4711")
+    other = accepted(alice, third, client_ref="another", reference="invoice 4711")
     Transaction.objects.filter(pk=other.id).update(review="overdue")
 
     page = viewer.get(LIST, {"q": "invoice 4711", "review": "overdue", "client": alice.client.pk})
