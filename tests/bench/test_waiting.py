@@ -9,7 +9,7 @@ from tests.bench.steps import STEPS, Place, RowsRead, Seconds
 from transactions.models import Event, Transaction
 from workers.models import Attempt, Job
 
-WAITING = 10_000
+WAITING = 20_000
 IN_A_LANE = WAITING // 5
 
 pytestmark = pytest.mark.django_db(transaction=True)
