@@ -1,4 +1,4 @@
-"""Bulk runs on the pages: asked for once, with what will happen; watched, and stopped by whoever may act."""
+"""Pages of bulk runs: confirmation, progress, results, and the stop button."""
 
 from uuid import UUID, uuid4
 
@@ -45,7 +45,7 @@ def test_chosen_rows_are_asked_about_by_number(retrier, failed):
 
     assert answer.url == f"{START}?chosen={failed[0].pk}%2C{failed[1].pk}"
     page = retrier.get(answer.url).content.decode()
-    assert "Retry: 2 jobs" in page and "that were chosen: 2 jobs." in page
+    assert "Retry: 2 jobs" in page and "Retry selected jobs: 2 jobs." in page
 
 
 def test_all_that_match_are_asked_about_with_the_filter(retrier, failed):
@@ -53,8 +53,8 @@ def test_all_that_match_are_asked_about_with_the_filter(retrier, failed):
 
     assert answer.url == f"{START}?state=failed&kind=track"
     page = retrier.get(answer.url).content.decode()
-    assert "Retry, of all jobs with state failed and kind track: 3 jobs." in page
-    assert "one that arrives later is not." in page
+    assert "Retry all jobs with state failed and kind track: 3 jobs." in page
+    assert "rows created after the start are not." in page
     assert "It was given up: given up." in page
 
 
@@ -108,7 +108,7 @@ def test_the_page_tells_how_far_it_is_and_what_became_of_the_rows(retrier, viewe
     bulk.step()
 
     page = text_of(viewer, run)
-    assert '<progress class="relay-progress" aria-label="Rows that were tried" value="2" max="3">' in page
+    assert '<progress class="relay-progress" aria-label="Processed rows" value="2" max="3">' in page
     assert "2 of 3 jobs" in page
     assert f'href="{JOBS}{failed[0].pk}/change/"' in page
     assert "the provider is back" in page
@@ -121,7 +121,7 @@ def test_the_page_of_one_that_is_over_does_not_refresh_itself(retrier, failed):
 
     page = text_of(retrier, run)
     assert "refresh.js" not in page and "<progress" not in page
-    assert "Over since" in page and "Stop" not in page
+    assert "Ended at" in page and "Stop" not in page
 
 
 def test_what_is_replaced_is_a_part_of_the_page(retrier, failed):
@@ -135,10 +135,10 @@ def test_it_is_stopped_by_a_button(retrier, failed):
     run = begun(retrier, f"{START}?state=failed")
 
     said = retrier.post(f"/admin/transactions/bulkrun/{run.pk}/stop/", follow=True).content.decode()
-    assert "It stops after the rows that are under way." in said
-    assert BulkRun.objects.get().state == "stopping"
+    assert "The run is stopped." in said
+    assert BulkRun.objects.get().state == "stopped"
     again = retrier.post(f"/admin/transactions/bulkrun/{run.pk}/stop/", follow=True).content.decode()
-    assert "stops already" in again
+    assert "has already ended" in again
 
 
 def test_a_viewer_sees_it_and_does_nothing(viewer, retrier, failed):

@@ -1,4 +1,4 @@
-"""Bulk runs: one action on many rows, once for each of them, whatever happens meanwhile."""
+"""Bulk runs: one action on many rows, once per row, even if a worker dies."""
 
 from datetime import timedelta
 from typing import Any
@@ -210,6 +210,7 @@ def test_a_stopped_run_leaves_the_other_rows(begin, olga, five):
 
     assert bulk.stop(pk=run.pk, by=olga)
     assert (to_its_end(run).state, now(run).tried) == ("stopped", 2)
+    assert now(run).finished_at is not None
     assert failed() == set(five[2:])
     assert LogEntry.objects.latest("pk").get_change_message() == "Stopped"
 
@@ -219,8 +220,29 @@ def test_stop_is_pressed_once(begin, olga, five):
 
     assert bulk.stop(pk=run.pk, by=olga)
     assert not bulk.stop(pk=run.pk, by=olga)
-    to_its_end(run)
+    assert LogEntry.objects.filter(change_message="Stopped").count() == 1
+
+
+def test_a_run_that_has_ended_is_not_stopped(begin, olga, five):
+    run = to_its_end(begin())
+
     assert not bulk.stop(pk=run.pk, by=olga)
+    assert now(run).state == "done"
+
+
+def test_stopping_a_run_rolls_back_the_row_that_is_being_processed(begin, olga, five, monkeypatch):
+    run, effect = begin(), ACTIONS["retry"].effect
+
+    def stopped_meanwhile(job, press):
+        if job.pk == five[1]:
+            BulkRun.objects.filter(pk=run.pk).update(state="stopped", finished_at=Now())
+        return effect(job, press)
+
+    with monkeypatch.context() as patched:
+        patched.setitem(ACTIONS, "retry", _with(effect=stopped_meanwhile))
+        bulk.step()
+
+    assert (now(run).tried, deeds(), failed()) == (1, 1, set(five[1:]))
 
 
 def test_a_killed_worker_leaves_it_to_the_next_one(begin, five, monkeypatch):
@@ -256,7 +278,7 @@ def test_what_is_done_and_what_is_counted_are_one_commit(begin, five, monkeypatc
         raise OperationalError("the connection is lost")
 
     with monkeypatch.context() as patched:
-        patched.setattr(bulk, "_note", cut_off)
+        patched.setattr(bulk, "_count", cut_off)
         with pytest.raises(OperationalError):
             bulk.step()
 
@@ -301,14 +323,14 @@ def test_runs_take_turns(begin, five):
 
 
 @pytest.mark.parametrize("lost", ["permission", "account", "staff"])
-def test_it_ends_when_its_person_may_not_any_more(begin, olga, five, lost):
+def test_it_ends_when_its_user_loses_the_permission(begin, olga, five, lost):
     run = begin()
     bulk.step()
     if lost == "permission":
         olga.user_permissions.clear()
     User.objects.update(is_active=lost != "account", is_staff=lost != "staff")
 
-    assert (to_its_end(run).state, now(run).why) == ("failed", "olga may not do this any more")
+    assert (to_its_end(run).state, now(run).why) == ("failed", "olga no longer has the permission")
     assert failed() == set(five[2:])
 
 
@@ -326,7 +348,7 @@ def test_a_run_of_an_action_that_is_no_more_ends(begin, five, monkeypatch):
     run = begin()
     monkeypatch.delitem(ACTIONS, "retry")
 
-    assert to_its_end(run).why == "this version knows no action retry"
+    assert to_its_end(run).why == "this version has no action retry"
 
 
 @pytest.mark.parametrize(

@@ -1,71 +1,67 @@
-"""Bulk runs on the pages: the question before, how far it is, what became of the rows, and the stop button."""
+"""Pages of bulk runs: the confirmation page, the progress and results, and the stop button."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 from uuid import uuid4
 
 from django import forms
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.core.exceptions import BadRequest, PermissionDenied
+from django.core.exceptions import BadRequest, PermissionDenied, ValidationError
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.safestring import SafeString
+from django.views.decorators.http import require_POST
 
 from transactions import finding
 from transactions.admin.acting import ReasonForm
 from transactions.admin.pages import ask, staff
 from transactions.admin.saved import list_url, params_of
 from transactions.models import BulkRun
-from transactions.models.bulk import OPEN, BulkState
+from transactions.models.bulk import BulkState
 from transactions.staff import bulk
 from transactions.staff.actions import ACTIONS, Action
-from workers.admin.bases import FactsAdmin, change_url, exact, link, moment, pill, short
-from workers.figures import MOST, at_most, span
-from workers.models import Job
+from workers.admin.bases import FactsAdmin, change_url, moment, pill
+from workers.figures import MOST, at_most
 
 CHOSEN = "chosen"
-"""The parameter with the rows that were chosen one by one."""
+"""The URL parameter with the keys of the chosen rows, separated by commas."""
 SHOWN = 3
-TONE = {BulkState.DONE: "ok", BulkState.FAILED: "bad", BulkState.STOPPED: "warn", BulkState.STOPPING: "warn"}
+TONE = {BulkState.DONE: "ok", BulkState.FAILED: "bad", BulkState.STOPPED: "warn"}
 
 
 class StartForm(ReasonForm):
-    seen = None  # type: ignore[assignment]  # of one row only
+    seen = None  # type: ignore[assignment]  # for a single row only
     token = forms.UUIDField(widget=forms.HiddenInput)
-    """So that a form that is sent twice is one run."""
+    """Identifies the form, so that submitting it twice starts one run."""
 
 
 def list_actions(request: HttpRequest, model: Any) -> dict[str, tuple[Callable[..., HttpResponse], str, str]]:
-    """What this person may do to many rows of a list, as Django's lists want it."""
-    found = [each for each in ACTIONS.values() if each.bulk and each.on is model]
+    """Return the bulk actions that this user may run on a list, in the form that Django's lists expect."""
     return {
-        each.name: (_question(each), each.name, f"{each.label} …")
-        for each in found
-        if request.user.has_perm(each.permission)
+        name: (partial(_to_confirmation, name), name, f"{action.label} …")
+        for name, action in ACTIONS.items()
+        if action.bulk and action.on is model and request.user.has_perm(action.permission)
     }
 
 
-def _question(action: Action) -> Callable[..., HttpResponse]:
-    def go(page: Any, request: HttpRequest, rows: QuerySet[Any]) -> HttpResponse:
-        given = params_of(request.GET)
-        if request.POST.get("select_across") != "1":
-            given = {CHOSEN: ",".join(request.POST.getlist(ACTION_CHECKBOX_NAME))}
-        address = reverse("admin:transactions_bulkrun_start", args=[action.name])
-        return HttpResponseRedirect(f"{address}?{urlencode(given)}")
-
-    return go
+def _to_confirmation(action: str, page: Any, request: HttpRequest, rows: QuerySet[Any]) -> HttpResponse:
+    params = params_of(request.GET)
+    if request.POST.get("select_across") != "1":
+        params = {CHOSEN: ",".join(request.POST.getlist(ACTION_CHECKBOX_NAME))}
+    return HttpResponseRedirect(f"{reverse('admin:transactions_bulkrun_start', args=[action])}?{urlencode(params)}")
 
 
 @admin.register(BulkRun)
 class BulkRunAdmin(FactsAdmin):
-    list_display = ("pk", "what", "by", moment("created_at", "started"), "outcome", "progress")
+    list_display = ("pk", "label", "by", moment("created_at", "started"), "outcome", "progress")
     list_select_related = ("by",)
 
     def get_urls(self) -> list[URLPattern]:
@@ -73,12 +69,12 @@ class BulkRunAdmin(FactsAdmin):
         return [
             path("start/<slug:action>/", view(self.start_view), name="transactions_bulkrun_start"),
             path("<int:pk>/progress/", view(self.progress_view), name="transactions_bulkrun_progress"),
-            path("<int:pk>/stop/", view(self.stop_view), name="transactions_bulkrun_stop"),
+            path("<int:pk>/stop/", view(require_POST(self.stop_view)), name="transactions_bulkrun_stop"),
             *super().get_urls(),
         ]
 
     def start_view(self, request: HttpRequest, action: str) -> HttpResponse:
-        """GET says on how many rows what will be done, and asks; POST starts it."""
+        """GET describes the run and asks for confirmation; POST starts it."""
         does = ACTIONS.get(action)
         if does is None or not does.bulk:
             raise Http404
@@ -86,49 +82,55 @@ class BulkRunAdmin(FactsAdmin):
         if not (request.user.has_perm(does.permission) and page.has_view_permission(request)):
             raise PermissionDenied
         params = params_of(request.GET)
-        if CHOSEN in request.GET and CHOSEN not in params:
-            raise BadRequest("No row is chosen. Without any it would be all of them.")
-        chosen = params.pop(CHOSEN).split(",") if CHOSEN in params else None
+        params.pop(CHOSEN, None)
+        chosen = request.GET[CHOSEN].split(",") if CHOSEN in request.GET else None
         rows = _rows(does, params, chosen)
         back = list_url(page, urlencode(params))
-        form = StartForm(request.POST if request.method == "POST" else None, initial={"token": uuid4()})
+        form = StartForm(request.POST or None, initial={"token": uuid4()})
         form.fields["reason"].required = does.reason
         if form.is_valid():
             run = bulk.start(action=action, by=staff(request), params=params, chosen=chosen, **form.cleaned_data)
             return HttpResponseRedirect(change_url(run) if self.has_view_permission(request) else back)
-        says, many = _says(does, page, request, rows, in_words(params) if chosen is None else "that were chosen")
+        many, says = _describe(does, page, request, rows, _which(page.opts.verbose_name_plural, params, chosen))
         return ask(page, request, form, title=f"{does.label}: {many}", says=says, submit="Start", back=back)
 
     def progress_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """What is replaced on the page while it goes on."""
+        """Return the part of the page that is replaced while the run is active."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        run = get_object_or_404(BulkRun, pk=pk)
-        return render(request, "admin/relay/bulk_progress.html", {"run": told(run, self._may_stop(request, run))})
+        return render(request, "admin/relay/bulk_progress.html", self.about(request, get_object_or_404(BulkRun, pk=pk)))
 
     def stop_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
         run = get_object_or_404(BulkRun, pk=pk)
         if not self._may_stop(request, run):
             raise PermissionDenied
-        if bulk.stop(pk=pk, by=staff(request)):
-            self.message_user(request, "It stops after the rows that are under way.", messages.SUCCESS)
-        else:
-            self.message_user(request, "It is over, or stops already.", messages.WARNING)
+        stopped = bulk.stop(pk=pk, by=staff(request))
+        self.message_user(request, "The run is stopped." if stopped else "The run has already ended.")
         return HttpResponseRedirect(change_url(run))
 
     def _may_stop(self, request: HttpRequest, run: BulkRun) -> bool:
-        """Whoever may do what it does. It has no other button."""
+        """Anyone with the permission for the run's action may stop it."""
         permission = ACTIONS[run.action].permission if run.action in ACTIONS else ""
         return self.has_view_permission(request, run) and request.user.has_perm(permission)
 
     def about(self, request: HttpRequest, obj: BulkRun) -> dict[str, Any]:
-        return super().about(request, obj) | {"run": told(obj, self._may_stop(request, obj))}
+        on = ACTIONS[obj.action].on._meta if obj.action in ACTIONS else None
+        rows = on.verbose_name_plural if on else "rows"
+        return super().about(request, obj) | {
+            "run": obj,
+            "label": self.label(obj),
+            "state": self.outcome(obj),
+            "progress": self.progress(obj),
+            "rows": rows,
+            "which": _which(rows, obj.params, obj.chosen),
+            "row_page": f"admin:{on.app_label}_{on.model_name}_change" if on else "",
+            "may_stop": self._may_stop(request, obj),
+            "duration": ((obj.finished_at or timezone.now()) - obj.created_at).total_seconds(),
+        }
 
     @admin.display(description="action")
-    def what(self, run: BulkRun) -> str:
-        return label(run)
+    def label(self, run: BulkRun) -> str:
+        return ACTIONS[run.action].label if run.action in ACTIONS else run.action
 
     @admin.display(description="state")
     def outcome(self, run: BulkRun) -> SafeString:
@@ -139,66 +141,35 @@ class BulkRunAdmin(FactsAdmin):
         return f"{run.tried:,}" if run.total is None else f"{run.tried:,} of {run.total:,}"
 
 
-def label(run: BulkRun) -> str:
-    return ACTIONS[run.action].label if run.action in ACTIONS else run.action
+def _which(rows: Any, params: Mapping[str, str], chosen: Sequence[str] | None) -> str:
+    """Return the selection in words, such as "all jobs with state failed"."""
+    if chosen is not None:
+        return f"selected {rows}"
+    filters = " and ".join(f"{'search' if name == 'q' else name} {value}" for name, value in params.items())
+    return f"all {rows} with {filters}" if filters else f"all {rows}"
 
 
-def told(run: BulkRun, may_stop: bool) -> dict[str, Any]:
-    """What a run's page says of it, to somebody who may stop it or not."""
-    on = ACTIONS[run.action].on if run.action in ACTIONS else None
-    page = f"{on._meta.app_label}_{on._meta.model_name}" if on else ""
-    took = ((run.finished_at or timezone.now()) - run.created_at).total_seconds()
-    return {
-        "row": run,
-        "label": label(run),
-        "state": pill(run.state, TONE.get(BulkState(run.state), "")),
-        "open": run.state in OPEN,
-        "may_stop": may_stop and run.state in (BulkState.WAITING, BulkState.RUNNING),
-        "which": "that were chosen" if run.chosen is not None else in_words(run.params),
-        "rows": on._meta.verbose_name_plural if on else "rows",
-        "started": exact(run.created_at),
-        "finished": exact(run.finished_at),
-        "now": exact(timezone.now()),
-        "took": span(took),
-        "results": [
-            {
-                "what": why or "done",
-                "rows": found["rows"],
-                "first": [link(page, key, short(key)) if page else key for key in found["first"]],
-            }
-            for why, found in run.results.items()
-        ],
-    }
-
-
-def in_words(params: dict[str, str]) -> str:
-    said = " and ".join(f"{'search' if name == 'q' else name} {value}" for name, value in params.items())
-    return f"with {said}" if said else "that there are"
-
-
-def _rows(action: Action, params: dict[str, str], chosen: list[str] | None) -> QuerySet[Any]:
-    """The rows that an address means. Raises BadRequest."""
-    try:
-        rows = finding.rows(action.on, params)
-        keys = [action.on._meta.pk.to_python(key) for key in chosen or ()]
-    except (finding.UnknownFilter, forms.ValidationError) as error:
-        raise BadRequest(str(error)) from error
+def _rows(action: Action, params: Mapping[str, str], chosen: Sequence[str] | None) -> QuerySet[Any]:
+    """Return the rows that the URL selects. Raises BadRequest."""
     if "q" in params and len(finding.known_as(params["q"])) >= finding.MOST:
-        raise BadRequest(f"A search finds {finding.MOST:,} rows at the most, and not always the same: use filters.")
-    return rows if chosen is None else rows.filter(pk__in=keys)
+        raise BadRequest(f"The search returns only the first {finding.MOST:,} transactions: use filters instead.")
+    try:
+        return bulk.matching(action, params, chosen)
+    except (finding.UnknownFilter, ValueError, ValidationError) as error:
+        raise BadRequest(str(error)) from error
 
 
-def _says(action: Action, page: Any, request: HttpRequest, rows: QuerySet[Any], which: str) -> tuple[list[str], str]:
-    """What will happen, and to how many."""
-    count = rows[:MOST].count()
-    names = page.opts.verbose_name if count == 1 else page.opts.verbose_name_plural
-    many = f"{at_most(count, MOST)} {names}"
-    first = page.get_queryset(request).filter(pk__in=list(rows.values_list("pk", flat=True)[:SHOWN]))
-    said = [(row, action.judge(row) or action.explain(row)) for row in first]
-    return [
-        f"{action.label}, of all {page.opts.verbose_name_plural} {which}: {many}. One that comes to match while it "
-        "runs is done, too; one that arrives later is not.",
-        "It is done in the background, to one row after the other, each as by its own button. Where it cannot be done, "
-        "nothing happens, and the result says how often and why. It can be stopped.",
-        *(f"For example, {page.opts.verbose_name} {row.pk if action.on is Job else row}: {text}" for row, text in said),
-    ], many
+def _describe(
+    action: Action, page: Any, request: HttpRequest, rows: QuerySet[Any], which: str
+) -> tuple[str, list[str]]:
+    """Return the number of rows, and sentences that explain the run, with a few examples."""
+    name, count = page.opts.verbose_name, rows[:MOST].count()
+    many = f"{at_most(count, MOST)} {name if count == 1 else page.opts.verbose_name_plural}"
+    examples = page.get_queryset(request).filter(pk__in=list(rows.values_list("pk", flat=True)[:SHOWN]))
+    return many, [
+        f"{action.label} {which}: {many}. Rows that start matching during the run are included; rows created after the "
+        "start are not.",
+        "The action runs in the background, row by row, with the same checks as its button on the row's page. Where a "
+        "check fails, the row is left unchanged and the result counts the reason. You can stop the run.",
+        *(f"Example: {name} {row.pk}: {action.judge(row) or action.explain(row)}" for row in examples),
+    ]

@@ -1,4 +1,4 @@
-"""One action of staff on many rows, done in the background; what moves it is in `transactions.staff.bulk`."""
+"""Bulk runs: one staff action on many rows, processed in the background by `transactions.staff.bulk`."""
 
 from __future__ import annotations
 
@@ -10,41 +10,39 @@ from django.db.models.functions import Now
 
 class BulkState(models.TextChoices):
     WAITING = "waiting", "waiting"
-    """No worker has begun. The next one that is free moves it on; a crash leaves it."""
+    """No worker has started it. The next free worker moves it on; a crash leaves it."""
     RUNNING = "running", "running"
-    """A worker does the next rows until `lease_until`, or will when that is over, as after a crash."""
-    STOPPING = "stopping", "stopping"
-    """Somebody has pressed stop: it ends with the rows that are under way."""
+    """A worker processes the next rows until `lease_until`; after a crash, another one continues at that time."""
     DONE = "done", "done"
-    """Final: every row was tried."""
+    """Final: every row was processed."""
     STOPPED = "stopped", "stopped"
-    """Final: somebody has stopped it; the rows behind `position` are as they were."""
+    """Final: stopped by a user; the rows after `position` are unchanged."""
     FAILED = "failed", "failed"
-    """Final: it could not go on, `why` says why; the rows behind `position` are as they were."""
+    """Final: it cannot continue, for the reason in `why`; the rows after `position` are unchanged."""
 
 
-OPEN = (BulkState.WAITING, BulkState.RUNNING, BulkState.STOPPING)
+OPEN = (BulkState.WAITING, BulkState.RUNNING)
 OVER = (BulkState.DONE, BulkState.STOPPED, BulkState.FAILED)
 
 
 class BulkRun(models.Model):
-    """What was asked for, how far it is, and what became of each row."""
+    """The requested action, the progress, and the result of each row."""
 
-    action = models.CharField(max_length=32, help_text="Its name in the table of actions")
-    params = models.JSONField(default=dict, help_text="Of the list, as it was filtered")
-    chosen = models.JSONField(null=True, help_text="The rows, where they were chosen one by one")
-    newest = models.CharField(max_length=36, help_text="The id of the newest row then: later ones are not touched")
+    action = models.CharField(max_length=32, help_text="Name in the table of actions")
+    params = models.JSONField(default=dict, help_text="Filters of the list")
+    chosen = models.JSONField(null=True, help_text="Keys of the rows, if they were selected one by one")
+    newest = models.CharField(max_length=36, help_text="Key of the newest row at the start; newer rows are excluded")
     reason = models.CharField(max_length=500, blank=True)
     by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
-    token = models.UUIDField(unique=True, help_text="Of the form: sent twice, it is one run")
+    token = models.UUIDField(unique=True, help_text="Identifies the form: submitted twice, it starts one run")
     created_at = models.DateTimeField(db_default=Now())
 
     state = models.CharField(max_length=8, choices=BulkState.choices, default=BulkState.WAITING)
-    lease_until = models.DateTimeField(db_default=Now(), help_text="Until then it is one worker's")
-    position = models.CharField(max_length=36, blank=True, default="", help_text="Id of the last row that was tried")
-    total = models.IntegerField(null=True, help_text="Rows that it began with, once they are counted; empty: too many")
+    lease_until = models.DateTimeField(db_default=Now(), help_text="End of the current worker's lease")
+    position = models.CharField(max_length=36, blank=True, default="", help_text="Key of the last processed row")
+    total = models.IntegerField(null=True, help_text="Number of rows at the start; empty if not counted or too many")
     tried = models.IntegerField(default=0)
-    results = models.JSONField(default=dict, help_text="What became of the rows: how many, and the first few")
+    results = models.JSONField(default=dict, help_text="By result: the number of rows and the first few keys")
     why = models.CharField(max_length=255, blank=True, default="")
     finished_at = models.DateTimeField(null=True)
 
@@ -58,7 +56,7 @@ class BulkRun(models.Model):
             )
         ]
         indexes = [
-            # What every worker process asks for once a second.
+            # Queried by every worker process once a second.
             models.Index(fields=["lease_until"], name="bulkrun_open", condition=Q(state__in=OPEN))
         ]
 
