@@ -9,6 +9,7 @@ from tests.admin.browser import fields_of
 from tests.cast import accepted
 from transactions.models import BulkRun, Transaction
 from transactions.staff import bulk
+from transactions.staff.actions import ACTIONS
 from workers.models import Job
 
 pytestmark = pytest.mark.django_db
@@ -40,7 +41,7 @@ def text_of(client, run: BulkRun) -> str:
     return " ".join(client.get(f"/admin/transactions/bulkrun/{run.pk}/change/").content.decode().split())
 
 
-def test_chosen_rows_are_asked_about_by_number(retrier, failed):
+def test_the_confirmation_of_chosen_rows_names_their_number(retrier, failed):
     answer = chosen_in(retrier, f"{JOBS}?state=failed", *failed[:2])
 
     assert answer.url == f"{START}?chosen={failed[0].pk}%2C{failed[1].pk}"
@@ -48,7 +49,7 @@ def test_chosen_rows_are_asked_about_by_number(retrier, failed):
     assert "Retry: 2 jobs" in page and "Retry selected jobs: 2 jobs." in page
 
 
-def test_all_that_match_are_asked_about_with_the_filter(retrier, failed):
+def test_the_confirmation_of_all_rows_names_the_filters(retrier, failed):
     answer = chosen_in(retrier, f"{JOBS}?state=failed&kind=track&p=1", failed[0], across=True)
 
     assert answer.url == f"{START}?state=failed&kind=track"
@@ -58,26 +59,26 @@ def test_all_that_match_are_asked_about_with_the_filter(retrier, failed):
     assert "It was given up: given up." in page
 
 
-def test_nothing_chosen_is_not_everything(retrier, failed):
+def test_an_empty_selection_is_rejected(retrier, failed):
     assert retrier.get(f"{START}?chosen=").status_code == 400
     assert retrier.post(f"{START}?chosen=", {"reason": "oops", "token": str(uuid4())}).status_code == 400
 
 
-def test_a_search_that_finds_more_than_it_tells_starts_nothing(retrier, failed, monkeypatch):
+def test_a_search_with_incomplete_results_is_rejected(retrier, failed, monkeypatch):
     Transaction.objects.update(reference="shared")
     monkeypatch.setattr("transactions.finding.MOST", 3)
 
     assert retrier.get(f"{START}?q=shared").status_code == 400
 
 
-def test_a_reason_is_asked_for(retrier, failed):
+def test_a_missing_reason_starts_no_run(retrier, failed):
     page = retrier.post(f"{START}?state=failed", {"reason": " ", "token": str(uuid4())}).content.decode()
 
     assert "Nothing was done yet" in page
     assert not BulkRun.objects.exists()
 
 
-def test_it_is_started_as_it_was_asked_for(retrier, failed):
+def test_the_form_starts_the_requested_run(retrier, failed):
     run = begun(retrier, f"{START}?state=failed")
 
     assert (run.action, run.params, run.chosen, run.reason) == (
@@ -86,7 +87,7 @@ def test_it_is_started_as_it_was_asked_for(retrier, failed):
     assert run.by == User.objects.get(username="retrier")
 
 
-def test_start_pressed_twice_is_one_run(retrier, failed):
+def test_a_form_submitted_twice_starts_one_run(retrier, failed):
     form = fields_of(retrier.get(f"{START}?state=failed").content.decode()) | {"reason": "again"}
 
     one, two = (retrier.post(f"{START}?state=failed", form) for _ in range(2))
@@ -95,14 +96,14 @@ def test_start_pressed_twice_is_one_run(retrier, failed):
     assert BulkRun.objects.count() == 1
 
 
-def test_transactions_are_chosen_by_their_ids(admin_client, order):
+def test_transactions_are_chosen_by_id(admin_client, order):
     answer = chosen_in(admin_client, "/admin/transactions/transaction/", Transaction.objects.get(), action="poll_now")
     run = begun(admin_client, answer.url)
 
     assert [UUID(key) for key in run.chosen or ()] == [order.id]
 
 
-def test_the_page_tells_how_far_it_is_and_what_became_of_the_rows(retrier, viewer, failed, monkeypatch):
+def test_the_page_shows_the_progress_and_the_results(retrier, viewer, failed, monkeypatch):
     monkeypatch.setattr(bulk, "BATCH", 2)
     run = begun(retrier, f"{START}?state=failed")
     bulk.step()
@@ -114,7 +115,7 @@ def test_the_page_tells_how_far_it_is_and_what_became_of_the_rows(retrier, viewe
     assert "the provider is back" in page
 
 
-def test_the_page_of_one_that_is_over_does_not_refresh_itself(retrier, failed):
+def test_the_page_of_an_ended_run_does_not_refresh_itself(retrier, failed):
     run = begun(retrier, f"{START}?state=failed")
     while bulk.step():
         pass
@@ -124,14 +125,23 @@ def test_the_page_of_one_that_is_over_does_not_refresh_itself(retrier, failed):
     assert "Ended at" in page and "Stop" not in page
 
 
-def test_what_is_replaced_is_a_part_of_the_page(retrier, failed):
+def test_the_page_of_a_run_of_an_unknown_action_opens(viewer, retrier, failed, monkeypatch):
+    run = begun(retrier, f"{START}?state=failed")
+    bulk.step()
+    monkeypatch.delitem(ACTIONS, "retry")
+
+    page = text_of(viewer, run)
+    assert "3 of 3 rows" in page and f"<td>{failed[0].pk} {failed[1].pk}" in page
+
+
+def test_the_refreshed_part_is_not_a_whole_page(retrier, failed):
     run = begun(retrier, f"{START}?state=failed")
 
     part = retrier.get(f"/admin/transactions/bulkrun/{run.pk}/progress/").content.decode()
     assert "<progress" in part and "<html" not in part
 
 
-def test_it_is_stopped_by_a_button(retrier, failed):
+def test_the_stop_button_ends_the_run(retrier, failed):
     run = begun(retrier, f"{START}?state=failed")
 
     said = retrier.post(f"/admin/transactions/bulkrun/{run.pk}/stop/", follow=True).content.decode()
@@ -141,7 +151,7 @@ def test_it_is_stopped_by_a_button(retrier, failed):
     assert "has already ended" in again
 
 
-def test_a_viewer_sees_it_and_does_nothing(viewer, retrier, failed):
+def test_a_viewer_sees_a_run_but_cannot_start_or_stop_one(viewer, retrier, failed):
     run = begun(retrier, f"{START}?state=failed")
 
     assert "Stop" not in text_of(viewer, run)
@@ -151,7 +161,7 @@ def test_a_viewer_sees_it_and_does_nothing(viewer, retrier, failed):
     assert "_selected_action" not in viewer.get(JOBS).content.decode()
 
 
-def test_a_list_offers_what_one_may_do_to_many_rows(retrier, failed):
+def test_a_list_offers_the_permitted_bulk_actions(retrier, failed):
     offered = retrier.get(JOBS).context["action_form"].fields["action"].choices
 
     assert [name for name, _ in offered] == ["", "retry"]
@@ -169,11 +179,11 @@ def test_a_list_offers_what_one_may_do_to_many_rows(retrier, failed):
         ("/admin/transactions/bulkrun/99/stop/", 405),
     ],
 )
-def test_what_cannot_be_is_refused(admin_client, address, status):
+def test_an_invalid_address_is_rejected(admin_client, address, status):
     assert admin_client.get(address).status_code == status
 
 
-def test_runs_are_listed_for_whoever_may_view_them(viewer, retrier, failed):
+def test_a_viewer_sees_the_list_of_runs(viewer, retrier, failed):
     begun(retrier, f"{START}?state=failed")
 
     page = viewer.get("/admin/transactions/bulkrun/").content.decode()

@@ -78,7 +78,7 @@ def deeds() -> int:
     return Event.objects.filter(kind="staff").count()
 
 
-def test_it_does_the_action_to_every_row_that_matches(begin, five):
+def test_a_run_applies_the_action_to_every_matching_row(begin, five):
     run = to_its_end(begin())
 
     assert failed() == set()
@@ -87,14 +87,14 @@ def test_it_does_the_action_to_every_row_that_matches(begin, five):
     assert run.finished_at is not None
 
 
-def test_each_row_says_who_why_and_by_which_run(begin, five):
+def test_each_timeline_names_the_user_the_reason_and_the_run(begin, five):
     run = to_its_end(begin())
 
     told = Event.objects.filter(kind="staff").values_list("detail__who", "detail__why")
     assert list(told) == 5 * [("olga", f"the provider is back (bulk run {run.pk})")]
 
 
-def test_it_is_in_the_audit_log(begin, olga, five):
+def test_the_start_is_in_the_audit_log(begin, olga, five):
     run = begin()
 
     entry = LogEntry.objects.get(content_type__model="bulkrun")
@@ -102,7 +102,7 @@ def test_it_is_in_the_audit_log(begin, olga, five):
     assert entry.get_change_message() == "Started: Retry: the provider is back"
 
 
-def test_a_step_is_a_batch_in_the_order_of_the_rows(begin, five):
+def test_a_step_processes_one_batch_in_the_order_of_the_keys(begin, five):
     run = begin()
 
     assert bulk.step()
@@ -119,7 +119,7 @@ def test_a_slow_step_ends_before_its_batch(begin, five, monkeypatch):
     assert to_its_end(run).tried == 5
 
 
-def test_rows_that_come_later_are_not_touched(begin, five, alice, third):
+def test_rows_created_after_the_start_are_excluded(begin, five, alice, third):
     run = begin()
     later = accepted(alice, third)
     Job.objects.filter(transaction_id=later.id, kind="track").update(state="failed")
@@ -128,14 +128,23 @@ def test_rows_that_come_later_are_not_touched(begin, five, alice, third):
     assert failed() == {Job.objects.get(transaction_id=later.id, kind="track").pk}
 
 
-def test_chosen_rows_are_the_only_ones(begin, five):
+def test_rows_that_start_matching_during_the_run_are_included(begin, five):
+    Job.objects.filter(pk=five[4]).update(state="waiting")
+    run = begin()
+    bulk.step()
+    Job.objects.filter(pk=five[4]).update(state="failed")
+
+    assert (to_its_end(run).total, now(run).tried) == (4, 5)
+
+
+def test_only_chosen_rows_are_processed(begin, five):
     run = to_its_end(begin({}, chosen=five[1:4]))
 
     assert failed() == {five[0], five[4]}
     assert (run.total, run.tried) == (3, 3)
 
 
-def test_chosen_transactions_are_found_by_their_ids(begin, olga, alice, third):
+def test_transactions_are_chosen_by_id(begin, olga, alice, third):
     olga.user_permissions.set(Permission.objects.filter(codename="cancel_tracking"))
     records = [accepted(alice, third) for _ in range(3)]
     Transaction.objects.update(submission="created")
@@ -145,7 +154,7 @@ def test_chosen_transactions_are_found_by_their_ids(begin, olga, alice, third):
     assert (run.state, run.tried) == ("done", 2)
 
 
-def test_an_age_is_counted_from_the_start(begin, olga, alice, third):
+def test_an_age_filter_is_measured_from_the_start(begin, olga, alice, third):
     olga.user_permissions.set(Permission.objects.filter(codename="poll_now"))
     accepted(alice, third)
     run = begin({"age": "hour"}, action="poll_now")
@@ -154,7 +163,7 @@ def test_an_age_is_counted_from_the_start(begin, olga, alice, third):
     assert to_its_end(run).tried == 1
 
 
-def test_a_row_to_which_it_cannot_be_done_is_counted_with_the_reason(begin, five):
+def test_a_refused_row_is_counted_with_the_reason(begin, five):
     Transaction.objects.filter(pk=Job.objects.get(pk=five[2]).transaction_id).update(
         status="completed", finalised_at=Now()
     )
@@ -166,13 +175,13 @@ def test_a_row_to_which_it_cannot_be_done_is_counted_with_the_reason(begin, five
     assert deeds() == 4
 
 
-def test_of_many_rows_the_first_few_are_named(begin, five, monkeypatch):
+def test_a_result_lists_the_first_few_rows(begin, five, monkeypatch):
     monkeypatch.setattr(bulk, "EXAMPLES", 2)
 
     assert to_its_end(begin()).results[""] == {"rows": 5, "first": [str(pk) for pk in five[:2]]}
 
 
-def test_of_many_reasons_the_first_few_are_named(begin, five, monkeypatch):
+def test_reasons_beyond_the_limit_are_counted_together(begin, five, monkeypatch):
     monkeypatch.setattr(bulk, "MOST_RESULTS", 1)
     Transaction.objects.filter(pk=Job.objects.get(pk=five[2]).transaction_id).update(
         status="completed", finalised_at=Now()
@@ -181,14 +190,14 @@ def test_of_many_reasons_the_first_few_are_named(begin, five, monkeypatch):
     assert to_its_end(begin()).results[bulk.OTHER]["rows"] == 1
 
 
-def test_more_rows_than_are_counted_are_done_all_the_same(begin, five, monkeypatch):
+def test_a_run_with_too_many_rows_to_count_is_completed(begin, five, monkeypatch):
     monkeypatch.setattr(bulk, "MOST_COUNTED", 4)
 
     run = to_its_end(begin())
     assert (run.total, run.tried) == (None, 5)
 
 
-def test_a_form_that_is_sent_twice_is_one_run(begin, five):
+def test_a_form_submitted_twice_starts_one_run(begin, five):
     token = uuid4()
 
     assert begin(token=token) == begin(token=token)
@@ -196,7 +205,7 @@ def test_a_form_that_is_sent_twice_is_one_run(begin, five):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_form_that_is_sent_twice_at_once_is_one_run(begin, five):
+def test_a_form_submitted_twice_at_the_same_time_starts_one_run(begin, five):
     token = uuid4()
 
     one, other = at_once(lambda: begin(token=token), lambda: begin(token=token))
@@ -204,7 +213,7 @@ def test_a_form_that_is_sent_twice_at_once_is_one_run(begin, five):
     assert LogEntry.objects.count() == 1
 
 
-def test_a_stopped_run_leaves_the_other_rows(begin, olga, five):
+def test_a_stopped_run_leaves_the_remaining_rows_unchanged(begin, olga, five):
     run = begin()
     bulk.step()
 
@@ -215,7 +224,7 @@ def test_a_stopped_run_leaves_the_other_rows(begin, olga, five):
     assert LogEntry.objects.latest("pk").get_change_message() == "Stopped"
 
 
-def test_stop_is_pressed_once(begin, olga, five):
+def test_a_run_is_stopped_once(begin, olga, five):
     run = begin()
 
     assert bulk.stop(pk=run.pk, by=olga)
@@ -245,7 +254,7 @@ def test_stopping_a_run_rolls_back_the_row_that_is_being_processed(begin, olga, 
     assert (now(run).tried, deeds(), failed()) == (1, 1, set(five[1:]))
 
 
-def test_a_killed_worker_leaves_it_to_the_next_one(begin, five, monkeypatch):
+def test_another_worker_continues_after_a_worker_was_killed(begin, five, monkeypatch):
     run = begin()
     rows, effect = iter(five), ACTIONS["retry"].effect
 
@@ -271,7 +280,7 @@ def _with(**changed: Any) -> Any:
     return replace(ACTIONS["retry"], **changed)
 
 
-def test_what_is_done_and_what_is_counted_are_one_commit(begin, five, monkeypatch):
+def test_the_effect_and_the_count_are_one_commit(begin, five, monkeypatch):
     run = begin()
 
     def cut_off(*_: Any) -> None:
@@ -287,7 +296,7 @@ def test_what_is_done_and_what_is_counted_are_one_commit(begin, five, monkeypatc
     assert to_its_end(run).tried == 5
 
 
-def test_a_worker_that_was_overtaken_takes_back_what_it_was_about_to_do(begin, five, monkeypatch):
+def test_a_worker_that_was_overtaken_rolls_back_its_row(begin, five, monkeypatch):
     run = begin()
     effect = ACTIONS["retry"].effect
 
@@ -302,7 +311,7 @@ def test_a_worker_that_was_overtaken_takes_back_what_it_was_about_to_do(begin, f
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_workers_do_each_row_once(begin, five):
+def test_two_workers_process_each_row_once(begin, five):
     one, other = begin(), begin()
 
     at_once(*[lambda: [bulk.step() for _ in range(8)] for _ in range(2)])
@@ -323,7 +332,7 @@ def test_runs_take_turns(begin, five):
 
 
 @pytest.mark.parametrize("lost", ["permission", "account", "staff"])
-def test_it_ends_when_its_user_loses_the_permission(begin, olga, five, lost):
+def test_a_run_fails_when_its_user_loses_the_permission(begin, olga, five, lost):
     run = begin()
     bulk.step()
     if lost == "permission":
@@ -334,7 +343,7 @@ def test_it_ends_when_its_user_loses_the_permission(begin, olga, five, lost):
     assert failed() == set(five[2:])
 
 
-def test_an_unexpected_error_ends_it_and_says_so(begin, five, monkeypatch):
+def test_an_unexpected_error_fails_the_run_with_a_reason(begin, five, monkeypatch):
     def broken(*_: Any) -> None:
         raise ZeroDivisionError
 
@@ -344,7 +353,7 @@ def test_an_unexpected_error_ends_it_and_says_so(begin, five, monkeypatch):
     assert "unexpected" in BulkRun.objects.get().why
 
 
-def test_a_run_of_an_action_that_is_no_more_ends(begin, five, monkeypatch):
+def test_a_run_of_an_unknown_action_fails(begin, five, monkeypatch):
     run = begin()
     monkeypatch.delitem(ACTIONS, "retry")
 
@@ -359,17 +368,17 @@ def test_a_run_of_an_action_that_is_no_more_ends(begin, five, monkeypatch):
         ({"params": {"state": "failed", "crashes": "1"}}, UnknownFilter),
     ],
 )
-def test_what_cannot_be_is_refused_at_the_start(begin, five, given, error):
+def test_an_invalid_request_starts_no_run(begin, five, given, error):
     with pytest.raises(error):
         begin(**given)
     assert not BulkRun.objects.exists()
 
 
-def test_without_any_row_it_is_done_at_once(begin):
+def test_a_run_without_rows_is_done_at_once(begin):
     assert (to_its_end(begin()).state, BulkRun.objects.get().total) == ("done", 0)
 
 
-def test_worker_processes_run_them():
+def test_worker_processes_advance_bulk_runs():
     from workers import registry
 
     assert registry.chores()["bulk runs"] is bulk.step

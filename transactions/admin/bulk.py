@@ -30,6 +30,7 @@ from transactions.staff import bulk
 from transactions.staff.actions import ACTIONS, Action
 from workers.admin.bases import FactsAdmin, change_url, moment, pill
 from workers.figures import MOST, at_most
+from workers.models import Job
 
 CHOSEN = "chosen"
 """The URL parameter with the keys of the chosen rows, separated by commas."""
@@ -166,10 +167,11 @@ def _describe(
     name, count = page.opts.verbose_name, rows[:MOST].count()
     many = f"{at_most(count, MOST)} {name if count == 1 else page.opts.verbose_name_plural}"
     examples = page.get_queryset(request).filter(pk__in=list(rows.values_list("pk", flat=True)[:SHOWN]))
+    effects = [(row, action.judge(row) or action.explain(row)) for row in examples]
     return many, [
         f"{action.label} {which}: {many}. Rows that start matching during the run are included; rows created after the "
         "start are not.",
         "The action runs in the background, row by row, with the same checks as its button on the row's page. Where a "
         "check fails, the row is left unchanged and the result counts the reason. You can stop the run.",
-        *(f"Example: {name} {row.pk}: {action.judge(row) or action.explain(row)}" for row in examples),
+        *(f"Example: {name} {row.pk if action.on is Job else row}: {effect}" for row, effect in effects),
     ]
