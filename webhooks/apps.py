@@ -7,7 +7,7 @@ class WebhooksConfig(AppConfig):
     def ready(self) -> None:
         from django.conf import settings
 
-        from webhooks import checks, finding  # noqa: F401  registers them
+        from webhooks import checks  # noqa: F401  registers them
         from webhooks.outgoing.notify import load, notify, record
         from workers import registry
 

@@ -10,7 +10,7 @@ import pytest
 from tests.admin.conftest import signed_in
 from tests.cast import accepted, make_client
 from transactions.admin import exports
-from transactions.finding import UnknownFilter, export
+from transactions.finding import UnknownFilter
 from transactions.models import Event, Transaction
 from workers.models import Job
 
@@ -29,7 +29,7 @@ def rows(answer) -> list[dict[str, str]]:
 
 
 def made(model=Transaction, **params: str) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO("".join(export.pieces(model, params)), newline="")))
+    return list(csv.DictReader(io.StringIO("".join(exports.pieces(model, params)), newline="")))
 
 
 def test_the_list_is_a_file_as_it_is_filtered(exporter, order, alice, third):
@@ -64,18 +64,18 @@ def test_jobs_are_exported_too(exporter, order):
 
 
 def test_the_newest_come_first_over_all_pages(alice, third, monkeypatch):
-    monkeypatch.setattr(export, "PAGE", 2)
+    monkeypatch.setattr(exports, "PAGE", 2)
     ids = [str(accepted(alice, third).id) for _ in range(5)]
 
     assert [row["provider_transaction_id"] for row in made()] == sorted(ids, reverse=True)
 
 
 def test_between_two_pages_nothing_is_held(alice, third, monkeypatch, django_assert_num_queries):
-    monkeypatch.setattr(export, "PAGE", 2)
+    monkeypatch.setattr(exports, "PAGE", 2)
     for _ in range(3):
         accepted(alice, third)
     with django_assert_num_queries(1):
-        pieces = export.pieces(Transaction, {})
+        pieces = exports.pieces(Transaction, {})
         next(pieces)
         next(pieces)
 
@@ -97,7 +97,7 @@ def test_what_is_harmless_stays_as_it_is(alice, third):
 
 
 def test_no_secret_is_in_it():
-    fields = {field for columns in export.COLUMNS.values() for field in columns.values()}
+    fields = {field for columns in exports.COLUMNS.values() for field in columns.values()}
 
     assert not {field for field in fields if any(word in field for word in ("header", "secret", "body", "token"))}
     assert {field for field in fields if "__" in field} == {"client__name", "provider__slug"}
@@ -126,7 +126,7 @@ def test_the_button_leads_to_the_list_as_it_is_filtered(exporter, order):
 def test_a_parameter_that_is_not_known_is_refused(exporter, order):
     assert exporter.get(TRANSACTIONS, {"amount__gte": "1"}).status_code == 400
     with pytest.raises(UnknownFilter):
-        export.pieces(Transaction, {"amount__gte": "1"})
+        exports.pieces(Transaction, {"amount__gte": "1"})
 
 
 def test_it_is_only_read(exporter, order):
@@ -143,7 +143,7 @@ def test_the_third_at_a_time_is_asked_to_wait(exporter, order):
     answer = exporter.get(TRANSACTIONS)
 
     assert answer.status_code == 503 and answer["Retry-After"] == "60"
-    assert "2 exports are being sent already" in answer.content.decode()
+    assert "2 exports are running" in answer.content.decode()
     for one in held:
         list(one)
     assert rows(exporter.get(TRANSACTIONS))

@@ -41,7 +41,7 @@ def test_a_list_that_takes_too_long_says_how_to_narrow_it_down(viewer, order, sl
     assert page.status_code == 503
     said = page.content.decode()
     assert "These transactions take too long to find" in said
-    assert "Choose an age, or one more filter." in said
+    assert "Choose an age or another filter." in said
 
 
 def test_the_time_limit_is_the_lists_alone(viewer, order, slow):

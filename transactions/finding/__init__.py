@@ -1,20 +1,9 @@
-"""Finding rows: what the parameters of a list mean, without a page or a request.
+"""Filters and search of the operators' lists, independent of pages and requests.
 
-Lists, exports, bulk runs and the dashboard's links use it, so that a number and the rows behind it always agree.
+Lists, exports, bulk runs and the dashboard's links share these conditions, so that a count always matches its rows.
 """
 
-from transactions.finding.filters import Filter, UnknownFilter, condition, filters_of, register, rows
-from transactions.finding.search import HELP, MOST, finder, known_as
+from transactions.finding.filters import FILTERS, Filter, UnknownFilter, filters_of, rows
+from transactions.finding.search import HELP, MOST, known_as
 
-__all__ = [
-    "HELP",
-    "MOST",
-    "Filter",
-    "UnknownFilter",
-    "condition",
-    "filters_of",
-    "finder",
-    "known_as",
-    "register",
-    "rows",
-]
+__all__ = ["FILTERS", "HELP", "MOST", "Filter", "UnknownFilter", "filters_of", "known_as", "rows"]

@@ -1,171 +1,144 @@
-"""What the parameters of a list mean. Each is one condition that an index serves; few values each, and none is gathered
-from a big table."""
+"""Filters of the operators' lists. Each condition is served by an index and has few values."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.core.exceptions import BadRequest
 from django.db.models import Model, Q, QuerySet
 from django.utils import timezone
 
-from transactions.finding.search import known_as
+from transactions.finding.search import known_as, webhooks_known_as
 from transactions.ids import first_at
 from transactions.models import Client, Provider, Transaction
 from transactions.models.transactions import UNTOLD
 from transactions.status import Review, Status, Submission
+from webhooks.models import RefusalCount, Webhook
 from workers import registry
 from workers.ids import as_number
 from workers.models import Job, JobState
 
 NONE = Q(pk__in=[])
 MOST_NAMES = 50
-"""Names that a filter offers. For the others there is a link on the client's or provider's own page."""
+"""Upper bound for the names that a filter offers. The page of each client and provider links to its transactions."""
 
 Choices = Sequence[tuple[str, str]]
-Meaning = Callable[[str, datetime], Q]
-"""The rows that a value stands for at a time (UTC); one that is not known stands for none, never for all."""
+Options = Mapping[str, tuple[str, Q]]
+"""Values of a filter, each with its label and condition."""
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """One parameter of a list; `choices` are the values that it offers, each with its label."""
+    """A parameter of a list."""
 
     name: str
     choices: Callable[[], Choices]
-    means: Meaning
+    """Return the offered values with their labels."""
+    means: Callable[[str, datetime], Q]
+    """Return the condition for a value at a time (UTC); an unknown value selects no rows."""
 
 
-class UnknownFilter(Exception):
-    """A parameter that this list does not have. Leaving it out would mean more rows than were asked for."""
-
-
-_filters: dict[type[Model], dict[str, Filter]] = {}
-
-
-def register(model: type[Model], *filters: Filter) -> None:
-    """Give a list its parameters."""
-    _filters[model] = {each.name: each for each in filters}
+class UnknownFilter(BadRequest):
+    """A parameter that the list does not have. Ignoring it would select more rows than requested."""
 
 
 def filters_of(model: type[Model]) -> list[Filter]:
-    """A list's filters: its parameters but the search."""
-    return [each for each in _filters[model].values() if each.name != "q"]
-
-
-def condition(model: type[Model], name: str, value: str, now: datetime) -> Q:
-    """What one parameter means. Raises UnknownFilter for one that the list does not have."""
-    if (found := _filters[model].get(name)) is None:
-        raise UnknownFilter(f"{name}: {UnknownFilter.__doc__}")
-    return found.means(value, now)
+    """Return the filters of a list, without its search."""
+    return [each for name, each in FILTERS[model].items() if name != "q"]
 
 
 def rows(model: type[Model], params: Mapping[str, str], *, now: datetime | None = None) -> QuerySet[Any]:
-    """The rows of a list with these parameters, newest first. Ages are counted from `now` (UTC).
+    """Return the rows of a list with these parameters, newest first. Ages are relative to `now` (UTC).
 
     Raises UnknownFilter.
     """
-    found: QuerySet[Any] = model._default_manager.all()
-    for name, value in params.items():
-        found = found.filter(condition(model, name, value, now or timezone.now()))
-    return found
+    known, now = FILTERS[model], now or timezone.now()
+    if unknown := params.keys() - known.keys():
+        raise UnknownFilter(f"Unknown filters: {', '.join(sorted(unknown))}")
+    return model._default_manager.filter(*(known[name].means(value, now) for name, value in params.items()))
 
 
-def choice(name: str, choices: Choices) -> Filter:
-    """By a field with few values."""
-    known = {value for value, _ in choices}
-    return Filter(name, lambda: choices, lambda value, _: Q((name, value)) if value in known else NONE)
+def by_options(name: str, options: Callable[[datetime], Options]) -> Filter:
+    """Return a filter with a fixed set of values."""
+    return Filter(
+        name,
+        lambda: [(value, label) for value, (label, _) in options(timezone.now()).items()],
+        lambda value, now: options(now).get(value, ("", NONE))[1],
+    )
 
 
-def named(name: str, model: type[Model], by: str) -> Filter:
-    """By a client or provider. Only names are read: loading providers would decrypt their headers."""
+def by_field(name: str, choices: Choices, **more: tuple[str, Q]) -> Filter:
+    """Return a filter by a field with few values, and by `more` conditions."""
+    return by_options(name, lambda _: more | {value: (label, Q((name, value))) for value, label in choices})
 
-    def choices() -> Choices:
-        names = model._default_manager.order_by(by).values_list("pk", by)[:MOST_NAMES]
-        return [(str(key), label) for key, label in names]
+
+def by_name(field: str, model: type[Model], label: str) -> Filter:
+    """Return a filter by a client or provider. It reads names only: loading providers would decrypt their headers."""
 
     def means(value: str, _: datetime) -> Q:
-        return Q((name, number)) if (number := as_number(value)) else NONE
+        return Q((field, number)) if (number := as_number(value)) else NONE
 
-    return Filter(name, choices, means)
-
-
-AGES = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(days=7)}
-STUCK = {"10m": timedelta(minutes=10), "1h": timedelta(hours=1), "1d": timedelta(days=1)}
-PROVIDER = named("provider", Provider, "slug")
-CLIENT = named("client", Client, "name")
+    names = model._default_manager.order_by(label).values_list("pk", label)
+    return Filter(field, lambda: [(str(key), name) for key, name in names.all()[:MOST_NAMES]], means)
 
 
-def _age(value: str, now: datetime) -> Q:
-    if value == "older":
-        return Q(pk__lt=first_at(now - AGES["week"]))
-    return Q(pk__gte=first_at(now - AGES[value])) if value in AGES else NONE
+def _ages(now: datetime) -> Options:
+    hour, day, week = (first_at(now - timedelta(hours=hours)) for hours in (1, 24, 7 * 24))
+    return {
+        "hour": ("at most an hour", Q(pk__gte=hour)),
+        "day": ("at most a day", Q(pk__gte=day)),
+        "week": ("at most a week", Q(pk__gte=week)),
+        "older": ("more than a week", Q(pk__lt=week)),
+    }
 
 
-def _stuck(value: str, now: datetime) -> Q:
-    if value == "untold":
-        return UNTOLD
-    return Q(status=Status.PENDING, pk__lt=first_at(now - STUCK[value])) if value in STUCK else NONE
-
-
-def _review(value: str, _: datetime) -> Q:
-    if value == "any":
-        return ~Q(review="")
-    return Q(review=value) if value in Review else NONE
-
-
-LANES = {"p": PROVIDER, "c": CLIENT}
-"""Whose lane one is that begins so, before their number."""
+def _stuck(now: datetime) -> Options:
+    ages = {"10m": ("10 minutes", 10), "1h": ("an hour", 60), "1d": ("a day", 24 * 60)}
+    pending: Options = {
+        value: (f"pending for {age}", Q(status=Status.PENDING, pk__lt=first_at(now - timedelta(minutes=minutes))))
+        for value, (age, minutes) in ages.items()
+    }
+    return {**pending, "untold": ("final, client not notified", UNTOLD)}
 
 
 def _lanes() -> Choices:
-    return [(f"{begin}{key}", f"{of.name} {name}") for begin, of in LANES.items() for key, name in of.choices()]
+    return [(f"{of.name[0]}{key}", f"{of.name} {name}") for of in (PROVIDER, CLIENT) for key, name in of.choices()]
 
 
-def _lane(value: str, _: datetime) -> Q:
-    """What waits or runs in it, each by an index that begins with the lane: what is over is in none any more."""
-    if value[:1] not in LANES or not as_number(value[1:]):
+def _in_lane(value: str, _: datetime) -> Q:
+    """Return the condition for open jobs, by two indexes that begin with the lane."""
+    if value[:1] not in ("p", "c") or not as_number(value[1:]):
         return NONE
     return Q(lane=value, state=JobState.WAITING) | Q(lane=value, state=JobState.RUNNING)
 
 
-def _kinds() -> Choices:
-    return [(kind.name, kind.name) for kind in registry.kinds()]
-
-
-register(
-    Transaction,
-    Filter("q", list, lambda term, _: Q(pk__in=known_as(term))),
-    choice("status", Status.choices),
-    choice("submission", Submission.choices),
-    Filter("review", lambda: [("any", "for any reason"), *Review.choices], _review),
-    PROVIDER,
-    CLIENT,
-    Filter(
-        "age",
-        lambda: [("hour", "an hour at most"), ("day", "a day at most"), ("week", "a week at most"), ("older", "older")],
-        _age,
+PROVIDER = by_name("provider", Provider, "slug")
+CLIENT = by_name("client", Client, "name")
+PARAMETERS: Mapping[type[Model], Sequence[Filter]] = {
+    Transaction: (
+        Filter("q", list, lambda term, _: Q(pk__in=known_as(term))),
+        by_field("status", Status.choices),
+        by_field("submission", Submission.choices),
+        by_field("review", Review.choices, any=("for any reason", ~Q(review=""))),
+        PROVIDER,
+        CLIENT,
+        by_options("age", _ages),
+        by_options("stuck", _stuck),
     ),
-    Filter(
-        "stuck",
-        lambda: [
-            ("10m", "pending for 10 minutes"),
-            ("1h", "pending for an hour"),
-            ("1d", "pending for a day"),
-            ("untold", "final, and the client not told"),
-        ],
-        _stuck,
+    Job: (
+        Filter("q", list, lambda term, _: Q(pk=as_number(term)) | Q(transaction_id__in=known_as(term))),
+        by_field("state", JobState.choices),
+        by_options("kind", lambda _: {kind.name: (kind.name, Q(kind=kind.name)) for kind in registry.kinds()}),
+        Filter("lane", _lanes, _in_lane),
+        by_options("due", lambda now: {"1": ("now", Q(state=JobState.WAITING, run_at__lte=now))}),
     ),
-)
-register(
-    Job,
-    Filter("q", list, lambda term, _: Q(pk=as_number(term)) | Q(transaction_id__in=known_as(term))),
-    choice("state", JobState.choices),
-    Filter("kind", _kinds, lambda value, _: Q(kind=value) if (value, value) in _kinds() else NONE),
-    Filter("lane", _lanes, _lane),
-    Filter(
-        "due",
-        lambda: [("1", "now")],
-        lambda value, now: Q(state=JobState.WAITING, run_at__lte=now) if value == "1" else NONE,
+    Webhook: (
+        Filter("q", list, lambda term, _: webhooks_known_as(term)),
+        by_field("result", Webhook.Result.choices),
+        PROVIDER,
     ),
-)
+    RefusalCount: (PROVIDER,),
+}
+FILTERS = {model: {each.name: each for each in found} for model, found in PARAMETERS.items()}
+"""The parameters of each list, by name; `q` is the search."""

@@ -1,49 +1,39 @@
-"""Finding transactions by any id that somebody may have in hand: each way is one exact look-up by an index."""
+"""Search for transactions by any id; each look-up is one exact match on an index."""
 
-from collections.abc import Callable, Iterable
 from uuid import UUID
 
-from transactions.models import Client, Transaction
+from django.db.models import Q
+
+from transactions.models import Client, Provider, Transaction
+from webhooks.models import Webhook
 from workers.ids import as_number, as_uuid
 from workers.models import Job
 
 MOST = 1000
-"""Transactions that one search finds: only a reference can be shared by so many."""
-HELP = "Our id, the client's id, the reference, a job's number or a webhook's id; the whole of it"
-
-Finder = Callable[[str], Iterable[UUID]]
-_finders: list[Finder] = []
-
-
-def finder(find: Finder) -> Finder:
-    """Register a way to find transactions; other apps that know ids of theirs add some."""
-    _finders.append(find)
-    return find
+"""Upper bound for the matches of each look-up; only references are shared by so many transactions."""
+HELP = "A complete id: ours, the client's, the reference, a job number or a webhook id"
 
 
 def known_as(term: str) -> list[UUID]:
-    """The ids of the transactions that something calls by this name."""
-    return list({id_ for find in _finders for id_ in find(term)})
+    """Return the ids of the transactions that have this term as one of their ids."""
+    ours, number = as_uuid(term), as_number(term)
+    # Clients and providers are listed, because the indexes begin with them.
+    clients = Client.objects.order_by().values("pk")
+    found = [
+        Transaction.objects.filter(client__in=clients, client_ref=term).values_list("pk", flat=True),
+        Transaction.objects.filter(reference=term).values_list("pk", flat=True),
+        Webhook.objects.filter(_with_id(term), transaction_id__isnull=False).values_list("transaction_id", flat=True),
+        *([Job.objects.filter(pk=number).values_list("transaction_id", flat=True)] if number else []),
+    ]
+    ids = {id_ for rows in found for id_ in rows.order_by()[:MOST]}
+    return list(ids | {ours} if ours else ids)
 
 
-@finder
-def by_our_id(term: str) -> Iterable[UUID]:
-    return [found] if (found := as_uuid(term)) else []
+def webhooks_known_as(term: str) -> Q:
+    """Return the condition for the webhooks with this id or, if there are none, for those of a transaction."""
+    own = Webhook.objects.order_by().filter(_with_id(term)).values_list("pk", flat=True)[:MOST]
+    return Q(pk__in=list(own)) if own else Q(transaction_id__in=known_as(term))
 
 
-@finder
-def by_clients_id(term: str) -> Iterable[UUID]:
-    # The clients are named, for the index begins with them.
-    rows = Transaction.objects.order_by().filter(client__in=Client.objects.order_by().values("pk"), client_ref=term)
-    return rows.values_list("pk", flat=True)[:MOST]
-
-
-@finder
-def by_reference(term: str) -> Iterable[UUID]:
-    return Transaction.objects.order_by().filter(reference=term).values_list("pk", flat=True)[:MOST]
-
-
-@finder
-def by_job(term: str) -> Iterable[UUID]:
-    number = as_number(term)
-    return Job.objects.filter(pk=number).values_list("transaction_id", flat=True) if number else []
+def _with_id(webhook_id: str) -> Q:
+    return Q(provider__in=Provider.objects.order_by().values("pk"), webhook_id=webhook_id)
