@@ -1,7 +1,5 @@
-"""Who may come in, and what they did: users, roles, failed logins and the audit log, in the look of all other pages."""
+"""Admin pages of users, roles, failed logins and the audit log."""
 
-from collections.abc import Iterable
-from operator import itemgetter
 from typing import Any
 
 from axes.models import AccessAttempt
@@ -9,33 +7,39 @@ from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, Permission, User
-from django.contrib.contenttypes.models import ContentType
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-from transactions.finding.filters import MOST_NAMES
+from transactions.admin.lists import list_filters
 from workers.admin.bases import FactsAdmin, ModelAdmin, moment
 from workers.figures import MOST
-from workers.ids import as_number
 
-admin.site.unregister([User, Group])  # Django's own pages, which look like those of another program
-
-
-def _held(user: Any) -> set[int]:
-    """A user's permissions, by number; those of one who is not active, too, for whoever changes them may wake them."""
-    held = Permission.objects.filter(Q(user=user) | Q(group__user=user))
-    return set(held.order_by().values_list("pk", flat=True))
+admin.site.unregister([User, Group])  # replaced by pages in the same style as all others
 
 
-def _within(request: HttpRequest, permissions: Iterable[int]) -> bool:
-    """Whether whoever asks holds all of these: nobody hands out, or takes over, more than they have."""
-    return bool(request.user.is_superuser) or set(permissions) <= _held(request.user)
+def _held(of: Any) -> set[int]:
+    """Return the ids of a user's or role's permissions, also for inactive users, who may be activated again."""
+    held = Q(group=of) if isinstance(of, Group) else Q(user=of) | Q(group__user=of)
+    return set(Permission.objects.filter(held).order_by().values_list("pk", flat=True))
+
+
+def _covers(request: HttpRequest, obj: Any) -> bool:
+    """Return True if the current user has all permissions of this user or role."""
+    if obj is None or request.user.is_superuser:
+        return True
+    return not getattr(obj, "is_superuser", False) and _held(obj) <= _held(request.user)
 
 
 class _NoMore(ModelAdmin):
-    """The fields that hand out permissions offer no more than whoever fills them in holds."""
+    """Prevents privilege escalation: nobody can grant, or take over, permissions they lack."""
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_change_permission(request, obj) and _covers(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_delete_permission(request, obj) and _covers(request, obj)
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         field: Any = super().formfield_for_manytomany(db_field, request, **kwargs)
@@ -51,8 +55,6 @@ class _NoMore(ModelAdmin):
 
 @admin.register(User)
 class StaffAdmin(_NoMore, UserAdmin, ModelAdmin):  # type: ignore[type-arg]  # generic in the stubs only
-    """Whoever may change users becomes no more by it: not by their own page, not by another's password."""
-
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
@@ -62,40 +64,19 @@ class StaffAdmin(_NoMore, UserAdmin, ModelAdmin):  # type: ignore[type-arg]  # g
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return () if request.user.is_superuser else ("is_superuser",)
 
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return super().has_change_permission(request, obj) and _reaches(request, obj)
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return super().has_delete_permission(request, obj) and _reaches(request, obj)
-
-
-def _reaches(request: HttpRequest, user: Any) -> bool:
-    """Whether somebody's page may be changed by whoever asks: they are no more than these."""
-    if user is None or request.user.is_superuser:
-        return True
-    return not user.is_superuser and _within(request, _held(user))
-
 
 @admin.register(Group)
-class RoleAdmin(_NoMore, GroupAdmin, ModelAdmin):  # type: ignore[misc]  # of what the request is called
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return super().has_change_permission(request, obj) and _contains(request, obj)
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return super().has_delete_permission(request, obj) and _contains(request, obj)
-
-
-def _contains(request: HttpRequest, role: Any) -> bool:
-    return role is None or _within(request, role.permissions.values_list("pk", flat=True))
+class RoleAdmin(_NoMore, GroupAdmin, ModelAdmin):  # type: ignore[misc]  # the name of the request parameter
+    """Roles: named sets of permissions."""
 
 
 @admin.register(AccessAttempt)
 class FailedLoginAdmin(FactsAdmin):
-    """Whoever may delete one ends the wait of the person it locks out."""
+    """Failed logins. Deleting one unlocks its user name and address."""
 
-    list_display = ("username", "ip_address", "failures_since_start", moment("attempt_time", "last try"), "path_info")
+    list_display = ("username", "ip_address", "failures_since_start", moment("attempt_time", "latest"), "path_info")
     search_fields = ("username",)
-    search_help_text = "The whole name"
+    search_help_text = "The complete user name"
     fields = (*list_display, "user_agent")
 
     def known_as(self, term: str) -> Q:
@@ -105,37 +86,15 @@ class FailedLoginAdmin(FactsAdmin):
         return request.user.has_perm("axes.delete_accessattempt")
 
 
-class ByFilter(admin.SimpleListFilter):
-    title = parameter_name = "by"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        names = User.objects.filter(is_staff=True).order_by("username").values_list("pk", "username")[:MOST_NAMES]
-        return [(str(key), name) for key, name in names]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        return queryset.filter(user=as_number(self.value() or "")) if self.value() else queryset
-
-
-class OnFilter(admin.SimpleListFilter):
-    title = parameter_name = "on"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        found = ContentType.objects.get_for_models(*admin.site._registry).items()
-        return sorted(((str(kind.pk), str(model._meta.verbose_name)) for model, kind in found), key=itemgetter(1))
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        return queryset.filter(content_type=as_number(self.value() or "")) if self.value() else queryset
-
-
 @admin.register(LogEntry)
 class AuditAdmin(FactsAdmin):
-    """What staff did, with who and why: Django's pages write their own entries, `transactions.staff` the rest."""
+    """Audit log. Django's pages and `transactions.staff` write its entries."""
 
     ordering = ("-id",)
     list_display = (moment("action_time", "at"), "user", "on", "what")
-    list_filter = (ByFilter, OnFilter)
+    list_filter = list_filters(LogEntry)
     search_fields = ("object_id",)
-    search_help_text = f"The whole id of what it was done to; in the newest {MOST:,} entries any part of the text"
+    search_help_text = f"A complete object id, or any part of the text in the newest {MOST:,} entries"
     fields = list_display
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[LogEntry]:
@@ -153,6 +112,6 @@ class AuditAdmin(FactsAdmin):
         url = entry.get_admin_url()
         return format_html('<a href="{}">{}</a>', url, of) if url else of
 
-    @admin.display(description="what, and why")
+    @admin.display(description="change and reason")
     def what(self, entry: LogEntry) -> str:
         return entry.get_change_message() or entry.get_action_flag_display()

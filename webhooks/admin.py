@@ -1,8 +1,6 @@
-"""The admin pages of what providers sent."""
+"""Admin pages of webhooks and of the counts of refused webhooks."""
 
-from collections.abc import Iterable
 from typing import Any
-from uuid import UUID
 
 from django.contrib import admin
 from django.db.models import QuerySet
@@ -10,21 +8,9 @@ from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
 from transactions.admin.lists import FoundAdmin, list_filters, with_clients_id
-from transactions.admin.timeline import MOST as MOST_ENTRIES
-from transactions.admin.timeline import Entry, source
+from transactions.admin.words import WEBHOOK_TONE
 from webhooks.models import RefusalCount, Webhook
 from workers.admin.bases import FactsAdmin, link, moment, pill, short
-
-TONE = {Webhook.Result.CONTRADICTING: "bad", Webhook.Result.APPLIED: "ok"}
-
-
-@source
-def webhooks_of(of: UUID) -> Iterable[Entry]:
-    for webhook in Webhook.objects.filter(transaction_id=of).order_by("-id")[:MOST_ENTRIES]:
-        again = f", and came {webhook.repeats} times again" if webhook.repeats else ""
-        what = f"webhook says {webhook.word or 'nothing'}: {webhook.result}{again}"
-        tone = TONE.get(Webhook.Result(webhook.result), "")
-        yield Entry(webhook.received_at, what, tone, "", (), webhook.body, "webhooks_webhook", webhook.pk)
 
 
 @admin.register(Webhook)
@@ -32,7 +18,7 @@ class WebhookAdmin(FoundAdmin):
     list_display = ("name", moment("received_at"), "provider", "transaction", "word", "outcome", "repeats")
     list_filter = list_filters(Webhook)
     search_fields = ("webhook_id",)
-    search_help_text = "The webhook's id, or any id of its transaction; the whole of it"
+    search_help_text = "A complete webhook id, or any id of its transaction"
     fields = ("webhook_id", "provider", "transaction", moment("received_at"), "given_id", "word", "result", "repeats",
               "body")  # fmt: skip
 
@@ -46,12 +32,12 @@ class WebhookAdmin(FoundAdmin):
 
     @admin.display(description="result")
     def outcome(self, webhook: Webhook) -> SafeString:
-        return pill(webhook.result, TONE.get(Webhook.Result(webhook.result), ""))
+        return pill(webhook.result, WEBHOOK_TONE.get(Webhook.Result(webhook.result), ""))
 
     @admin.display(description="transaction")
     def transaction(self, webhook: Any) -> Any:
         if webhook.transaction_id is None:
-            return "none has this id"
+            return "no match"
         return link("transactions_transaction", webhook.transaction_id, short(webhook.client_ref or "", 24))
 
 

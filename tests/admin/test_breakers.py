@@ -24,18 +24,19 @@ def page_of(third):
 def test_the_page_says_what_is_held_back_and_why(viewer, third, opened):
     page = viewer.get(page_of(third)).content.decode()
 
-    assert "open: held back" in page
+    assert "open: calls suspended" in page
     assert "15 of 20 runs failed" in page
     assert "Close breaker" not in page
 
 
 def test_the_list_says_it_too(viewer, third, opened):
-    def held_back():
-        return "held back" in viewer.get(PROVIDERS).content.decode().split("field-state")[1].split("</td>")[0]
+    def is_open():
+        page = viewer.get(PROVIDERS).content.decode()
+        return "circuit breaker open" in page.split("field-state")[1].split("</td>")[0]
 
-    assert held_back()
+    assert is_open()
     Breaker.objects.update(opened_at=None, probe_at=None)
-    assert not held_back()
+    assert not is_open()
 
 
 def test_an_open_one_can_be_closed_and_no_other(admin_client, third, opened):

@@ -92,8 +92,8 @@ def test_the_transactions_page_tells_the_whole_story(viewer, one_of_each, given_
     page = viewer.get(address(Transaction, "change", given_up.id)).content.decode()
 
     assert "pending (no final status yet)" in page
-    assert "unknown (a create went unanswered: it may exist at the provider, now or later)" in page
-    assert "an operator must look: a job was given up" in page
+    assert "unknown (the create got no clear answer; the transaction may exist at the provider)" in page
+    assert "Needs review: a job was given up" in page
     assert "its worker was lost 5 times in a row while it ran" in page
     assert "not there yet" in page
     assert "http://127.0.0.1:1/third-party" in page
@@ -113,7 +113,7 @@ def test_the_timeline_reads_from_the_first_to_the_last(viewer, order):
     told = viewer.get(address(Transaction, "change", order.id)).context["timeline"]
 
     assert [entry.what for entry in told] == [
-        "accepted: pending", "completed", "the provider then said declined: recorded, not taken"
+        "accepted: pending", "completed", "contradicting status declined from the provider: recorded, not applied"
     ]  # fmt: skip
     assert told[1].details == (("webhook", "msg_1"),)
 

@@ -40,7 +40,7 @@ def test_a_list_that_takes_too_long_says_how_to_narrow_it_down(viewer, order, sl
 
     assert page.status_code == 503
     said = page.content.decode()
-    assert "These transactions take too long to find" in said
+    assert "This list of transactions took too long" in said
     assert "Choose an age or another filter." in said
 
 

@@ -60,7 +60,7 @@ def test_a_shared_one_is_above_the_list_for_all_and_in_the_menu_of_its_owner(vie
 def test_sharing_needs_its_permission(viewer, order):
     assert save(viewer, shared="on").status_code == 403
     assert not SavedView.objects.exists()
-    assert "Show it to all" not in viewer.get(f"{LIST}?status=failed").content.decode()
+    assert "Share with everyone" not in viewer.get(f"{LIST}?status=failed").content.decode()
 
 
 def test_the_same_name_again_takes_the_others_place(viewer, order):

@@ -180,7 +180,7 @@ def test_what_transactions_name_is_not_deleted_and_the_page_says_why(admin_clien
     it = {"client": alice.client, "provider": third.provider}[whose]
     address = f"/admin/transactions/{whose}/{it.pk}/delete/"
 
-    assert f"transactions that name {it}" in admin_client.get(address).content.decode()
+    assert f"transactions that refer to {it}" in admin_client.get(address).content.decode()
     admin_client.post(address, {"post": "yes"})
     assert type(it).objects.filter(pk=it.pk).exists()
 

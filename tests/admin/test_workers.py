@@ -31,20 +31,20 @@ def test_it_says_who_lives_and_since_when_the_others_are_silent(viewer):
     process(1, silent_for=40)
     process(2)
 
-    assert cells(viewer, "state") == ["alive", "silent for 40 s"]
+    assert cells(viewer, "state") == ["alive", "no heartbeat for 40 s"]
 
 
 def test_it_says_when_a_process_runs_another_version(viewer):
     process(1, version="0.0.9", silent_for=5)
     process(2)
 
-    assert cells(viewer, "running_version") == [__version__, f"0.0.9, but {__version__} here"]
+    assert cells(viewer, "running_version") == [__version__, f"0.0.9 (web: {__version__})"]
 
 
 def test_a_process_has_a_page_of_its_own(viewer):
     page = viewer.get(f"{PAGE}{process(1, silent_for=60).pk}/change/").content.decode()
 
-    assert "host/1" in page and "silent for 60 s" in page
+    assert "host/1" in page and "no heartbeat for 60 s" in page
 
 
 def test_the_dashboard_hints_at_versions_that_differ(viewer, alice):

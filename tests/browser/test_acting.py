@@ -85,5 +85,5 @@ def test_a_viewer_is_refused_what_an_operator_may_do(visitor, ours):
     answer = page.goto(f"/admin/transactions/transaction/{ours['order-contradicted']}/do/set_status/")
 
     assert answer.status == 403
-    expect(page.get_by_role("alert")).to_have_text(re.compile("Your account may not do this"))
+    expect(page.get_by_role("alert")).to_have_text(re.compile("Your account lacks the permission"))
     sound(page)

@@ -1,4 +1,4 @@
-"""The admin pages of the domain, and of the jobs that it gives to the workers."""
+"""Admin pages of the domain and of its jobs."""
 
 from transactions.admin import bulk, clients, jobs, providers, transactions
 

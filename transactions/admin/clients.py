@@ -1,4 +1,4 @@
-"""The pages of clients: their settings, API keys and callback secrets."""
+"""Pages of clients: settings, API keys and callback secrets."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ class ClientForm(SettingsForm):
         return super().changed_fields() | ({"endpoint_failing_since"} if self.moves() else set())
 
     def moves(self) -> bool:
-        """What failed before says nothing of another endpoint."""
+        """Return True if the endpoint's address changes; its earlier failures then no longer count."""
         return "callback_url" in self.changed_data
 
 
@@ -41,7 +41,7 @@ class ClientAdmin(ActingAdmin, KeysAdmin):
     list_display = ("name", "state", "endpoint", "default_provider", "callback_url")
     list_filter = ("enabled",)
     search_fields = ("name", "=api_keys__prefix")
-    search_help_text = "Part of its name, or the twelve characters that one of its API keys begins with"
+    search_help_text = "Part of the name, or the first twelve characters of an API key"
     formfield_overrides = {
         HttpUrlField: {"widget": UnfoldAdminTextInputWidget},
         models.JSONField: {"form_class": ReadableJSON, "widget": UnfoldAdminTextareaWidget},
@@ -54,7 +54,7 @@ class ClientAdmin(ActingAdmin, KeysAdmin):
     readonly_fields = (created, "endpoint", failing, disabled, "endpoint_disabled_why")
     secret_permission = "transactions.add_callbacksecret"  # noqa: S105  a permission's name
     secret_name = "callback secret"  # noqa: S105
-    secret_use = "Notifications are signed with every secret that has not ended."  # noqa: S105
+    secret_use = "Notifications are signed with every unexpired secret."  # noqa: S105
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Client]:
         rows: QuerySet[Client] = super().get_queryset(request)
@@ -71,4 +71,4 @@ class ClientAdmin(ActingAdmin, KeysAdmin):
     def endpoint(self, client: Client) -> SafeString:
         if client.endpoint_disabled_at:
             return pill("disabled", "bad")
-        return pill("failing", "warn") if client.endpoint_failing_since else pill("told", "ok")
+        return pill("failing", "warn") if client.endpoint_failing_since else pill("active", "ok")

@@ -1,4 +1,4 @@
-"""Form fields of the settings' pages."""
+"""Form fields of the settings pages."""
 
 import json
 from typing import Any
@@ -9,7 +9,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 
 class ReadableJSON(forms.JSONField):
-    """One setting a line."""
+    """JSON field that shows one setting a line."""
 
     def prepare_value(self, value: Any) -> Any:
         if value is None:
@@ -20,7 +20,7 @@ class ReadableJSON(forms.JSONField):
 
 
 class WriteOnlyTextInput(UnfoldAdminTextInputWidget):
-    """Never shows what was typed into it a moment ago."""
+    """Text input that never shows its value."""
 
     def __init__(self) -> None:
         super().__init__(attrs={"autocomplete": "off", "spellcheck": "false"})
@@ -30,7 +30,7 @@ class WriteOnlyTextInput(UnfoldAdminTextInputWidget):
 
 
 class WriteOnlyTextarea(UnfoldAdminTextareaWidget):
-    """Never shows what it holds, nor what was typed into it a moment ago."""
+    """Text area that never shows its value."""
 
     def __init__(self) -> None:
         super().__init__(attrs={"rows": 3, "autocomplete": "off", "spellcheck": "false"})

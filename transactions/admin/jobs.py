@@ -1,4 +1,4 @@
-"""The pages of jobs, and what staff may do to them."""
+"""List of jobs, and the page of one with its latest calls."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from django.utils.safestring import SafeString
 
 from transactions.admin.acting import ActingAdmin
 from transactions.admin.lists import FoundAdmin, list_filters, with_clients_id
-from transactions.admin.transactions import MOST_CALLS, calls
 from transactions.admin.words import JOB_TONE
 from transactions.finding import HELP
-from workers.admin.bases import link, moment, pill, short
+from workers.admin.bases import exact, link, moment, pill, short
 from workers.models import Attempt, Job, JobState
+
+MOST_CALLS = 20
 
 
 @admin.register(Job)
@@ -48,5 +49,6 @@ class JobAdmin(ActingAdmin, FoundAdmin):
         return short(job.last_error, 80)
 
     def about(self, request: HttpRequest, obj: Job) -> dict[str, Any]:
-        newest = list(Attempt.objects.filter(job=obj).order_by("-id")[:MOST_CALLS])
-        return super().about(request, obj) | {"calls": calls(newest)}
+        newest = reversed(Attempt.objects.filter(job=obj).order_by("-id")[:MOST_CALLS])
+        calls = [{"at": exact(call.started_at), "call": call} for call in newest]
+        return super().about(request, obj) | {"calls": calls}

@@ -1,4 +1,4 @@
-"""Pages between a button and what it does: they say what will happen, ask what must be known, show what was made."""
+"""Confirmation pages of actions, and pages that show a new secret once."""
 
 from typing import Any
 
@@ -11,19 +11,21 @@ from workers.admin.bases import ModelAdmin, change_url
 
 
 def staff(request: HttpRequest) -> User:
-    """Who is acting; the admin lets nobody else in."""
-    assert isinstance(request.user, User)  # noqa: S101  for the type checker: the admin's views ask before
+    """Return the user of a request to the admin."""
+    assert isinstance(request.user, User)  # noqa: S101  for the type checker: admin views check it
     return request.user
 
 
 def ask(page: ModelAdmin, request: HttpRequest, form: forms.Form, *, title: str, **context: Any) -> HttpResponse:
-    """A form to confirm; `says` are sentences, `submit` the button (empty: nothing can be done), `of` the object it is
-    about."""
+    """Return a page with a form to confirm an action on `of`.
+
+    `says` are sentences above the form, `submit` is the label of the button; an empty one hides the form.
+    """
     return _page(page, request, "admin/relay/ask.html", title=title, form=form, **context)
 
 
 def show_once(page: ModelAdmin, request: HttpRequest, *, title: str, secret: str, **context: Any) -> HttpResponse:
-    """What was made, on this answer alone: no message, no session and no log ever holds it."""
+    """Return a page with a new secret, which no message, session or log holds."""
     return _page(page, request, "admin/relay/shown_once.html", title=title, secret=secret, **context)
 
 

@@ -1,4 +1,4 @@
-"""The pages of providers: every setting, and the secrets of their webhooks."""
+"""Pages of providers: settings, circuit breakers and webhook secrets."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ from workers.models import Breaker
 
 
 class ProviderForm(SettingsForm):
-    """Its headers are secret: they can be replaced, and are never shown."""
+    """Settings form. The headers are secret: the form replaces them and never shows them."""
 
     write_only = ("new_headers",)
     new_headers = forms.JSONField(
@@ -34,7 +34,7 @@ class ProviderForm(SettingsForm):
         if "new_headers" in self.fields:
             self.fields["new_headers"].help_text = (
                 "Fixed request headers, such as the provider's API key, as a JSON object of strings; stored encrypted. "
-                f"{headers_note(self.instance)}. Empty: they stay as they are; {{}} removes them"
+                f"{headers_note(self.instance)}. Leave empty to keep them; {{}} removes them"
             )
 
     def save(self, commit: bool = True) -> Any:
@@ -50,22 +50,22 @@ class ProviderForm(SettingsForm):
 
 
 def headers_note(provider: Provider) -> str:
+    """Return how many headers are set."""
     try:
         count = len(provider.headers)
     except SecretUnreadable:
-        return "Those that are set cannot be read: is one of ENCRYPTION_KEYS missing?"
-    return {0: "None is set", 1: "1 is set"}.get(count, f"{count} are set")
+        return "The headers cannot be read: check ENCRYPTION_KEYS"
+    return f"{count or 'No'} header{'' if count == 1 else 's'} set"
 
 
 def _said(breaker: Breaker) -> dict[str, str]:
-    """One breaker in words."""
-    lately = f"{breaker.failures:.0f} of {breaker.runs:.0f} runs failed"
+    """Return the facts about a circuit breaker, as text."""
     return {
         "kind": breaker.kind,
-        "state": "open: held back" if breaker.opened_at else "closed: calls go on",
+        "state": "open: calls suspended" if breaker.opened_at else "closed: calls allowed",
         "since": exact(breaker.opened_at),
         "next": exact(breaker.probe_at),
-        "lately": f"{lately}, in the seconds before {exact(breaker.counted_at)}",
+        "lately": f"{breaker.failures:.0f} of {breaker.runs:.0f} runs failed, as of {exact(breaker.counted_at)}",
     }
 
 
@@ -84,19 +84,19 @@ class ProviderAdmin(ActingAdmin, SecretsAdmin):
     }
     fieldsets = (
         (None, {"fields": ("slug", "paused", "paused_why", created)}),
-        ("How it is called", {"fields": ("adapter", "base_url", "create_path", "create_body", "status_path",
-                                         "status_field", "status_map", "new_headers")}),
-        ("When it is called", {"fields": ("check_before_create", "create_timeout", "settle_window", "create_retries",
+        ("Requests", {"fields": ("adapter", "base_url", "create_path", "create_body", "status_path", "status_field",
+                                 "status_map", "new_headers")}),
+        ("Timing and limits", {"fields": ("check_before_create", "create_timeout", "settle_window", "create_retries",
                                           "create_retry_delay", "first_poll", "second_poll", "poll_growth", "poll_cap",
                                           "track_for", "track_grace", "max_in_flight", "max_calls_per_second",
                                           "circuit_breaker")}),
-        ("How it calls us", {"fields": ("webhook_auth", "webhook_signature_header", "webhook_signature_prefix",
+        ("Webhooks", {"fields": ("webhook_auth", "webhook_signature_header", "webhook_signature_prefix",
                                          "webhook_allowed_ips", "webhook_id_field", "webhook_status_field")}),
     )  # fmt: skip
     secret_form = GivenSecretForm
     secret_permission = "transactions.add_webhooksecret"  # noqa: S105  a permission's name
     secret_name = "webhook secret"  # noqa: S105
-    secret_use = "Webhooks that are signed with any secret that has not ended are accepted."  # noqa: S105
+    secret_use = "Webhooks signed with any unexpired secret are accepted."  # noqa: S105
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Provider]:
         rows: QuerySet[Provider] = super().get_queryset(request)
@@ -112,11 +112,11 @@ class ProviderAdmin(ActingAdmin, SecretsAdmin):
         if provider.paused:
             return pill(f"paused: {provider.paused_why}" if provider.paused_why else "paused", "bad")
         if provider.has_open_breaker and provider.circuit_breaker:
-            return pill("held back by its circuit breaker", "warn")
-        return pill("called", "ok")
+            return pill("circuit breaker open", "warn")
+        return pill("active", "ok")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Provider | None = None) -> Any:
-        """The addresses of webhooks under way hold the slug, and the tokens in them are made from it."""
+        """The slug stays: webhook addresses contain it, and their tokens are derived from it."""
         return ["paused", "paused_why", created] if obj is None else ["slug", "paused", "paused_why", created]
 
     @admin.display(description="headers")

@@ -1,6 +1,5 @@
-"""The page of a transaction: what was asked, where it stands, all that happened, and what comes next."""
+"""List of transactions, and the page of one: request, state, timeline, jobs and next step."""
 
-from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -17,25 +16,25 @@ from transactions.admin.timeline import timeline
 from transactions.finding import HELP
 from transactions.models import Transaction
 from transactions.staff.outcomes import open_proposal
-from transactions.status import Status
+from transactions.status import Status, Submission
 from workers.admin.bases import exact, moment, pill, short
 from workers.figures import span
-from workers.models import Attempt, Job, JobState
+from workers.models import Job, JobState
 
-MOST_JOBS, MOST_CALLS = 50, 20
+MOST_JOBS = 50
 
 
 @admin.register(Transaction)
 class TransactionAdmin(ActingAdmin, FoundAdmin):
     list_display = ("name", moment("created_at"), "client", "provider", "money", "outcome", "flag",
-                    "is_told")  # fmt: skip
+                    "is_notified")  # fmt: skip
     list_filter = list_filters(Transaction)
     search_fields = ("id",)
     search_help_text = HELP
-    fields = ()  # its template shows them
+    fields = ()  # shown by the template
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Transaction]:
-        # The headers would be decrypted for each row.
+        # Loading the headers would decrypt them for each row.
         rows: QuerySet[Transaction] = super().get_queryset(request)
         return rows.select_related("client", "provider").defer("provider__headers")
 
@@ -73,21 +72,21 @@ class TransactionAdmin(ActingAdmin, FoundAdmin):
     def flag(self, it: Transaction) -> SafeString | str:
         return pill(it.review, "bad") if it.review else ""
 
-    @admin.display(description="told")
-    def is_told(self, it: Transaction) -> SafeString | str:
-        return pill(*words.told(it))
+    @admin.display(description="notified")
+    def is_notified(self, it: Transaction) -> SafeString | str:
+        return pill(*words.notified(it))
 
 
 def facts(it: Transaction) -> dict[str, Any]:
-    """What the page says of it, in words."""
+    """Return the facts that the page shows, as text."""
     took = (it.finalised_at - it.created_at).total_seconds() if it.finalised_at else 0.0
     return {
         "status": pill(it.status, words.STATUS_TONE[Status(it.status)]),
-        "submission": pill(f"at the provider: {it.submission}"),
-        "told": pill(*words.told(it)),
+        "submission": pill(f"submission: {it.submission}"),
+        "notified": pill(*words.notified(it)),
         "review": words.review(it.review),
-        "status_in_words": words.state(it.status, words.STATUS),
-        "submission_in_words": words.state(it.submission, words.SUBMISSION),
+        "status_in_words": f"{it.status} ({words.STATUS[Status(it.status)]})",
+        "submission_in_words": f"{it.submission} ({words.SUBMISSION[Submission(it.submission)]})",
         "informed": words.informed(it),
         "took": span(took),
         **{name: exact(getattr(it, name)) for name in ("created_at", "create_began_at", "finalised_at", "informed_at")},
@@ -95,10 +94,5 @@ def facts(it: Transaction) -> dict[str, Any]:
 
 
 def jobs_of(transaction_id: UUID) -> list[Job]:
-    """Its jobs in the order in which they were written."""
+    """Return the newest jobs of a transaction, oldest first."""
     return list(reversed(Job.objects.filter(transaction_id=transaction_id).order_by("-id")[:MOST_JOBS]))
-
-
-def calls(newest: Sequence[Attempt]) -> list[dict[str, Any]]:
-    """Calls in their order, given with the newest first."""
-    return [{"at": exact(call.started_at), "call": call} for call in reversed(newest)]

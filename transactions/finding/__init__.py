@@ -1,4 +1,4 @@
-"""Filters and search of the operators' lists, independent of pages and requests.
+"""Filters and search of the operators' lists.
 
 Lists, exports, bulk runs and the dashboard's links share these conditions, so that a count always matches its rows.
 """

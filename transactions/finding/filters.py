@@ -3,8 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from operator import itemgetter
 from typing import Any
 
+from django.contrib import admin
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import User
+from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import BadRequest
 from django.db.models import Model, Q, QuerySet
 from django.utils import timezone
@@ -73,14 +78,15 @@ def by_field(name: str, choices: Choices, **more: tuple[str, Q]) -> Filter:
     return by_options(name, lambda _: more | {value: (label, Q((name, value))) for value, label in choices})
 
 
-def by_name(field: str, model: type[Model], label: str) -> Filter:
-    """Return a filter by a client or provider. It reads names only: loading providers would decrypt their headers."""
+def by_key(name: str, field: str, choices: Callable[[], Choices]) -> Filter:
+    """Return a filter by a related row; it accepts the key of every row, also of those that it does not offer."""
+    return Filter(name, choices, lambda value, _: Q((field, key)) if (key := as_number(value)) else NONE)
 
-    def means(value: str, _: datetime) -> Q:
-        return Q((field, number)) if (number := as_number(value)) else NONE
 
-    names = model._default_manager.order_by(label).values_list("pk", label)
-    return Filter(field, lambda: [(str(key), name) for key, name in names.all()[:MOST_NAMES]], means)
+def names_of(rows: QuerySet[Any], label: str) -> Callable[[], Choices]:
+    """Offer the first names. It reads names only: loading providers would decrypt their headers."""
+    names = rows.order_by(label).values_list("pk", label)[:MOST_NAMES]
+    return lambda: [(str(key), name) for key, name in names.all()]
 
 
 def _ages(now: datetime) -> Options:
@@ -113,8 +119,15 @@ def _in_lane(value: str, _: datetime) -> Q:
     return Q(lane=value, state=JobState.WAITING) | Q(lane=value, state=JobState.RUNNING)
 
 
-PROVIDER = by_name("provider", Provider, "slug")
-CLIENT = by_name("client", Client, "name")
+def _models_of_pages() -> Choices:
+    models = ContentType.objects.get_for_models(*admin.site._registry)
+    return sorted(
+        ((str(type_.pk), str(model._meta.verbose_name)) for model, type_ in models.items()), key=itemgetter(1)
+    )
+
+
+PROVIDER = by_key("provider", "provider", names_of(Provider.objects.all(), "slug"))
+CLIENT = by_key("client", "client", names_of(Client.objects.all(), "name"))
 PARAMETERS: Mapping[type[Model], Sequence[Filter]] = {
     Transaction: (
         Filter("q", list, lambda term, _: Q(pk__in=known_as(term))),
@@ -139,6 +152,10 @@ PARAMETERS: Mapping[type[Model], Sequence[Filter]] = {
         PROVIDER,
     ),
     RefusalCount: (PROVIDER,),
+    LogEntry: (
+        by_key("by", "user", names_of(User.objects.filter(is_staff=True), "username")),
+        by_key("on", "content_type", _models_of_pages),
+    ),
 }
 FILTERS = {model: {each.name: each for each in found} for model, found in PARAMETERS.items()}
 """The parameters of each list, by name; `q` is the search."""

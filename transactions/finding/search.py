@@ -22,10 +22,10 @@ def known_as(term: str) -> list[UUID]:
     found = [
         Transaction.objects.filter(client__in=clients, client_ref=term).values_list("pk", flat=True),
         Transaction.objects.filter(reference=term).values_list("pk", flat=True),
-        Webhook.objects.filter(_with_id(term), transaction_id__isnull=False).values_list("transaction_id", flat=True),
+        Webhook.objects.filter(_with_id(term)).values_list("transaction_id", flat=True),
         *([Job.objects.filter(pk=number).values_list("transaction_id", flat=True)] if number else []),
     ]
-    ids = {id_ for rows in found for id_ in rows.order_by()[:MOST]}
+    ids = {id_ for rows in found for id_ in rows.order_by()[:MOST] if id_}
     return list(ids | {ours} if ours else ids)
 
 

@@ -1,14 +1,14 @@
-"""Lists that people come back to."""
+"""Saved lists of the operators' pages."""
 
 from django.conf import settings
 from django.db import models
 
 LONGEST = 500
-"""Characters of a list's filters."""
+"""Upper bound for the characters of a saved list's filters."""
 
 
 class SavedView(models.Model):
-    """A list as somebody has filtered it, under a name; theirs, or shown to all who may see that list."""
+    """The filters of a list under a name; private, or shared with all users who may view that list."""
 
     name = models.CharField(max_length=60)
     of = models.CharField(max_length=64, help_text="The list's model, such as transactions.transaction")

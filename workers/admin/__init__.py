@@ -1,8 +1,8 @@
-"""The admin pages of what works: calls and processes. Jobs are shown by the app that knows what they are about."""
+"""Admin pages of calls and worker processes. The pages of jobs belong to the app that knows their domain."""
 
 from typing import Any
 
-import django_dramatiq.admin  # noqa: F401  registers what is taken back below
+import django_dramatiq.admin  # noqa: F401  registers Task, which is unregistered below
 from django.conf import settings
 from django.contrib import admin
 from django.db.models import Q, QuerySet
@@ -16,7 +16,7 @@ from workers.ids import as_number, as_uuid
 from workers.models import Attempt, WorkerProcess
 from workers.overview import SILENCE
 
-# Its table stays empty, as its middleware is not used, and would mislead: the jobs are ours.
+# Its table stays empty, because its middleware is not used.
 admin.site.unregister(Task)
 
 
@@ -25,7 +25,7 @@ class AttemptAdmin(FactsAdmin):
     ordering = ("-id",)
     list_display = ("call", moment("started_at"), "duration_ms", "http_status", "error", "job_link", "number")
     search_fields = ("job",)
-    search_help_text = "The job's number, or our id of the transaction"
+    search_help_text = "A job number, or our id of the transaction"
     fields = ("job_link", "transaction_id", "number", moment("started_at"), "duration_ms", "method", "url",
               "http_status", "error", "excerpt")  # fmt: skip
 
@@ -34,7 +34,7 @@ class AttemptAdmin(FactsAdmin):
 
     @admin.display(description="call")
     def call(self, attempt: Attempt) -> str:
-        return f"{attempt.method} {attempt.url}".strip() or "none that is known of"
+        return f"{attempt.method} {attempt.url}".strip() or "not recorded"
 
     @admin.display(description="job")
     def job_link(self, attempt: Attempt) -> Any:
@@ -43,10 +43,10 @@ class AttemptAdmin(FactsAdmin):
 
 @admin.register(WorkerProcess)
 class WorkerProcessAdmin(FactsAdmin):
-    """The workers' health: who lives, what each has under way, and whether all run the same version."""
+    """Health of the worker processes: heartbeat, running jobs and version."""
 
     list_display = ("process", "state", "running_version", "its_queues", "in_flight", moment("started_at"),
-                    moment("beat_at", "last sign of life"))  # fmt: skip
+                    moment("beat_at", "last heartbeat"))  # fmt: skip
     fields = ("id", *list_display)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[WorkerProcess]:
@@ -60,7 +60,7 @@ class WorkerProcessAdmin(FactsAdmin):
     @admin.display(description="state")
     def state(self, one: Any) -> SafeString:
         silence = one.silence.total_seconds()
-        return pill("alive", "ok") if silence < one.SILENT_AFTER else pill(f"silent for {span(silence)}", "bad")
+        return pill("alive", "ok") if silence < one.SILENT_AFTER else pill(f"no heartbeat for {span(silence)}", "bad")
 
     @admin.display(description="queues")
     def its_queues(self, one: WorkerProcess) -> str:
@@ -69,4 +69,4 @@ class WorkerProcessAdmin(FactsAdmin):
     @admin.display(description="version")
     def running_version(self, one: WorkerProcess) -> str:
         version = one.version or "unknown"
-        return version if one.version == settings.VERSION else pill(f"{version}, but {settings.VERSION} here", "warn")
+        return version if one.version == settings.VERSION else pill(f"{version} (web: {settings.VERSION})", "warn")

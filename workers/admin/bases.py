@@ -1,4 +1,4 @@
-"""The admin's foundation: facts are shown and never changed, and every list stays fast on a million rows."""
+"""Base classes of the admin pages: read-only facts, settings, and lists that stay fast on a million rows."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ else:
 
 
 PATIENCE = 3.0
-"""Seconds that the database may look for the rows of a list."""
+"""Timeout in seconds of a list's database queries."""
 
 
 class BoundedPaginator(_Paginator):
-    """Finds the ids of the first MOST rows, once, and takes count and pages from them.
+    """Paginator that reads the ids of the first MOST rows once, and takes count and pages from them.
 
-    A full count of a million rows costs more than the page itself. And for a page alone the planner hopes to meet its
-    few rows soon, and reads everything when there are none.
+    A full count of a million rows costs more than the page. A query for one page only may read the whole table,
+    because the planner expects its few rows early.
     """
 
     @cached_property
@@ -62,12 +62,11 @@ class BoundedPaginator(_Paginator):
 
 
 class TooSlow(Exception):
-    """A list was not found within PATIENCE."""
+    """A list's queries took longer than PATIENCE."""
 
 
 class FactsList(ChangeList):
-    """A list that is found within PATIENCE, or not at all: nobody waits for a page that hangs, and the database does
-    not work for nobody."""
+    """List whose queries end after PATIENCE seconds. Raises TooSlow."""
 
     def get_results(self, request: HttpRequest) -> None:
         try:
@@ -75,7 +74,7 @@ class FactsList(ChangeList):
                 cursor.execute("SET LOCAL statement_timeout = %s", [round(PATIENCE * 1000)])
                 super().get_results(request)
                 self.result_list: QuerySet[Any] = self.paginator.get_page(self.page_num).object_list
-                len(self.result_list)  # now, not when the page is made
+                len(self.result_list)  # evaluate within the timeout
         except OperationalError as error:
             if isinstance(error.__cause__, QueryCanceled):
                 raise TooSlow from error
@@ -83,40 +82,32 @@ class FactsList(ChangeList):
 
 
 class PageAdmin(ModelAdmin):
-    """Every page of one object may tell more than its fields."""
+    """Pages whose template gets more than the fields of an object."""
 
     list_filter_submit = False
     list_fullwidth = True
 
     def about(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
-        """What the object's template gets besides its fields."""
+        """Return additional context for the template of an object's page."""
         return {}
 
-    def render_change_form(
-        self,
-        request: HttpRequest,
-        context: dict[str, Any],
-        add: bool = False,
-        change: bool = False,
-        form_url: str = "",
-        obj: Any = None,
-    ) -> HttpResponse:
-        if obj is not None:
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:
+        if (obj := kwargs.get("obj")) is not None:
             context.update(self.about(request, obj))
-        return super().render_change_form(request, context, add, change, form_url, obj)
+        return super().render_change_form(request, context, *args, **kwargs)
 
 
 class FactsAdmin(PageAdmin):
-    """What happened: shown to whoever may view it, and changed by nobody, superusers included."""
+    """Read-only pages; superusers cannot change these rows either."""
 
     paginator = BoundedPaginator
     show_full_result_count = False
-    show_facets = admin.ShowFacets.NEVER  # each would be a count over the table
-    sortable_by = ()  # the given order is an index's; any other would sort the table
+    show_facets = admin.ShowFacets.NEVER  # each facet would count the table
+    sortable_by = ()  # the default order is served by an index; any other would sort the table
     list_per_page = 50
     list_max_show_all = 0
     narrow = ""
-    """What finds fewer rows, said to whoever waited for PATIENCE."""
+    """Advice on the page of a timeout."""
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[FactsList]:
         return FactsList
@@ -125,12 +116,8 @@ class FactsAdmin(PageAdmin):
         try:
             return super().changelist_view(request, extra_context)
         except TooSlow:
-            says = [
-                f"The database was stopped after {PATIENCE:g} seconds. Nothing is wrong with the rows: there are too "
-                "many to look through for these few.",
-                self.narrow,
-            ]
-            return notice(self, request, f"These {self.opts.verbose_name_plural} take too long to find", says, 503)
+            says = [f"The query was stopped after {PATIENCE:g} seconds.", self.narrow]
+            return notice(self, request, f"This list of {self.opts.verbose_name_plural} took too long", says, 503)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -142,7 +129,7 @@ class FactsAdmin(PageAdmin):
         return False
 
     def known_as(self, term: str) -> Q:
-        """What the search finds: rows with exactly this id, by an index. Set `search_fields` to show the box."""
+        """Return the condition for rows with exactly this id. Set `search_fields` to show the search box."""
         return Q(pk__in=[])
 
     def get_search_results(
@@ -153,14 +140,14 @@ class FactsAdmin(PageAdmin):
 
 
 def notice(page: ModelAdmin, request: HttpRequest, title: str, says: Sequence[str], status: int) -> HttpResponse:
-    """A page that says why there is nothing to see now."""
+    """Return a page that says why a list or file is unavailable."""
     context = page.admin_site.each_context(request) | {"title": title, "opts": page.opts, "says": says}
     return TemplateResponse(request, "admin/relay/notice.html", context, status=status)
 
 
 class SettingsForm(ModelForm):
-    """Writes only what was changed on the page: what the service itself has changed meanwhile (a pause, a disabled
-    endpoint) is not undone by a page that was opened before."""
+    """Form that writes only the changed fields, so that a stale page does not undo a change by the service, such as a
+    pause."""
 
     write_only: tuple[str, ...] = ()
 
@@ -170,12 +157,12 @@ class SettingsForm(ModelForm):
             field.show_hidden_initial = name not in self.write_only
 
     def changed_fields(self) -> set[str]:
-        """The model's fields that are to be written."""
+        """Return the names of the model fields to write."""
         return set(self.changed_data) & {field.name for field in self._meta.model._meta.concrete_fields}
 
 
 class SettingsAdmin(PageAdmin):
-    """What operators set; checked by the model's own rules, and kept while anything refers to it."""
+    """Pages of settings. A row that other rows refer to cannot be deleted."""
 
     form = SettingsForm
     show_facets = admin.ShowFacets.NEVER
@@ -187,15 +174,15 @@ class SettingsAdmin(PageAdmin):
             obj.save(force_insert=True)
 
     def response_post_save_add(self, request: HttpRequest, obj: Any) -> HttpResponseRedirect:
-        """On to its own page: a new one needs a key or a secret next."""
+        """Redirect to the page of the new object, which needs a key or a secret next."""
         return HttpResponseRedirect(change_url(obj))
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
-        """One that is referred to is kept, and the page says by what: Django would list every one of the rows."""
+        """Refuse to delete a row that others refer to. Django would list all of them; this names their models."""
         if kept := [reason for obj in objs for reason in _references(obj)]:
             return [], {}, set(), kept
         to_delete, counts, _, protected = super().get_deleted_objects(objs, request)
-        # What goes with it belongs to it; what must stay is protected by the models.
+        # Rows deleted by cascade need no permission of their own; PROTECT keeps all others.
         return to_delete, counts, set(), protected
 
 
@@ -207,12 +194,12 @@ def _references(obj: Model) -> list[str]:
             continue
         model = relation.related_model
         if model._base_manager.filter(**{relation.field.name: obj}).exists():
-            found.append(f"{model._meta.verbose_name_plural} that name {obj}")
+            found.append(f"{model._meta.verbose_name_plural} that refer to {obj}")
     return found
 
 
 def moment(field: str, name: str = "") -> Any:
-    """A column with a time to the millisecond, in UTC: the admin's own format ends at the minute."""
+    """Return a column with a time in UTC, to the millisecond; the admin's own format ends at the minute."""
 
     @admin.display(description=name or field.removesuffix("_at").replace("_", " "))
     def show(obj: Any) -> str:
@@ -223,23 +210,25 @@ def moment(field: str, name: str = "") -> Any:
 
 
 def exact(time: datetime | None) -> str:
+    """Return a time in UTC, to the millisecond; empty for None."""
     return f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S}.{time.microsecond // 1000:03}" if time else ""
 
 
 def pill(text: str, tone: str = "") -> SafeString:
-    """A state in a word; `tone` is ok, warn, bad or empty. Never the colour alone: the word says it."""
+    """Return a coloured label; `tone` is ok, warn, bad or empty. The text must be clear without the colour."""
     return format_html('<span class="relay-pill relay-pill--{}">{}</span>', tone or "calm", text)
 
 
 def short(text: str, most: int = 18) -> SafeString | str:
-    """A long id, cut; the whole of it shows when it is pointed at."""
+    """Return a text cut to `most` characters, with the full text as tooltip."""
     return format_html('<span title="{}">{}…</span>', text, text[: most - 1]) if len(text) > most else text
 
 
 def link(page: str, key: Any, text: Any) -> SafeString:
-    """A link to another model's page, such as `workers_job`."""
+    """Return a link to the page of another model, such as `workers_job`."""
     return format_html('<a href="{}">{}</a>', reverse(f"admin:{page}_change", args=[key]), text)
 
 
 def change_url(obj: Model) -> str:
+    """Return the address of an object's page."""
     return reverse(f"admin:{obj._meta.app_label}_{obj._meta.model_name}_change", args=[obj.pk])
