@@ -3,16 +3,13 @@
 from typing import Any
 
 from django.contrib import admin
-from django.db import models
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
-from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from transactions.admin.acting import ActingAdmin
 from transactions.admin.credentials import KeysAdmin
-from transactions.admin.fields import ReadableJSON
-from transactions.fields import HttpUrlField
+from transactions.admin.fields import WIDGETS
 from transactions.models import Client, Provider
 from workers.admin.bases import SettingsForm, moment, pill
 
@@ -42,10 +39,7 @@ class ClientAdmin(ActingAdmin, KeysAdmin):
     list_filter = ("enabled",)
     search_fields = ("name", "=api_keys__prefix")
     search_help_text = "Part of the name, or the first twelve characters of an API key"
-    formfield_overrides = {
-        HttpUrlField: {"widget": UnfoldAdminTextInputWidget},
-        models.JSONField: {"form_class": ReadableJSON, "widget": UnfoldAdminTextareaWidget},
-    }
+    formfield_overrides = WIDGETS
     fieldsets = (
         (None, {"fields": ("name", "enabled", "default_provider", "rate_limit", created)}),
         ("Notifications", {"fields": ("callback_url", "callback_method", "callback_body", "endpoint",

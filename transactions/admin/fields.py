@@ -4,8 +4,11 @@ import json
 from typing import Any
 
 from django import forms
+from django.db import models
 from django.forms.fields import InvalidJSONInput
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
+
+from transactions.fields import HttpUrlField
 
 
 class ReadableJSON(forms.JSONField):
@@ -37,3 +40,10 @@ class WriteOnlyTextarea(UnfoldAdminTextareaWidget):
 
     def format_value(self, value: Any) -> None:
         return None
+
+
+WIDGETS = {
+    HttpUrlField: {"widget": UnfoldAdminTextInputWidget},
+    models.JSONField: {"form_class": ReadableJSON, "widget": UnfoldAdminTextareaWidget},
+}
+"""Form fields and widgets of the settings pages, by model field."""

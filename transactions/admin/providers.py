@@ -4,18 +4,16 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.db import models
-from django.db.models import Exists, OuterRef, QuerySet, Value
+from django.db.models import CharField, Exists, OuterRef, QuerySet, Value
 from django.db.models.functions import Cast, Concat
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
-from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from transactions.admin.acting import ActingAdmin
 from transactions.admin.credentials import GivenSecretForm, SecretsAdmin
-from transactions.admin.fields import ReadableJSON, WriteOnlyTextarea
+from transactions.admin.fields import WIDGETS, WriteOnlyTextarea
 from transactions.encryption import SecretUnreadable
-from transactions.fields import HttpUrlField, validate_headers
+from transactions.fields import validate_headers
 from transactions.models import Provider
 from workers.admin.bases import SettingsForm, exact, moment, pill
 from workers.models import Breaker
@@ -78,10 +76,7 @@ class ProviderAdmin(ActingAdmin, SecretsAdmin):
     list_display = ("slug", "state", "base_url", "webhook_auth", "max_in_flight")
     list_filter = ("paused",)
     search_fields = ("slug",)
-    formfield_overrides = {
-        HttpUrlField: {"widget": UnfoldAdminTextInputWidget},
-        models.JSONField: {"form_class": ReadableJSON, "widget": UnfoldAdminTextareaWidget},
-    }
+    formfield_overrides = WIDGETS
     fieldsets = (
         (None, {"fields": ("slug", "paused", "paused_why", created)}),
         ("Requests", {"fields": ("adapter", "base_url", "create_path", "create_body", "status_path", "status_field",
@@ -100,7 +95,7 @@ class ProviderAdmin(ActingAdmin, SecretsAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Provider]:
         rows: QuerySet[Provider] = super().get_queryset(request)
-        lane = Concat(Value("p"), Cast(OuterRef("pk"), models.CharField()))
+        lane = Concat(Value("p"), Cast(OuterRef("pk"), CharField()))
         is_open = Breaker.objects.filter(lane=lane, opened_at__isnull=False)
         return rows.defer("headers").annotate(has_open_breaker=Exists(is_open))
 

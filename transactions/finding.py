@@ -1,10 +1,14 @@
-"""Filters of the operators' lists. Each condition is served by an index and has few values."""
+"""Filters and search of the operators' lists; an index serves each condition.
+
+Lists, exports, bulk runs and the dashboard's links share these conditions, so that a count always matches its rows.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from operator import itemgetter
 from typing import Any
+from uuid import UUID
 
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
@@ -14,16 +18,18 @@ from django.core.exceptions import BadRequest
 from django.db.models import Model, Q, QuerySet
 from django.utils import timezone
 
-from transactions.finding.search import known_as, webhooks_known_as
 from transactions.ids import first_at
 from transactions.models import Client, Provider, Transaction
 from transactions.models.transactions import UNTOLD
 from transactions.status import Review, Status, Submission
 from webhooks.models import RefusalCount, Webhook
 from workers import registry
-from workers.ids import as_number
+from workers.ids import as_number, as_uuid
 from workers.models import Job, JobState
 
+MOST = 1000
+"""Upper bound for the matches of each look-up; only references are shared by so many transactions."""
+HELP = "A complete id: ours, the client's, the reference, a job number or a webhook id"
 NONE = Q(pk__in=[])
 MOST_NAMES = 50
 """Upper bound for the names that a filter offers. The page of each client and provider links to its transactions."""
@@ -64,6 +70,31 @@ def rows(model: type[Model], params: Mapping[str, str], *, now: datetime | None 
     return model._default_manager.filter(*(known[name].means(value, now) for name, value in params.items()))
 
 
+def known_as(term: str) -> list[UUID]:
+    """Return the ids of the transactions that have this term as one of their ids."""
+    ours, number = as_uuid(term), as_number(term)
+    # Clients and providers are listed, because the indexes begin with them.
+    clients = Client.objects.order_by().values("pk")
+    matches = [
+        Transaction.objects.filter(client__in=clients, client_ref=term).values_list("pk", flat=True),
+        Transaction.objects.filter(reference=term).values_list("pk", flat=True),
+        Webhook.objects.filter(_with_id(term)).values_list("transaction_id", flat=True),
+        *([Job.objects.filter(pk=number).values_list("transaction_id", flat=True)] if number else []),
+    ]
+    ids = {id_ for match in matches for id_ in match.order_by()[:MOST] if id_}
+    return list(ids | {ours} if ours else ids)
+
+
+def webhooks_known_as(term: str) -> Q:
+    """Return the condition for the webhooks with this id or, if there are none, for those of a transaction."""
+    own = Webhook.objects.order_by().filter(_with_id(term)).values_list("pk", flat=True)[:MOST]
+    return Q(pk__in=list(own)) if own else Q(transaction_id__in=known_as(term))
+
+
+def _with_id(webhook_id: str) -> Q:
+    return Q(provider__in=Provider.objects.order_by().values("pk"), webhook_id=webhook_id)
+
+
 def by_options(name: str, options: Callable[[datetime], Options]) -> Filter:
     """Return a filter with a fixed set of values."""
     return Filter(
@@ -100,12 +131,15 @@ def _ages(now: datetime) -> Options:
 
 
 def _stuck(now: datetime) -> Options:
-    ages = {"10m": ("10 minutes", 10), "1h": ("an hour", 60), "1d": ("a day", 24 * 60)}
-    pending: Options = {
-        value: (f"pending for {age}", Q(status=Status.PENDING, pk__lt=first_at(now - timedelta(minutes=minutes))))
-        for value, (age, minutes) in ages.items()
+    def pending(age: str, **for_: float) -> tuple[str, Q]:
+        return f"pending for {age}", Q(status=Status.PENDING, pk__lt=first_at(now - timedelta(**for_)))
+
+    return {
+        "10m": pending("10 minutes", minutes=10),
+        "1h": pending("an hour", hours=1),
+        "1d": pending("a day", days=1),
+        "untold": ("final, client not notified", UNTOLD),
     }
-    return {**pending, "untold": ("final, client not notified", UNTOLD)}
 
 
 def _lanes() -> Choices:
