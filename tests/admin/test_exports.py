@@ -1,4 +1,4 @@
-"""The filtered list as a CSV file."""
+"""CSV export of filtered lists."""
 
 import csv
 import io
@@ -20,7 +20,7 @@ TRANSACTIONS, JOBS = "/admin/transactions/transaction/export/", "/admin/workers/
 
 @pytest.fixture
 def exporter(db: None):
-    """May look at everything, and export it."""
+    """A user who may view and export everything."""
     return signed_in("exporter", "export_transaction")
 
 
@@ -32,7 +32,7 @@ def made(model=Transaction, **params: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO("".join(exports.pieces(model, params)), newline="")))
 
 
-def test_the_list_is_a_file_as_it_is_filtered(exporter, order, alice, third):
+def test_exports_the_filtered_list(exporter, order, alice, third):
     other = accepted(alice, third, client_ref="order-8")
     Transaction.objects.filter(pk=other.id).update(review="overdue")
 
@@ -41,7 +41,7 @@ def test_the_list_is_a_file_as_it_is_filtered(exporter, order, alice, third):
     assert (row["id"], row["provider_transaction_id"], row["client"]) == ("order-8", str(other.id), "alice")
 
 
-def test_its_name_has_the_time_and_nothing_of_it_is_kept_by_caches(exporter, order):
+def test_the_file_name_has_the_time_and_caches_store_nothing(exporter, order):
     answer = exporter.get(TRANSACTIONS)
     list(answer)
 
@@ -51,7 +51,7 @@ def test_its_name_has_the_time_and_nothing_of_it_is_kept_by_caches(exporter, ord
     assert answer["Cache-Control"] == "no-store"
 
 
-def test_its_columns_are_those_of_the_api_with_times_in_utc(order):
+def test_columns_are_named_as_in_the_api_and_times_are_utc(order):
     [row] = made()
 
     assert row["amount"] == "1250" and row["reference"] == "invoice 4711"
@@ -59,18 +59,18 @@ def test_its_columns_are_those_of_the_api_with_times_in_utc(order):
     assert row["finalised_at"] == ""
 
 
-def test_jobs_are_exported_too(exporter, order):
+def test_exports_jobs(exporter, order):
     assert {row["kind"] for row in rows(exporter.get(JOBS, {"state": "waiting"}))} == {"create", "track", "notify"}
 
 
-def test_the_newest_come_first_over_all_pages(alice, third, monkeypatch):
+def test_the_newest_rows_come_first_across_pages(alice, third, monkeypatch):
     monkeypatch.setattr(exports, "PAGE", 2)
     ids = [str(accepted(alice, third).id) for _ in range(5)]
 
     assert [row["provider_transaction_id"] for row in made()] == sorted(ids, reverse=True)
 
 
-def test_between_two_pages_nothing_is_held(alice, third, monkeypatch, django_assert_num_queries):
+def test_it_holds_no_cursor_between_two_pages(alice, third, monkeypatch, django_assert_num_queries):
     monkeypatch.setattr(exports, "PAGE", 2)
     for _ in range(3):
         accepted(alice, third)
@@ -84,19 +84,19 @@ def test_between_two_pages_nothing_is_held(alice, third, monkeypatch, django_ass
 
 
 @pytest.mark.parametrize("start", list("=+-@\t\r"))
-def test_what_a_spreadsheet_would_run_begins_with_an_apostrophe(alice, third, start):
+def test_a_formula_is_escaped_with_an_apostrophe(alice, third, start):
     accepted(alice, third, reference=f"{start}1+1")
 
     assert made()[0]["reference"] == f"'{start}1+1"
 
 
-def test_what_is_harmless_stays_as_it_is(alice, third):
+def test_other_text_is_unchanged(alice, third):
     accepted(alice, third, reference='1-1, "two"\r\n€')
 
     assert made()[0]["reference"] == '1-1, "two"\r\n€'
 
 
-def test_no_secret_is_in_it():
+def test_no_column_holds_a_secret():
     fields = {field for columns in exports.COLUMNS.values() for field in columns.values()}
 
     assert not {field for field in fields if any(word in field for word in ("header", "secret", "body", "token"))}
@@ -104,12 +104,12 @@ def test_no_secret_is_in_it():
 
 
 @pytest.mark.parametrize("address", [TRANSACTIONS, JOBS])
-def test_a_viewer_is_refused_and_sees_no_button(viewer, order, address):
+def test_a_viewer_may_not_export_and_sees_no_button(viewer, order, address):
     assert viewer.get(address).status_code == 403
     assert "Export" not in viewer.get(address.removesuffix("export/")).content.decode()
 
 
-def test_who_may_export_but_not_view_is_refused(exporter, order):
+def test_the_export_permission_without_the_view_permission_is_refused(exporter, order):
     from django.contrib.auth.models import Permission, User
 
     User.objects.get(username="exporter").user_permissions.remove(Permission.objects.get(codename="view_transaction"))
@@ -117,19 +117,19 @@ def test_who_may_export_but_not_view_is_refused(exporter, order):
     assert exporter.get(TRANSACTIONS).status_code == 403
 
 
-def test_the_button_leads_to_the_list_as_it_is_filtered(exporter, order):
+def test_the_button_keeps_the_filters(exporter, order):
     page = exporter.get("/admin/transactions/transaction/?status=pending&p=1").content.decode()
 
     assert f'href="{TRANSACTIONS}?status=pending"' in page
 
 
-def test_a_parameter_that_is_not_known_is_refused(exporter, order):
+def test_an_unknown_parameter_is_refused(exporter, order):
     assert exporter.get(TRANSACTIONS, {"amount__gte": "1"}).status_code == 400
     with pytest.raises(UnknownFilter):
         exports.pieces(Transaction, {"amount__gte": "1"})
 
 
-def test_it_is_only_read(exporter, order):
+def test_it_accepts_get_only(exporter, order):
     assert exporter.post(TRANSACTIONS).status_code == 405
 
 
@@ -137,7 +137,7 @@ def test_other_lists_have_no_export(exporter):
     assert exporter.get("/admin/webhooks/webhook/export/").status_code == 404
 
 
-def test_the_third_at_a_time_is_asked_to_wait(exporter, order):
+def test_a_third_simultaneous_export_must_wait(exporter, order):
     held = [exporter.get(TRANSACTIONS) for _ in range(exports.AT_ONCE)]
 
     answer = exporter.get(TRANSACTIONS)
@@ -149,7 +149,7 @@ def test_the_third_at_a_time_is_asked_to_wait(exporter, order):
     assert rows(exporter.get(TRANSACTIONS))
 
 
-def test_a_place_is_free_again_when_the_answer_is_lost(exporter, order):
+def test_a_lost_response_frees_its_slot(exporter, order):
     for _ in range(3 * exports.AT_ONCE):
         answer: Any = exporter.get(TRANSACTIONS)
         del answer
@@ -157,7 +157,7 @@ def test_a_place_is_free_again_when_the_answer_is_lost(exporter, order):
     list(exporter.get(TRANSACTIONS))
 
 
-def test_a_page_of_an_export_is_one_query(third, django_assert_num_queries):
+def test_a_page_takes_one_query(third, django_assert_num_queries):
     for name in ("bob", "carol", "dave"):
         accepted(make_client(name, third.provider), third)
 

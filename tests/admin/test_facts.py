@@ -1,4 +1,4 @@
-"""Facts are shown in full and in few queries, and nobody changes them."""
+"""Read-only pages: complete, in few queries, changed by nobody."""
 
 import uuid
 from datetime import timedelta
@@ -57,7 +57,7 @@ def test_its_pages_open_for_a_viewer(viewer, one_of_each, model):
 
 
 @pytest.mark.parametrize("model", FACTS)
-def test_a_fact_is_not_added_changed_or_deleted_by_a_superuser_either(admin_client, one_of_each, model):
+def test_superusers_cannot_add_change_or_delete_facts(admin_client, one_of_each, model):
     row = model.objects.first()
 
     assert admin_client.get(address(model, "add")).status_code == 403
@@ -88,7 +88,7 @@ def test_the_empty_list_of_dramatiqs_own_tasks_is_not_shown(admin_client):
     assert "django_dramatiq" not in page
 
 
-def test_the_transactions_page_tells_the_whole_story(viewer, one_of_each, given_up):
+def test_the_page_of_a_transaction_shows_status_review_calls_and_errors(viewer, one_of_each, given_up):
     page = viewer.get(address(Transaction, "change", given_up.id)).content.decode()
 
     assert "pending (no final status yet)" in page
@@ -99,14 +99,14 @@ def test_the_transactions_page_tells_the_whole_story(viewer, one_of_each, given_
     assert "http://127.0.0.1:1/third-party" in page
 
 
-def test_what_others_wrote_is_escaped(viewer, one_of_each, given_up):
+def test_texts_of_other_parties_are_escaped(viewer, one_of_each, given_up):
     page = viewer.get(address(Transaction, "change", given_up.id)).content.decode()
 
     assert "&lt;b&gt;not there&lt;/b&gt;" in page
     assert "<b>not there</b>" not in page
 
 
-def test_the_timeline_reads_from_the_first_to_the_last(viewer, order):
+def test_the_timeline_is_oldest_first(viewer, order):
     apply([(order.id, News(Source.WEBHOOK, status=Status.COMPLETED, detail={"webhook": "msg_1"}))])
     apply([(order.id, News(Source.POLL, status=Status.DECLINED))])
 
@@ -119,7 +119,7 @@ def test_the_timeline_reads_from_the_first_to_the_last(viewer, order):
 
 
 @pytest.mark.parametrize(("seconds", "words"), [(-3, "now"), (12, "in 12 s"), (240, "in 4 min"), (7300, "in 2 h")])
-def test_it_says_what_comes_next(viewer, order, seconds, words):
+def test_it_shows_the_next_step(viewer, order, seconds, words):
     due = timezone.now() + timedelta(seconds=seconds)
     Job.objects.exclude(kind="track").update(state="done")
     Job.objects.filter(kind="track").update(run_at=due)
@@ -127,7 +127,7 @@ def test_it_says_what_comes_next(viewer, order, seconds, words):
     assert viewer.get(address(Transaction, "change", order.id)).context["next_step"] == f"poll the provider, {words}"
 
 
-def test_it_says_that_an_open_circuit_breaker_holds_it_up(viewer, order, third):
+def test_the_next_step_names_an_open_circuit_breaker(viewer, order, third):
     Breaker.objects.create(lane=third.provider.lane, kind="create", opened_at=timezone.now(), probe_at=timezone.now())
     Job.objects.exclude(kind="create").update(state="done")
     due_now(kind="create")
@@ -137,7 +137,7 @@ def test_it_says_that_an_open_circuit_breaker_holds_it_up(viewer, order, third):
     assert next_step.endswith("now, as soon as third answers again: its circuit breaker is open")
 
 
-def test_it_says_that_a_paused_provider_holds_it_up(viewer, order):
+def test_the_next_step_names_a_paused_provider(viewer, order):
     Provider.objects.update(paused=True)
     due_now(kind="create")
 
@@ -146,7 +146,7 @@ def test_it_says_that_a_paused_provider_holds_it_up(viewer, order):
     assert next_step.endswith("now, as soon as third is resumed")
 
 
-def test_a_job_with_many_calls_shows_the_last_ones(viewer, order):
+def test_a_job_with_many_calls_shows_the_latest(viewer, order):
     track = job(order, "track")
     Attempt.objects.bulk_create(
         Attempt(job=track, transaction_id=order.id, number=n, started_at=timezone.now()) for n in range(1, 60)
@@ -174,7 +174,7 @@ def test_a_page_takes_few_queries(viewer, one_of_each, model, django_assert_max_
         viewer.get(address(model, "change", model.objects.last().pk))
 
 
-def test_a_long_list_is_counted_up_to_a_bound(viewer, order, monkeypatch):
+def test_counts_are_bounded(viewer, order, monkeypatch):
     monkeypatch.setattr(bases, "MOST", 2)
 
     page = " ".join(viewer.get(address(Job, "changelist")).content.decode().split())

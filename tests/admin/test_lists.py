@@ -1,4 +1,4 @@
-"""The lists: narrowed down by what is known to them alone, and found in time or not at all."""
+"""Lists of the admin: known filters only, timeout and pages."""
 
 import pytest
 from django.db import connection
@@ -14,7 +14,7 @@ LIST = "/admin/transactions/transaction/"
 
 @pytest.fixture
 def slow(monkeypatch):
-    """The database takes a tenth of a second for each row, and a twentieth is all there is."""
+    """Each row takes 0.1 s; the timeout is 0.05 s."""
     rows = TransactionAdmin.get_queryset
     wait = ["pg_sleep(0.1) IS NOT NULL"]
     slowly = lambda self, request: rows(self, request).extra(where=wait)  # noqa: E731, S610
@@ -23,11 +23,11 @@ def slow(monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["amount__gte", "status__exact", "client__name", "crashes", "review__in"])
-def test_what_no_filter_knows_is_refused_and_not_passed_over(viewer, order, name):
+def test_an_unknown_parameter_is_refused_and_not_ignored(viewer, order, name):
     assert viewer.get(LIST, {name: "1"}).status_code == 400
 
 
-def test_filters_and_search_narrow_it_down_together(viewer, order, alice, third):
+def test_combines_filters_and_search(viewer, order, alice, third):
     other = accepted(alice, third, client_ref="another", reference="invoice 4711")
     Transaction.objects.filter(pk=other.id).update(review="overdue")
 
@@ -35,7 +35,7 @@ def test_filters_and_search_narrow_it_down_together(viewer, order, alice, third)
     assert [row.pk for row in page.context["cl"].result_list] == [other.id]
 
 
-def test_a_list_that_takes_too_long_says_how_to_narrow_it_down(viewer, order, slow):
+def test_a_timeout_names_filters_that_help(viewer, order, slow):
     page = viewer.get(LIST, {"status": "pending"})
 
     assert page.status_code == 503
@@ -44,7 +44,7 @@ def test_a_list_that_takes_too_long_says_how_to_narrow_it_down(viewer, order, sl
     assert "Choose an age or another filter." in said
 
 
-def test_the_time_limit_is_the_lists_alone(viewer, order, slow):
+def test_the_timeout_applies_to_the_list_only(viewer, order, slow):
     viewer.get(LIST)
 
     with connection.cursor() as cursor:
@@ -52,12 +52,12 @@ def test_the_time_limit_is_the_lists_alone(viewer, order, slow):
         assert cursor.fetchone() == ("30s",)
 
 
-def test_an_empty_list_and_a_page_behind_the_last_are_pages(viewer, order):
+def test_shows_an_empty_list_and_a_page_beyond_the_last(viewer, order):
     assert viewer.get(LIST, {"status": "failed"}).context["cl"].result_count == 0
     assert len(viewer.get(LIST, {"p": "7"}).context["cl"].result_list) == 1
 
 
-def test_pages_follow_each_other(viewer, alice, third, monkeypatch):
+def test_pages_are_consecutive(viewer, alice, third, monkeypatch):
     monkeypatch.setattr(TransactionAdmin, "list_per_page", 2)
     ids = sorted(accepted(alice, third).id for _ in range(5))  # within a millisecond their order is chance
 
@@ -65,7 +65,7 @@ def test_pages_follow_each_other(viewer, alice, third, monkeypatch):
     assert pages == [ids[:-3:-1], ids[-3:-5:-1], ids[:1]]
 
 
-def test_a_long_id_is_cut_and_whole_where_it_is_pointed_at(viewer, alice, third):
+def test_a_long_id_is_cut_and_its_tooltip_is_complete(viewer, alice, third):
     accepted(alice, third, client_ref="x" * 64)
 
     assert f'<span title="{"x" * 64}">{"x" * 31}…</span>' in viewer.get(LIST).content.decode()

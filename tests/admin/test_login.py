@@ -1,4 +1,4 @@
-"""Logging in, and the lock after too many wrong passwords."""
+"""Login, and the lockout after too many wrong passwords."""
 
 from datetime import timedelta
 from typing import Any
@@ -32,17 +32,17 @@ def lock(name: str = "root", **how: str) -> None:
     assert answers == [200] * (TRIES - 1) + [429]
 
 
-def test_the_right_password_is_let_in():
+def test_the_correct_password_logs_in():
     assert log_in("right").status_code == 302
 
 
-def test_after_five_wrong_passwords_the_right_one_is_refused_too():
+def test_after_five_wrong_passwords_the_correct_one_is_refused():
     lock()
 
     assert log_in("right").status_code == 429
 
 
-def test_the_answer_is_a_page_that_says_when_to_try_again():
+def test_the_response_is_a_page_with_the_waiting_time():
     lock()
 
     answer = log_in("wrong")
@@ -52,7 +52,7 @@ def test_the_answer_is_a_page_that_says_when_to_try_again():
     assert b"in 15 minutes" in answer.content
 
 
-def test_a_script_is_told_the_same_and_no_other_origin_may_read_it():
+def test_scripts_get_the_same_response_and_other_origins_cannot_read_it():
     lock()
 
     answer = log_in("wrong", X_Requested_With="XMLHttpRequest", Origin="https://evil.example")
@@ -69,7 +69,7 @@ def test_other_names_and_other_addresses_are_not_locked(other):
     assert log_in("right", **other).status_code == 302
 
 
-def test_four_wrong_passwords_are_forgiven_by_the_right_one():
+def test_the_correct_password_resets_the_count():
     for _ in range(2):
         for _ in range(TRIES - 1):
             log_in("wrong")
@@ -80,7 +80,7 @@ def let_pass(minutes: int) -> None:
     AccessAttempt.objects.update(attempt_time=Now() - timedelta(minutes=minutes))
 
 
-def test_it_opens_after_fifteen_minutes():
+def test_the_lockout_ends_after_fifteen_minutes():
     lock()
 
     let_pass(16)
@@ -88,7 +88,7 @@ def test_it_opens_after_fifteen_minutes():
     assert log_in("right").status_code == 302
 
 
-def test_a_try_meanwhile_makes_the_wait_no_longer_and_is_not_stored():
+def test_an_attempt_during_the_lockout_neither_extends_it_nor_is_stored():
     lock()
     let_pass(14)
     before = AccessAttempt.objects.values().get()
@@ -97,23 +97,23 @@ def test_a_try_meanwhile_makes_the_wait_no_longer_and_is_not_stored():
     assert AccessAttempt.objects.values().get() == before
 
 
-def test_no_password_is_kept():
+def test_passwords_are_not_stored():
     log_in("wrong-and-secret")
 
     assert "wrong-and-secret" not in str(AccessAttempt.objects.values().get())
 
 
-def test_a_name_that_there_is_not_is_locked_as_well():
+def test_unknown_user_names_are_locked_out_too():
     lock("nobody")
 
 
-def test_a_name_that_no_database_can_hold_is_no_error():
+def test_names_that_the_database_cannot_store_cause_no_error():
     assert log_in("wrong", "a\x00b").status_code == 200
     assert log_in("wrong", "").status_code == 200
     lock("x" * 5000)
 
 
-def test_who_calls_by_a_proxy_is_told_apart_by_its_word(settings):
+def test_a_trusted_proxy_names_the_client_address(settings):
     settings.TRUSTED_PROXIES = "1"
     User.objects.create_superuser("other", password="right")
     lock(address="10.0.0.1", X_Forwarded_For="203.0.113.1, 192.0.2.1")
@@ -122,13 +122,13 @@ def test_who_calls_by_a_proxy_is_told_apart_by_its_word(settings):
     assert log_in("right", address="10.0.0.1", X_Forwarded_For="203.0.113.1, 192.0.2.2").status_code == 302
 
 
-def test_without_a_trusted_proxy_a_caller_cannot_choose_its_address():
+def test_without_a_trusted_proxy_the_forwarded_address_is_ignored():
     lock(X_Forwarded_For="203.0.113.1")
 
     assert log_in("right", X_Forwarded_For="203.0.113.2").status_code == 429
 
 
-def test_old_logins_are_pruned_by_a_command():
+def test_a_command_prunes_old_logins():
     log_in("right")
     AccessLog.objects.update(attempt_time=Now() - timedelta(days=91))
     log_in("right")

@@ -1,4 +1,4 @@
-"""The search in the menu."""
+"""Search in the menu."""
 
 import pytest
 
@@ -6,5 +6,5 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.mark.parametrize("page", ["x", "0", "99"])
-def test_a_page_that_there_is_not_is_not_found(viewer, page):
+def test_an_unknown_page_is_not_found(viewer, page):
     assert viewer.get("/admin/search/", {"s": "job", "page": page}).status_code == 404

@@ -1,4 +1,4 @@
-"""Lists that are saved under a name: one's own, or shared with all who may see them."""
+"""Saved lists: private, or shared with all users who may view the list."""
 
 import pytest
 from django.contrib.auth.models import Permission, User
@@ -12,7 +12,7 @@ LIST = "/admin/transactions/transaction/"
 
 @pytest.fixture
 def olga(db: None):
-    """May share lists."""
+    """A user who may share lists."""
     return signed_in("olga", "share_view")
 
 
@@ -21,7 +21,7 @@ def save(client, query="status=failed&provider=1", name="Failed", **given):
 
 
 def menu(client, page="/admin/workers/job/") -> list[tuple[str, str]]:
-    """The saved lists in the menu of another page."""
+    """Return the saved lists in the menu of another page."""
     groups = client.get(page).context["sidebar_navigation"]
     items = next(group["items"] for group in groups if group.get("title") == "Saved lists")
     return [(item["title"], item["link"]) for item in items if item["has_permission"]]
@@ -31,14 +31,14 @@ def above(client) -> list[str]:
     return [view.name for view in client.get(LIST).context["head"]["views"]]
 
 
-def test_it_is_above_the_list_and_in_the_menu_of_its_owner(viewer, order):
+def test_its_owner_sees_it_above_the_list_and_in_the_menu(viewer, order):
     save(viewer)
 
     assert above(viewer) == ["Failed"]
     assert menu(viewer) == [("Failed", f"{LIST}?status=failed&provider=1")]
 
 
-def test_what_only_moves_the_page_is_not_saved(viewer, order):
+def test_the_page_number_is_not_saved(viewer, order):
     save(viewer, "status=failed&p=2&q= x ")
 
     assert SavedView.objects.get().query == "status=failed&q=x"
@@ -50,7 +50,7 @@ def test_others_do_not_see_it(viewer, olga, order):
     assert above(olga) == [] and menu(olga) == []
 
 
-def test_a_shared_one_is_above_the_list_for_all_and_in_the_menu_of_its_owner(viewer, olga, order):
+def test_a_shared_list_is_above_the_list_for_all_and_in_the_menu_of_its_owner(viewer, olga, order):
     save(olga, shared="on")
 
     assert above(viewer) == ["Failed"]
@@ -63,7 +63,7 @@ def test_sharing_needs_its_permission(viewer, order):
     assert "Share with everyone" not in viewer.get(f"{LIST}?status=failed").content.decode()
 
 
-def test_the_same_name_again_takes_the_others_place(viewer, order):
+def test_saving_under_the_same_name_replaces_it(viewer, order):
     save(viewer)
     save(viewer, "status=pending")
 
@@ -84,7 +84,7 @@ def test_nobody_else_deletes_it(viewer, admin_client, olga, order):
         assert other.post(f"{LIST}views/{SavedView.objects.get().pk}/delete/").status_code == 404
 
 
-def test_nothing_is_done_by_a_link(viewer, order):
+def test_get_requests_change_nothing(viewer, order):
     save(viewer)
 
     assert viewer.get(f"{LIST}views/?status=failed").status_code == 405
@@ -92,12 +92,12 @@ def test_nothing_is_done_by_a_link(viewer, order):
 
 
 @pytest.mark.parametrize("name", ["", " ", "x" * 61])
-def test_it_needs_a_name(viewer, order, name):
+def test_it_needs_a_valid_name(viewer, order, name):
     assert "Not saved" in save(viewer, name=name).content.decode()
     assert not SavedView.objects.exists()
 
 
-def test_a_name_is_text_wherever_it_is_shown(viewer, order):
+def test_names_are_escaped(viewer, order):
     save(viewer, name="<b>x</b>")
 
     page = viewer.get(f"{LIST}?status=failed&provider=1").content.decode()
@@ -105,11 +105,11 @@ def test_a_name_is_text_wherever_it_is_shown(viewer, order):
     assert "<b>x</b>" not in page
 
 
-def test_a_list_that_cannot_be_is_not_saved(viewer, order):
+def test_a_list_with_an_unknown_filter_is_not_saved(viewer, order):
     assert save(viewer, "amount__gte=1").status_code == 400
 
 
-def test_who_may_not_view_the_list_saves_none_and_sees_none(viewer, order):
+def test_without_the_view_permission_lists_are_neither_saved_nor_shown(viewer, order):
     save(viewer)
     user = User.objects.get(username="viewer")
     user.user_permissions.remove(Permission.objects.get(codename="view_transaction"))

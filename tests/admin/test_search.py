@@ -1,4 +1,4 @@
-"""Whatever id somebody has in hand finds the transaction, exactly."""
+"""Search by any id of a transaction, job, webhook or call."""
 
 from typing import Any
 
@@ -38,11 +38,11 @@ def test_each_id_finds_the_transaction_and_no_other(viewer, order, alice, third,
 
 
 @pytest.mark.parametrize("term", ["order", "invoice", "0", "99999999999999999999999", "²", "no such id", "'; --"])
-def test_what_is_no_id_finds_nothing(viewer, order, term):
+def test_other_terms_find_nothing(viewer, order, term):
     assert found(viewer, TRANSACTIONS, term) == set()
 
 
-def test_two_clients_with_the_same_id_are_both_found(viewer, order, mallory, third):
+def test_finds_the_same_id_of_two_clients(viewer, order, mallory, third):
     other = accepted(mallory, third, client_ref="order-7")
 
     assert found(viewer, TRANSACTIONS, "order-7") == {order.id, other.id}
@@ -73,5 +73,5 @@ def test_a_client_is_found_by_the_start_of_its_key(viewer, alice, mallory):
 
 
 @pytest.mark.parametrize("given", ["status=pending", "stuck=1h&age=week", "review=any", "provider=1", "client=x"])
-def test_filters_answer(viewer, given_up, given):
+def test_filtered_lists_open(viewer, given_up, given):
     assert viewer.get(f"{TRANSACTIONS}?{given}").status_code == 200

@@ -1,4 +1,4 @@
-"""Providers and clients are set by operators, under the models' own rules, and kept while anything names them."""
+"""Settings of providers and clients: validation, stale pages, deletion."""
 
 import pytest
 from django.contrib.admin.models import LogEntry
@@ -14,7 +14,7 @@ PROVIDERS, CLIENTS = "/admin/transactions/provider/", "/admin/transactions/clien
 
 
 def change(client, address, fields=None, **changes):
-    """Save the page as it stands, or as it stood, with these changes; None unticks a box."""
+    """Save the current page, or the given fields of an earlier one, with these changes; None unticks a box."""
     fields = (fields or fields_of(client.get(address).content.decode())) | changes
     return client.post(address, {name: value for name, value in fields.items() if value is not None}, follow=True)
 
@@ -75,7 +75,7 @@ def test_a_wrong_value_is_refused_with_the_reason(admin_client, third, field, va
     assert Provider.objects.values().get() == before
 
 
-def test_a_pause_that_came_meanwhile_is_not_undone_by_an_older_page(admin_client, third):
+def test_a_stale_page_does_not_undo_a_pause(admin_client, third):
     opened = fields_of(admin_client.get(page_of(third.provider)).content.decode())
     Provider.objects.update(paused=True, paused_why="401")
 
@@ -92,7 +92,7 @@ def test_the_settings_form_neither_pauses_nor_resumes(admin_client, third):
     assert Provider.objects.values_list("paused", "paused_why", "poll_cap").get() == (True, "401", 60)
 
 
-def test_headers_stay_when_nothing_is_typed(admin_client):
+def test_headers_stay_if_the_field_is_empty(admin_client):
     bank = make_provider("bank", headers={"X-Key": "hunter2"}).provider
 
     change(admin_client, page_of(bank), max_in_flight="5")
@@ -109,7 +109,7 @@ def test_headers_are_replaced_and_removed(admin_client, typed, stored):
     assert Provider.objects.get().headers == stored
 
 
-def test_headers_that_no_key_opens_close_no_page(admin_client, alice, third, settings):
+def test_pages_open_although_headers_cannot_be_decrypted(admin_client, alice, third, settings):
     record = accepted(alice, third)
     settings.ENCRYPTION_KEYS = ["a" * 43 + "="]
     lists = [f"/admin/{name}/" for name in ("transactions/transaction", "webhooks/webhook", "webhooks/refusalcount")]
@@ -127,13 +127,13 @@ def test_a_new_provider_is_added_with_its_defaults(admin_client):
     assert answer.redirect_chain == [(page_of(bank), 302)]
 
 
-def test_the_slug_of_a_provider_stays(admin_client, third):
+def test_the_slug_of_a_provider_cannot_be_changed(admin_client, third):
     change(admin_client, page_of(third.provider), slug="other")
 
     assert Provider.objects.get().slug == "third"
 
 
-def test_an_endpoint_that_moves_has_not_failed_yet(admin_client, alice):
+def test_a_new_callback_url_clears_the_failure_time(admin_client, alice):
     Client.objects.update(endpoint_failing_since=timezone.now())
 
     change(admin_client, page_of(alice.client), callback_url="https://new.example/callback")
@@ -141,7 +141,7 @@ def test_an_endpoint_that_moves_has_not_failed_yet(admin_client, alice):
     assert Client.objects.get().endpoint_failing_since is None
 
 
-def test_an_endpoint_disabled_meanwhile_is_not_enabled_by_an_older_page(admin_client, alice):
+def test_a_stale_page_does_not_enable_a_disabled_endpoint(admin_client, alice):
     opened = fields_of(admin_client.get(page_of(alice.client)).content.decode())
     Client.objects.update(endpoint_disabled_at=timezone.now())
 
@@ -159,7 +159,7 @@ def test_a_clients_rate_limit_is_set_and_lifted(admin_client, alice):
     assert Client.objects.get().rate_limit == ""
 
 
-def test_a_rate_limit_that_is_none_is_refused_with_the_reason(admin_client, alice):
+def test_an_invalid_rate_limit_is_refused_with_the_reason(admin_client, alice):
     answer = change(admin_client, page_of(alice.client), rate_limit="fast")
 
     assert "such as 100/second" in answer.content.decode()
@@ -175,7 +175,7 @@ def test_a_client_gets_a_body_of_its_own_and_the_standard_one_back(admin_client,
 
 
 @pytest.mark.parametrize("whose", ["client", "provider"])
-def test_what_transactions_name_is_not_deleted_and_the_page_says_why(admin_client, alice, third, whose):
+def test_rows_that_transactions_refer_to_are_not_deleted_and_the_page_says_why(admin_client, alice, third, whose):
     accepted(alice, third)
     it = {"client": alice.client, "provider": third.provider}[whose]
     address = f"/admin/transactions/{whose}/{it.pk}/delete/"
@@ -185,7 +185,7 @@ def test_what_transactions_name_is_not_deleted_and_the_page_says_why(admin_clien
     assert type(it).objects.filter(pk=it.pk).exists()
 
 
-def test_what_nothing_names_is_deleted_with_its_keys_and_secrets(admin_client):
+def test_unreferenced_rows_are_deleted_with_their_keys_and_secrets(admin_client):
     spare = make_client("spare", make_provider("spare").provider)
 
     for address in (f"{CLIENTS}{spare.client.pk}/delete/", f"{PROVIDERS}{spare.client.default_provider_id}/delete/"):

@@ -1,4 +1,4 @@
-"""The pages of users and roles: whoever may change them becomes no more by it than they are."""
+"""Pages of users and roles: no privilege escalation."""
 
 import pytest
 from django.apps import apps
@@ -13,7 +13,7 @@ NEW = "correct-horse-1"
 
 @pytest.fixture
 def ada(db):
-    """An administrator by the role, and no superuser."""
+    """An administrator by role, not a superuser."""
     grant(apps)
     user = User.objects.create_user("ada", is_staff=True)
     user.groups.add(Group.objects.get(name="administrator"))
@@ -28,19 +28,19 @@ def browser(ada):
 
 
 def send(client, user, **fields):
-    """The user's page, sent with these fields."""
+    """Submit the page of a user with these fields."""
     joined = {"date_joined_0": "2026-01-01", "date_joined_1": "00:00:00"}
     sent = {"username": user.username, "is_active": "on", "is_staff": "on"} | joined | fields
     return client.post(f"/admin/auth/user/{user.pk}/change/", sent)
 
 
-def test_an_administrator_makes_nobody_a_superuser(ada, browser):
+def test_an_administrator_cannot_make_a_superuser(ada, browser):
     send(browser, ada, is_superuser="on")
 
     assert not User.objects.get(pk=ada.pk).is_superuser
 
 
-def test_an_administrator_gives_no_permission_by_hand(ada, browser):
+def test_an_administrator_cannot_grant_a_permission_they_lack(ada, browser):
     more = Permission.objects.get(codename="delete_user")
 
     send(browser, ada, user_permissions=[more.pk])
@@ -49,7 +49,7 @@ def test_an_administrator_gives_no_permission_by_hand(ada, browser):
 
 
 @pytest.mark.parametrize("active", [True, False])
-def test_an_administrator_changes_no_superuser(browser, active):
+def test_an_administrator_cannot_change_a_superuser(browser, active):
     root = User.objects.create_superuser("root", is_active=active)
 
     answers = [
@@ -62,7 +62,7 @@ def test_an_administrator_changes_no_superuser(browser, active):
     assert (root.username, root.check_password(NEW)) == ("root", False)
 
 
-def test_an_administrator_makes_no_role_with_more_than_they_may(browser):
+def test_an_administrator_cannot_create_a_role_with_permissions_they_lack(browser):
     more, less = (Permission.objects.get(codename=name) for name in ("delete_user", "poll_now"))
 
     browser.post("/admin/auth/group/add/", {"name": "more", "permissions": [more.pk]})
@@ -71,7 +71,7 @@ def test_an_administrator_makes_no_role_with_more_than_they_may(browser):
     assert set(Group.objects.filter(name__in=["more", "less"]).values_list("name", flat=True)) == {"less"}
 
 
-def test_an_administrator_puts_nobody_into_a_role_with_more_than_they_may(ada, browser):
+def test_an_administrator_cannot_assign_a_role_with_permissions_they_lack(ada, browser):
     owners = Group.objects.create(name="owners")
     owners.permissions.add(Permission.objects.get(codename="delete_user"))
     viewers = Group.objects.get(name="viewer")
@@ -83,7 +83,7 @@ def test_an_administrator_puts_nobody_into_a_role_with_more_than_they_may(ada, b
     assert list(ada.groups.all()) == [viewers]
 
 
-def test_a_superuser_may_do_all_of_it(ada, admin_client):
+def test_a_superuser_can_make_a_superuser(ada, admin_client):
     send(admin_client, ada, is_superuser="on")
 
     assert User.objects.get(pk=ada.pk).is_superuser

@@ -1,4 +1,4 @@
-"""The page of the workers: who lives, and which version runs."""
+"""Page of worker processes: heartbeat and version."""
 
 import uuid
 from datetime import timedelta
@@ -21,27 +21,27 @@ def process(pid, *, silent_for=0.0, version=__version__):
 
 
 def cells(client, name):
-    """The texts of a column, from the top down."""
+    """Return the texts of a column, from top to bottom."""
     page = client.get(PAGE).content.decode()
     rows = [part.split("</td>")[0] for part in page.split(f"field-{name}")[1:]]
     return [row.split(">", 1)[1].replace("</span>", "").split(">")[-1].strip() for row in rows]
 
 
-def test_it_says_who_lives_and_since_when_the_others_are_silent(viewer):
+def test_it_shows_alive_processes_and_the_silence_of_others(viewer):
     process(1, silent_for=40)
     process(2)
 
     assert cells(viewer, "state") == ["alive", "no heartbeat for 40 s"]
 
 
-def test_it_says_when_a_process_runs_another_version(viewer):
+def test_it_marks_processes_of_another_version(viewer):
     process(1, version="0.0.9", silent_for=5)
     process(2)
 
     assert cells(viewer, "running_version") == [__version__, f"0.0.9 (web: {__version__})"]
 
 
-def test_a_process_has_a_page_of_its_own(viewer):
+def test_a_process_has_a_page(viewer):
     page = viewer.get(f"{PAGE}{process(1, silent_for=60).pk}/change/").content.decode()
 
     assert "host/1" in page and "no heartbeat for 60 s" in page

@@ -1,4 +1,4 @@
-"""What the parameters of a list mean, whoever asks."""
+"""Filters of the operators' lists: the rows that each parameter selects."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -19,7 +19,7 @@ MODELS = (Transaction, Job, Webhook, RefusalCount)
 
 
 def made_ago(alice, third, seconds: float, **fields) -> UUID:
-    """One that was accepted so long ago; by its id, which is what is asked."""
+    """Create a transaction whose id is `seconds` old, because filters read the age from the id."""
     made = first_at(datetime.now(UTC) - timedelta(seconds=seconds)).int
     id_ = UUID(int=made | uuid7().int & (1 << 80) - 1)
     given = {"client": alice.client, "provider": third.provider, "amount": 1, "currency": "EUR", **fields}
@@ -35,27 +35,27 @@ def found(model=Transaction, **params: str) -> set[Any]:
 
 
 @pytest.mark.parametrize("age", ["hour", "day", "week"])
-def test_an_age_is_an_age_at_most(alice, third, age):
+def test_age_is_a_maximum(alice, third, age):
     young, _ = made_ago(alice, third, LIMITS[age] - 5), made_ago(alice, third, LIMITS[age] + 5)
 
     assert found(age=age) == {young}
 
 
-def test_older_is_older_than_a_week(alice, third):
+def test_older_means_more_than_a_week(alice, third):
     _, old = made_ago(alice, third, LIMITS["week"] - 5), made_ago(alice, third, LIMITS["week"] + 5)
 
     assert found(age="older") == {old}
 
 
 @pytest.mark.parametrize("stuck", ["10m", "1h", "1d"])
-def test_stuck_is_pending_for_longer(alice, third, stuck):
+def test_stuck_means_pending_for_longer(alice, third, stuck):
     _, old = made_ago(alice, third, LIMITS[stuck] - 5), made_ago(alice, third, LIMITS[stuck] + 5)
     made_ago(alice, third, LIMITS[stuck] + 5, **final("completed"))
 
     assert found(stuck=stuck) == {old}
 
 
-def test_untold_is_final_and_not_confirmed_by_the_client(alice, third):
+def test_untold_means_final_and_not_confirmed_by_the_client(alice, third):
     made_ago(alice, third, 5)
     untold = {made_ago(alice, third, 5, **final(status, informed_sequence=1)) for status in ("completed", "failed")}
     made_ago(alice, third, 5, **final("declined", informed_sequence=2))
@@ -63,7 +63,7 @@ def test_untold_is_final_and_not_confirmed_by_the_client(alice, third):
     assert found(stuck="untold") == untold
 
 
-def test_an_age_is_counted_from_the_time_that_is_given(alice, third):
+def test_ages_are_relative_to_the_given_time(alice, third):
     one = made_ago(alice, third, 4000)
     before = datetime.now(UTC) - timedelta(seconds=1000)
 
@@ -71,7 +71,7 @@ def test_an_age_is_counted_from_the_time_that_is_given(alice, third):
     assert found(age="hour") == set()
 
 
-def test_status_submission_and_review_are_those_of_the_row(alice, third):
+def test_filters_by_status_submission_and_review(alice, third):
     one = made_ago(alice, third, 5, **final("failed", submission="refused", review="contradiction"))
     made_ago(alice, third, 5, submission="unknown", review="overdue")
     made_ago(alice, third, 5)
@@ -80,21 +80,21 @@ def test_status_submission_and_review_are_those_of_the_row(alice, third):
     assert len(found(review="any")) == 2
 
 
-def test_provider_and_client_are_named_by_their_numbers(alice, mallory, third):
+def test_filters_by_the_keys_of_provider_and_client(alice, mallory, third):
     one = accepted(alice, third)
     accepted(mallory, third)
 
     assert found(client=str(alice.client.pk), provider=str(third.provider.pk)) == {one.id}
 
 
-def test_search_and_filters_go_together(alice, third):
+def test_combines_search_and_filters(alice, third):
     one = accepted(alice, third, reference="invoice 4711")
 
     assert found(q="invoice 4711", status="pending") == {one.id}
     assert found(q="invoice 4711", status="failed") == set()
 
 
-def test_a_job_is_due_when_it_waits_and_its_time_has_come(alice, third):
+def test_due_jobs_wait_and_have_reached_their_due_time(alice, third):
     one = accepted(alice, third, client_ref="order-7")
     Job.objects.update(run_at=datetime.now(UTC) + timedelta(hours=1))
     due_now(kind="track")
@@ -104,7 +104,7 @@ def test_a_job_is_due_when_it_waits_and_its_time_has_come(alice, third):
     assert found(Job, due="1") == set()
 
 
-def test_a_lane_is_a_providers_or_a_clients(alice, mallory, third):
+def test_filters_jobs_by_the_lane_of_a_provider_or_client(alice, mallory, third):
     one, other = accepted(alice, third), accepted(mallory, third)
 
     assert found(Job, lane=f"p{third.provider.pk}", kind="track") == {job(one, "track").pk, job(other, "track").pk}
@@ -114,7 +114,7 @@ def test_a_lane_is_a_providers_or_a_clients(alice, mallory, third):
     assert found(Job, lane=f"x{alice.client.pk}") == found(Job, lane="p") == set()
 
 
-def test_webhooks_are_found_by_result_and_provider(third):
+def test_filters_webhooks_by_result_and_provider(third):
     given = {"provider": third.provider, "given_id": "x"}
     one = Webhook.objects.create(webhook_id="1", result="late", **given)
     Webhook.objects.create(webhook_id="2", result="noted", **given)
@@ -124,19 +124,19 @@ def test_webhooks_are_found_by_result_and_provider(third):
 
 @pytest.mark.parametrize("value", ["nonsense", "0", "any'", "-1", "10M", "Pending"])
 @pytest.mark.parametrize("model", MODELS)
-def test_a_value_that_is_not_known_finds_nothing(alice, third, model, value):
+def test_an_unknown_value_selects_no_rows(alice, third, model, value):
     accepted(alice, third)
     for each in finding.filters_of(model):
         assert found(model, **{each.name: value}) == set()
 
 
-def test_a_parameter_that_is_not_known_is_refused_and_never_left_out():
+def test_an_unknown_parameter_is_refused_and_not_ignored():
     with pytest.raises(finding.UnknownFilter):
         finding.rows(Transaction, {"status": "pending", "amount__gte": "100"})
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_every_value_that_a_filter_offers_is_known_to_it(alice, third, model):
+def test_every_offered_value_has_its_own_condition(alice, third, model):
     accepted(alice, third)
     for each in finding.filters_of(model):
         for value, _ in each.choices():
@@ -144,14 +144,14 @@ def test_every_value_that_a_filter_offers_is_known_to_it(alice, third, model):
             assert each.means(value, datetime.now(UTC)) != each.means("nonsense", datetime.now(UTC))
 
 
-def test_ids_of_a_time_begin_with_the_first_of_it():
+def test_the_ids_of_a_millisecond_start_at_first_at():
     made = uuid7()
     millisecond = datetime.fromtimestamp((made.int >> 80) / 1000, UTC)
 
     assert first_at(millisecond) <= made < first_at(millisecond + timedelta(milliseconds=1))
 
 
-def test_a_kind_that_there_is_not_stands_for_no_job(alice, third):
+def test_an_unknown_kind_selects_no_jobs(alice, third):
     accepted(alice, third)
 
     assert found(Job, kind="\x00") == found(Job, kind="other") == set()
