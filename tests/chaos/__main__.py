@@ -1,4 +1,4 @@
-"""`python -m tests.chaos`: faults of every kind under load, then a comparison of everything with everything."""
+"""`python -m tests.chaos`: faults of every kind under load, then a comparison of client, service and provider."""
 
 import argparse
 import random
@@ -17,23 +17,23 @@ COUNT = 4500
 
 
 def parse(words: list[str]) -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     epilog = "Faults:\n" + "\n".join(f"  {name:20} {fault.what}" for name, fault in FAULTS.items())
     parser = argparse.ArgumentParser(
         prog="make chaos", description=__doc__, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--seed", type=int, help="decides on the faults' order and victims; by default another one each time")
-    add("--seconds", type=float, default=SECONDS, help="how long the load lasts (default: %(default)g)")
-    add("--count", type=int, default=COUNT, help="transactions that are posted meanwhile (default: %(default)s)")
-    add("--speed", type=float, default=20, help="how much faster the provider's clock runs (default: %(default)g)")
-    add("--settling", type=float, default=180, help="seconds that all may take to end then (default: %(default)g)")
-    add("--faults", nargs="+", choices=list(FAULTS), default=list(FAULTS), metavar="FAULT", help="only these kinds")
+    add("--seed", type=int, help="determines the order and the targets of the faults (default: random)")
+    add("--seconds", type=float, default=SECONDS, help="duration of the load (default: %(default)g)")
+    add("--count", type=int, default=COUNT, help="transactions to post (default: %(default)s)")
+    add("--speed", type=float, default=20, help="speed of the provider's clock (default: %(default)g)")
+    add("--settling", type=float, default=180, help="longest wait after the load (default: %(default)g)")
+    add("--faults", nargs="+", choices=list(FAULTS), default=list(FAULTS), metavar="FAULT", help="default: all kinds")
     return parser.parse_args(words)
 
 
 def main(words: list[str]) -> int:
-    """0 if every count is 0 and every recovery was in time, 1 if not, 2 if there was no run."""
+    """Run chaos. Return 0 if every figure is 0 and every recovery was in time, 1 if not, 2 if the run did not start."""
     asked = parse(words)
     seed = random.randrange(10_000) if asked.seed is None else asked.seed
     plan = Plan(seed, asked.seconds, asked.count, asked.speed, asked.settling, tuple(asked.faults))

@@ -1,4 +1,4 @@
-"""What the verify pass compares: read from the database and from the sandbox, once all is quiet."""
+"""Facts that the verify pass compares, read from the database and from the sandbox when the system is quiet."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FROM workers_job j JOIN transactions_transaction t ON t.id = j.transaction_id
 WHERE j.state IN ('waiting', 'running', 'failed')
 """
 LOST = """
--- When claimed, and until when leased, were the runs of which nobody heard again?
+-- Claim time and lease end of the runs that were lost with their worker.
 SELECT a.transaction_id::text, extract(epoch FROM a.started_at)::double precision, j.kind
 FROM workers_attempt a JOIN workers_job j ON j.id = a.job_id
 WHERE a.method = '' AND a.error LIKE 'the worker was lost%%'
@@ -52,12 +52,14 @@ class Job:
     due_in: float
     """Seconds."""
     final: bool
-    """Its transaction has its final status."""
+    """True if the transaction of the job is final."""
 
     @property
     def has_work(self) -> bool:
-        """Whether something is left for it to do. A poll that was under way when the final status came from elsewhere
-        keeps its next turn, and finds then that there is nothing to ask."""
+        """Return True if the job still has to do something.
+
+        A poll that was running when another source brought the final status keeps its next turn, and then does nothing.
+        """
         return self.state == "running" or (self.state == "waiting" and not self._is_idle)
 
     @property
@@ -67,7 +69,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A transaction in the database."""
+    """Transaction as stored in the database."""
 
     id: str
     ref: str
@@ -78,40 +80,40 @@ class Row:
     events: list[Event] = field(default_factory=list)
     jobs: list[Job] = field(default_factory=list)
     recorded: dict[str, int] = field(default_factory=dict)
-    """How many webhooks came, by the word in them."""
+    """Number of received webhooks by the status in them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """Everything that is compared. Times are unix seconds."""
+    """All facts of a run. Times are Unix seconds."""
 
     posted: Mapping[str, Posted]
-    """By the client's id, as `rows` and what the client was told."""
+    """Keyed by the client's id, like `rows` and `client`."""
     rows: Mapping[str, Row]
     provider: Mapping[str, dict[str, Any]]
-    """By our id."""
+    """Keyed by our id."""
     client: Mapping[str, dict[str, Any]]
     duplicate_creates: int
     bad_signatures: int
     lost_leases: Iterable[tuple[str, float, float]] = ()
-    """Our id, and from when to when it was leased to a worker that was not heard of again."""
+    """Our id, and the start and the end of a lease whose worker was lost."""
     kills: Iterable[float] = ()
-    """When something happened after which leases have to end."""
+    """Times of events that can make leases expire."""
     forged: Iterable[str] = ()
-    """Our ids of transactions that were contradicted by a webhook of the driver's own."""
+    """Our ids of transactions that a webhook of the driver contradicted."""
     complaints: Iterable[str] = ()
 
     def theirs(self, row: Row) -> dict[str, Any]:
-        """What the provider knows of a transaction."""
+        """Return the provider's record of a transaction; empty if it has none."""
         return self.provider.get(row.id, {})
 
     def told(self, row: Row) -> dict[str, Any]:
-        """What its client knows of it."""
+        """Return the notifications that the client received about a transaction."""
         return self.client.get(row.ref, {"notifications": [], "final": None})
 
 
 def read_facts(scene: Scene, posted: Mapping[str, Posted]) -> Facts:
-    """Read everything. The database and the sandbox must be up."""
+    """Read all facts. The database and the sandbox must be up."""
     state = scene.stack.sandbox_state()
     return Facts(
         posted=posted,
@@ -128,12 +130,12 @@ def read_facts(scene: Scene, posted: Mapping[str, Posted]) -> Facts:
 
 
 def lease(scene: Scene, kind: str) -> float:
-    """Seconds for which the stack's workers claim a job of this kind."""
+    """Return the lease of a job of this kind, in seconds."""
     return float(scene.stack.environment[f"{kind.upper()}_LEASE"])
 
 
 def read_rows(scene: Scene) -> dict[str, Row]:
-    """The transactions by the client's id, with their timelines, and their jobs that are not over."""
+    """Return the transactions by the client's id, with their timelines and unfinished jobs."""
     by_id = {row[0]: Row(*row) for row in scene.execute(TRANSACTIONS)}
     for id_, *event in scene.execute(EVENTS):
         by_id[id_].events.append(Event(*event))
@@ -147,5 +149,5 @@ def read_rows(scene: Scene) -> dict[str, Row]:
 
 
 def read_jobs(scene: Scene) -> list[Job]:
-    """The jobs that are not over: waiting, running or failed."""
+    """Return the jobs that are waiting, running or failed."""
     return [Job(*row) for row in scene.execute(JOBS)]

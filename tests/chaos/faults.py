@@ -1,4 +1,4 @@
-"""Every kind of fault: how it begins, and how it ends. Called on the main thread, which starts all processes."""
+"""All kinds of faults, with their start and their end. The main thread runs them, as it starts all processes."""
 
 import os
 import signal
@@ -21,29 +21,29 @@ from tests.chaos import messages, webhooks
 from tests.chaos.schedule import Slot, Span
 
 HEAVY, LIGHT = 10.0, 5.0
-"""Seconds of quiet after a fault: as long as a recovery may take, and for faults that should not be felt at all."""
+"""Seconds of quiet after a fault: the limit for a recovery, and less for faults without any effect on throughput."""
 OUTAGE = 5.0
-"""Seconds that a provider or a client's endpoint is away."""
+"""Seconds that an outage of a provider or a client's endpoint lasts."""
 FROZEN = 25.0
-"""Seconds: longer than any lease of the stack."""
+"""Seconds that a worker is frozen; longer than any lease of the stack."""
 RESTART = 1.0
-"""Seconds until a supervisor starts again what was killed."""
+"""Seconds until a killed process is restarted."""
 
 
 @dataclass
 class Scene:
-    """What faults act on, and what they leave for the verify pass."""
+    """Stack and stores that the faults act on, and their records for the verify pass."""
 
     stack: Stack
     stores: Stores
     down: set[str] = field(default_factory=set)
-    """Names of the processes that a fault has taken down."""
+    """Names of the processes that a fault has stopped."""
     kills: list[float] = field(default_factory=list)
-    """When (unix seconds) something happened that may leave leases to expire: SIGTERM of a worker is not among it."""
+    """Times (Unix seconds) of events that can make leases expire. SIGTERM of a worker is not such an event."""
     forged: set[str] = field(default_factory=set)
-    """Our ids of transactions whose final status was contradicted by a webhook of ours."""
+    """Our ids of transactions whose final status a webhook of the driver contradicted."""
     complaints: list[str] = field(default_factory=list)
-    """What went wrong during a fault itself, in words."""
+    """Messages about faults that did not proceed as planned."""
 
     @property
     def postgres(self) -> PostgreSQL:
@@ -59,7 +59,7 @@ class Scene:
         return redis.Redis.from_url(self.stores.broker_url, socket_timeout=5)
 
     def execute(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
-        """Run one statement on the service's database, as an operator at its console could."""
+        """Run one statement on the service's database and return its rows."""
         connection = psycopg2.connect(self.stack.environment["DATABASE_URL"])
         try:
             with connection, connection.cursor() as cursor:
@@ -69,7 +69,7 @@ class Scene:
             connection.close()
 
     def kill(self, *children: Child) -> None:
-        """`kill -9` of each process and its group."""
+        """Send SIGKILL to each process and its process group."""
         self.kills.append(time.time())
         for child in children:
             self.down.add(child.name)
@@ -84,7 +84,7 @@ class Scene:
         return Random(slot.draw).choice(self.stack.workers)
 
     def switch(self, **modes: str) -> None:
-        """Set the sandbox's outages."""
+        """Set the outages of the sandbox."""
         requests.post(f"{self.stack.sandbox_url}/control", json=modes, timeout=30).raise_for_status()
 
 
@@ -93,7 +93,7 @@ Act = Callable[[Scene, Slot], Any]
 
 @dataclass(frozen=True)
 class Fault:
-    """One kind. What happens at a moment only has no `end`."""
+    """Kind of fault. A fault without duration has no `end`."""
 
     what: str
     span: Span
@@ -102,7 +102,7 @@ class Fault:
 
 
 def _stop_worker(scene: Scene, slot: Slot) -> None:
-    """SIGTERM; it must have handed its jobs back before its supervisor's patience ends."""
+    """Send SIGTERM to a worker. It must hand back its jobs and exit within the grace period."""
     worker = scene.worker(slot)
     scene.down.add(worker.name)
     worker.tell_to_stop()
@@ -113,13 +113,13 @@ def _stop_worker(scene: Scene, slot: Slot) -> None:
 
 
 def _freeze(scene: Scene, slot: Slot) -> None:
-    """SIGSTOP, as of a machine that is suspended: its leases end, and then it goes on as if nothing had been."""
+    """Send SIGSTOP to a worker, like a suspended machine. Its leases expire before it continues."""
     scene.kills.append(time.time())
     os.killpg(scene.worker(slot).pid, signal.SIGSTOP)
 
 
 def _crash_database(scene: Scene, slot: Slot) -> None:
-    scene.kills.append(time.time())  # a claim that was committed unheard of: its lease must end
+    scene.kills.append(time.time())  # a claim may be committed without an answer; its lease must then expire
     scene.postgres.crash()
 
 
@@ -137,7 +137,7 @@ def _restart_broker(scene: Scene, slot: Slot) -> None:
 
 
 def _enable_endpoint(scene: Scene, slot: Slot) -> None:
-    """The endpoint is back, and staff enable it: again, should an answer under way have disabled it once more."""
+    """Restore the endpoint and enable it repeatedly, because a late 410 may disable it once more."""
     scene.switch(client="ok")
     until = time.monotonic() + 0.3
     while time.monotonic() < until:
@@ -146,7 +146,7 @@ def _enable_endpoint(scene: Scene, slot: Slot) -> None:
 
 
 def enable_endpoints(scene: Scene) -> None:
-    """What the client's page in the admin does when its endpoint is enabled."""
+    """Enable all endpoints, with the same change as the admin makes."""
     scene.execute("UPDATE transactions_client SET endpoint_disabled_at = NULL, endpoint_disabled_why = ''")
 
 
@@ -187,19 +187,19 @@ FAULTS: dict[str, Fault] = {
     ),
     "broker-flushed": Fault("FLUSHALL", Span(0, LIGHT), lambda scene, slot: scene.broker().flushall()),
     "broker-away": Fault(
-        "Valkey stopped for 10 s, back empty",
+        "Valkey stopped for 10 s, restarted empty",
         Span(10, HEAVY),
         lambda scene, slot: scene.valkey.stop(),
         lambda scene, slot: scene.valkey.start(),
     ),
     "broker-restarted": Fault("Valkey restarted, empty", Span(0, LIGHT), _restart_broker),
     "database-crashed": Fault(
-        "PostgreSQL stopped immediately, back after 2 s",
+        "PostgreSQL stopped immediately, started after 2 s",
         Span(2, HEAVY),
         _crash_database,
         lambda scene, slot: scene.postgres.start(),
     ),
-    "sessions-ended": Fault("all of PostgreSQL's sessions ended", Span(0, LIGHT), _end_sessions),
+    "sessions-ended": Fault("all PostgreSQL sessions terminated", Span(0, LIGHT), _end_sessions),
     "provider-down": _outage("provider", "down", "the provider drops every connection"),
     "provider-500": _outage("provider", "500", "the provider answers 500"),
     "provider-429": _outage("provider", "429", "the provider answers 429"),
@@ -214,12 +214,12 @@ FAULTS: dict[str, Fault] = {
         lambda scene, slot: messages.repeat(scene.broker(), Random(slot.draw)),
     ),
     "messages-reordered": Fault(
-        "old broker messages in a wrong order, among rubbish",
+        "old broker messages in a wrong order, mixed with invalid ones",
         Span(0, LIGHT),
         lambda scene, slot: messages.disorder(scene.broker(), Random(slot.draw)),
     ),
     "webhooks-forged": Fault(
-        "webhooks again, late, contradicting, with a wrong token",
+        "webhooks repeated, late, contradicting, with a wrong token",
         Span(0, LIGHT),
         lambda scene, slot: webhooks.forge(scene, Random(slot.draw)),
     ),

@@ -1,4 +1,4 @@
-"""The client: posts transactions at a steady rate whatever happens, and repeats each post until it is answered."""
+"""Load generator: a client that posts transactions at a steady rate and retries each post until it is answered."""
 
 import asyncio
 import itertools
@@ -25,32 +25,32 @@ NAMED = (
     "ghost504",
     "lost504",
 )
-"""Behaviours asked for by name, in turn, by every second transaction; the others get one by the sandbox's shares."""
+"""Behaviours that every second transaction requests in turn. The sandbox assigns the others one by its shares."""
 PATIENCE = 10.0
-"""Seconds that the client waits for an answer before it posts again."""
+"""Timeout of a post in seconds."""
 PAUSE = 0.5
-"""Seconds before it posts again."""
+"""Seconds between a failed post and its retry."""
 TWICE = 20
-"""One transaction in so many is posted twice at the same moment, as an impatient client does."""
+"""Every n-th transaction is posted twice at the same moment, as an impatient client does."""
 
 
 @dataclass(slots=True)
 class Posted:
-    """One transaction as its client knows it. Times are unix seconds."""
+    """Transaction as known to its client. Times are Unix seconds."""
 
     ref: str
     reference: str
     posted_at: float
     accepted_at: float | None = None
     ours: set[str] = field(default_factory=set)
-    """The ids that the service gave it: one, however often it was posted."""
+    """Ids that the service assigned. There must be exactly one, even after several posts."""
     posts: int = 0
     wrong: list[str] = field(default_factory=list)
-    """Answers that no client should get: neither 202 nor 200, nor a 503 that asks to try again."""
+    """Unexpected answers: not 202, not 200, and not 503 with `Retry-After`."""
 
 
 class Load:
-    """`count` transactions in `seconds`, open loop: a slow answer delays no other post. Runs on a thread."""
+    """Load of `count` transactions in `seconds`, on a thread. Open loop: a slow answer delays no other post."""
 
     def __init__(self, url: str, api_key: str, *, count: int, seconds: float) -> None:
         self.posted: dict[str, Posted] = {}
@@ -68,7 +68,7 @@ class Load:
 
     @property
     def running(self) -> bool:
-        """Whether posts are still to be made or answered."""
+        """Return True while posts are not yet made or not yet answered."""
         return self._thread.is_alive()
 
     def start(self) -> None:
@@ -76,7 +76,7 @@ class Load:
         self._thread.start()
 
     def stop(self) -> None:
-        """Give up what has not been answered."""
+        """Stop posting, and abandon the posts without an answer."""
         self._stopped.set()
         self._thread.join(PATIENCE + 5)
 
@@ -105,13 +105,13 @@ class Load:
                 async with session.post(self._url, json=body) as answer:
                     if await self._is_final(answer, one):
                         return
-            except (aiohttp.ClientError, TimeoutError):  # refused, reset, cut short, too late: nobody knows, so again
+            except (aiohttp.ClientError, TimeoutError):  # the outcome is unknown: retry
                 pass
             await asyncio.sleep(PAUSE)
 
     @staticmethod
     async def _is_final(answer: aiohttp.ClientResponse, one: Posted) -> bool:
-        """Note an answer; whether it ends the posting."""
+        """Record an answer. Return True if the client stops retrying."""
         if answer.status in (200, 202):
             one.ours.add((await answer.json())["provider_transaction_id"])
             one.accepted_at = one.accepted_at or time.time()

@@ -1,4 +1,4 @@
-"""Broker messages as they should never come: again, late, in a wrong order, and about nothing."""
+"""Faulty broker messages: repeated, late, reordered, and invalid."""
 
 import time
 from random import Random
@@ -9,9 +9,9 @@ import redis
 
 ACTORS = {"create": "create_at_provider", "track": "track_status", "notify": "notify_client"}
 WATCHED = 3.0
-"""Seconds for which messages are watched at the most."""
+"""Longest time in seconds to watch for messages."""
 ENOUGH = 30
-"""Messages that are caught at the most."""
+"""Largest number of messages to catch."""
 RUBBISH: tuple[dict[str, float], ...] = (
     {"p999999": 0.0},
     {"c-1": 0.0},
@@ -20,11 +20,11 @@ RUBBISH: tuple[dict[str, float], ...] = (
     {"p1": 1e300},
     {},
 )
-"""Lanes that nobody has, and times that never come."""
+"""Lanes that do not exist, and times that never come."""
 
 
 def repeat(broker: "redis.Redis", chance: Random) -> None:
-    """Deliver messages that are under way again: under their own ids, and as copies."""
+    """Deliver messages in transit once more under their own ids, and as copies."""
     for queue, id_, message in _caught(broker):
         broker.rpush(f"dramatiq:{queue}", id_)
         for _ in range(chance.randint(1, 5)):
@@ -32,7 +32,7 @@ def repeat(broker: "redis.Redis", chance: Random) -> None:
 
 
 def disorder(broker: "redis.Redis", chance: Random) -> None:
-    """Deliver messages of a while ago, shuffled, among messages that make no sense."""
+    """Deliver old messages in random order, mixed with invalid messages."""
     caught = [(queue, message) for queue, _, message in _caught(broker)]
     rubbish = [(queue, _encoded(queue, lanes)) for queue in ACTORS for lanes in RUBBISH]
     rubbish += [(queue, b"this is no message") for queue in ACTORS]
@@ -43,7 +43,7 @@ def disorder(broker: "redis.Redis", chance: Random) -> None:
 
 
 def _caught(broker: "redis.Redis") -> list[tuple[str, bytes, bytes]]:
-    """Queue, id and content of messages that are with a worker right now; a message lives for milliseconds."""
+    """Return queue, id and content of messages that workers hold now. A message exists only for milliseconds."""
     found: dict[bytes, tuple[str, bytes, bytes]] = {}
     until = time.monotonic() + WATCHED
     while len(found) < ENOUGH and time.monotonic() < until:
@@ -55,9 +55,9 @@ def _caught(broker: "redis.Redis") -> list[tuple[str, bytes, bytes]]:
 
 
 def _push(broker: "redis.Redis", queue: str, message: bytes) -> None:
-    """Enqueue it as Dramatiq does."""
+    """Enqueue a message as Dramatiq does."""
     id_ = str(uuid4())
-    try:  # the worker acknowledges by the id that is in the message
+    try:  # the worker acknowledges the id inside the message
         decoded = dramatiq.Message.decode(message)
         message = decoded.copy(options=decoded.options | {"redis_message_id": id_}).encode()
     except dramatiq.DecodeError:

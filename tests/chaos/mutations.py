@@ -1,4 +1,4 @@
-"""Planted bugs: each is put into a copy of the checkout, and a short chaos run there has to notice it."""
+"""Planted bugs. A short chaos run on a copy of the checkout must detect each of them."""
 
 import argparse
 import shutil
@@ -17,14 +17,14 @@ from devstack.places import CHECKOUT
 from tests.chaos.verify import CHECKS
 
 LONGEST = 400
-"""Seconds for one run, with the start and the end of its stack."""
+"""Timeout in seconds of one run, including the start and the stop of its stack."""
 LEFT_OUT = shutil.ignore_patterns(".*", "__pycache__", "node_modules")
 PROVIDER = ("provider-500", "provider-down")
 
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """`old` occurs once in the file."""
+    """Replacement of `old`, which must occur once in the file, by `new`."""
 
     file: str
     old: str
@@ -33,7 +33,7 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class Mutation:
-    """A bug: what it breaks, in a sentence, and the faults under which it shows."""
+    """Planted bug: its effect in one sentence, and the faults that reveal it."""
 
     name: str
     breaks: str
@@ -44,7 +44,7 @@ class Mutation:
 MUTATIONS = (
     Mutation(
         "no-compare-and-set",
-        "news of a final status overwrites another final status",
+        "A later final status overwrites the first one.",
         ("webhooks-forged",),
         (
             Edit(
@@ -56,19 +56,19 @@ MUTATIONS = (
     ),
     Mutation(
         "leases-forgotten",
-        "what a killed worker had under way is never taken up",
+        "The unfinished jobs of a killed worker are never resumed.",
         ("workers-killed",),
         (Edit("workers/dispatcher.py", "for lane in jobs.recover():", "for lane in list[str]():"),),
     ),
     Mutation(
         "no-create-job",
-        "a transaction is accepted, and nobody creates it",
+        "Accepted transactions get no create job.",
         ("broker-flushed",),
         (Edit("transactions/sql.py", "        ('create', '', %(provider_lane)s, 0.0),\n", ""),),
     ),
     Mutation(
         "broker-trusted",
-        "nobody looks for work that is due: it begins when a message says so, or other work of its lane does",
+        "The dispatchers do not search for due jobs: jobs start only after a message or another job of the lane.",
         ("broker-away",),
         (
             Edit("workers/dispatcher.py", "jobs.due_lanes(ahead=INTERVAL):", "jobs.due_lanes(ahead=-1e9):"),
@@ -77,13 +77,13 @@ MUTATIONS = (
     ),
     Mutation(
         "commit-not-waited-for",
-        "202 is answered before the transaction would survive a crash of PostgreSQL",
+        "202 is sent before the transaction would survive a crash of PostgreSQL.",
         ("database-crashed",),
         (Edit("txnproject/settings.py", "-c jit=off", "-c jit=off -c synchronous_commit=off"),),
     ),
     Mutation(
         "no-look-before-the-retry",
-        "an unanswered create is sent again without a look whether it took effect",
+        "A create without a response is retried without a status check.",
         PROVIDER,
         (
             Edit(
@@ -95,7 +95,7 @@ MUTATIONS = (
     ),
     Mutation(
         "no-settle-window",
-        "a create that is not there yet is sent again at once, and then both take effect",
+        "A create that has not taken effect yet is retried at once, and then both take effect.",
         PROVIDER,
         (
             Edit("transactions/handlers/create.py", "if asked_at < settled_at:", "if asked_at < work.create_began_at:"),
@@ -104,13 +104,13 @@ MUTATIONS = (
     ),
     Mutation(
         "unknown-is-refused",
-        "a create that is answered 504 counts as refused: the transaction fails, and appears later",
+        "A create that is answered 504 counts as refused: the transaction fails, but the provider creates it later.",
         PROVIDER,
         (Edit("transactions/providers/http.py", "case 400 | 404 | 422:", "case 400 | 404 | 422 | 504:"),),
     ),
     Mutation(
         "pending-told-late",
-        "a notification tells what was true when it was written: `pending` after the final status",
+        "A notification contains the status at its creation: `pending` is sent after the final status.",
         ("client-500",),
         (
             Edit(
@@ -132,7 +132,7 @@ MUTATIONS = (
     ),
     Mutation(
         "polls-tell-nobody",
-        "a final status that a poll has found is not told to the client",
+        "A final status that a poll finds triggers no notification.",
         ("provider-500",),
         (
             Edit(
@@ -144,13 +144,13 @@ MUTATIONS = (
     ),
     Mutation(
         "any-answer-confirms",
-        "a client's endpoint that answers 500 counts as told",
+        "A notification that the endpoint answers with 500 counts as delivered.",
         ("client-500",),
         (Edit("webhooks/outgoing/notify.py", "if 200 <= answer.status < 300:", "if answer.status >= 200:"),),
     ),
     Mutation(
         "webhooks-not-applied",
-        "a webhook is answered 204 and changes nothing",
+        "A webhook is answered 204 and changes nothing.",
         ("webhooks-forged",),
         (
             Edit(
@@ -162,13 +162,13 @@ MUTATIONS = (
     ),
     Mutation(
         "webhooks-not-recorded",
-        "a webhook that came before is forgotten: how often it came is not on record",
+        "Repeated webhooks are not counted.",
         ("webhooks-forged",),
         (Edit("webhooks/sql.py", "SET repeats = repeats + 1", "SET repeats = repeats"),),
     ),
     Mutation(
         "nothing-handed-back",
-        "a worker that stops keeps what it has not finished, until the leases end",
+        "A worker that stops keeps its unfinished jobs until the leases expire.",
         ("worker-stopped",),
         (
             Edit(
@@ -180,11 +180,11 @@ MUTATIONS = (
         ),
     ),
 )
-"""Each has been seen to be caught; docs/chaos.md says by which figure."""
+"""The chaos test detects each of them. docs/chaos.md names the figures that do."""
 
 
 def mutate(checkout: Path, mutation: Mutation) -> None:
-    """Put the bug into these files. Raises ValueError where a text to replace is not there exactly once."""
+    """Apply the edits of the bug. Raise ValueError if a text to replace does not occur exactly once."""
     for edit in mutation.edits:
         path = checkout / edit.file
         text = path.read_text()
@@ -194,10 +194,10 @@ def mutate(checkout: Path, mutation: Mutation) -> None:
 
 
 def caught_by(mutation: Mutation) -> tuple[list[str], str]:
-    """Run chaos on a copy with this bug: the figures that noticed it, and what the run printed."""
+    """Run chaos on a copy with this bug. Return the figures that detected it, and the output of the run."""
     with tempfile.TemporaryDirectory(prefix="mutation-") as folder:
         copy = Path(folder) / "checkout"
-        Path(folder).chmod(0o755)  # PostgreSQL's user must reach what is in it
+        Path(folder).chmod(0o755)  # the PostgreSQL user needs access to the files
         shutil.copytree(CHECKOUT, copy, ignore=LEFT_OUT)
         mutate(copy, mutation)
         command = [sys.executable, "-m", "tests.chaos", "--seed", "1", "--seconds", "30", "--count", "450"]
@@ -207,13 +207,13 @@ def caught_by(mutation: Mutation) -> tuple[list[str], str]:
 
 
 def main(words: list[str]) -> int:
-    """0 if each one that was asked for is caught."""
+    """Run chaos for the named bugs, or for all. Return 0 if each bug is detected."""
     parser = argparse.ArgumentParser(prog="make chaos-mutations", description=__doc__)
     parser.add_argument("names", nargs="*", help=", ".join(mutation.name for mutation in MUTATIONS))
     names = parser.parse_args(words).names
     chosen = [mutation for mutation in MUTATIONS if not names or mutation.name in names]
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
-    rows = Table("planted bug", "what it breaks", "caught", "by", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    rows = Table("planted bug", "effect", "detected", "by", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     missed = []
     for mutation in chosen:
         began = time.monotonic()
@@ -222,14 +222,14 @@ def main(words: list[str]) -> int:
             missed.append(mutation.name)
             console.print(printed, markup=False)
         took = time.monotonic() - began
-        console.print(f"{mutation.name}: {'caught' if figures else '[bold red]NOT CAUGHT[/]'} ({took:.0f} s)")
+        console.print(f"{mutation.name}: {'detected' if figures else '[bold red]NOT DETECTED[/]'} ({took:.0f} s)")
         rows.add_row(mutation.name, mutation.breaks, "yes" if figures else "[bold red]NO[/]", "\n".join(figures))
     console.print(rows)
     return 1 if missed else 0
 
 
 def _by(printed: str) -> list[str]:
-    """The figures that were not 0, from the table that a run prints."""
+    """Return the figures above 0 from the table that a run prints."""
     found = []
     for line in printed.splitlines():
         name = next((name for name in CHECKS if line.strip().startswith(name)), None)

@@ -1,4 +1,4 @@
-"""Throughput before, during and after each fault: final statuses told to the client, per second."""
+"""Throughput before, during and after each fault, in notified final statuses per second."""
 
 from bisect import bisect_left
 from collections.abc import Sequence
@@ -6,18 +6,18 @@ from dataclasses import dataclass
 from typing import Any
 
 WINDOW = 2.0
-"""Seconds over which throughput is measured."""
+"""Length of the throughput windows in seconds."""
 STEP = 0.1
 BEFORE = 5.0
-"""Seconds before a fault that its throughput is compared with."""
+"""Seconds before a fault over which the reference throughput is measured."""
 SHARE = 0.8
 WITHIN = 10.0
-"""The throughput must be back to SHARE of what it was WITHIN so many seconds of the fault's end."""
+"""Within WITHIN seconds of the fault's end, the throughput must reach SHARE of the reference throughput."""
 
 
 @dataclass(frozen=True, slots=True)
 class Happened:
-    """A fault as it took place; unix seconds."""
+    """Fault with its actual start and end, in Unix seconds."""
 
     kind: str
     began: float
@@ -26,8 +26,11 @@ class Happened:
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """Rates are final statuses told per second; `after`: seconds from the fault's end to the beginning of the first
-    window with enough of them, None where there was none before the next fault; `seen`: how long one was looked for."""
+    """Recovery from one fault. Rates are notified final statuses per second.
+
+    `after`: seconds from the fault's end to the first window with enough throughput; None if there was none before the
+    next fault. `seen`: seconds that were searched for such a window.
+    """
 
     fault: Happened
     before: float
@@ -37,12 +40,12 @@ class Recovery:
 
     @property
     def too_slow(self) -> bool:
-        """Not within the time allowed. A next fault that came sooner than that leaves it open."""
+        """Return True if the recovery exceeded the limit. False if the next fault came before the limit."""
         return self.seen + WINDOW >= WITHIN if self.after is None else self.after > WITHIN
 
 
 def told_at(client: dict[str, dict[str, Any]]) -> list[float]:
-    """When each transaction's client first heard its final status, sorted."""
+    """Return the sorted times of the first final notification of each transaction."""
     firsts = (
         next((news["at"] for news in told["notifications"] if news["status"] != "pending"), None)
         for told in client.values()
@@ -51,8 +54,11 @@ def told_at(client: dict[str, dict[str, Any]]) -> list[float]:
 
 
 def recoveries(faults: Sequence[Happened], told: Sequence[float], *, offered: float, end: float) -> list[Recovery]:
-    """One for each fault. `offered` is the load's rate: in the open loop that is the throughput without faults, and
-    what is above it before a fault is only the backlog of the one before. `end` is when the load ended."""
+    """Return one recovery for each fault.
+
+    `offered` is the load's rate, which is the throughput without faults. A higher rate before a fault is only the
+    backlog of the previous fault, and is not counted. `end` is the time when the load ended.
+    """
     limits = [fault.began for fault in faults[1:]] + [end]
     return [_recovery(fault, told, offered, limit) for fault, limit in zip(faults, limits, strict=True)]
 

@@ -1,4 +1,4 @@
-"""What `make chaos` prints at its end: the faults with their recovery, and the figures of the verify pass."""
+"""Report of `make chaos`: the faults with their recovery, and the figures of the verify pass."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,7 +11,7 @@ from tests.chaos.recovery import SHARE, Recovery
 from tests.chaos.run import Found
 
 SHOWN = 5
-"""Names that a figure shows of what differs."""
+"""Number of differing transactions that a figure names."""
 
 
 def report(console: Console, found: Found, command: str) -> None:
@@ -23,18 +23,18 @@ def report(console: Console, found: Found, command: str) -> None:
         f"{len(found.recoveries)} faults."
     )
     if found.good:
-        console.print(f"[bold green]Nothing lost, nothing twice.[/] To repeat it: {command}")
+        console.print(f"[bold green]Nothing lost, nothing created twice.[/] To repeat the run: {command}")
         return
-    console.print(f"[bold red]This is not as it should be.[/] To repeat it: {command}")
-    console.print(f"Logs, and all that is known of what differs (differences.json), are in {found.logs}")
+    console.print(f"[bold red]The run found differences or slow recoveries.[/] To repeat the run: {command}")
+    console.print(f"The logs, and details of the differences (differences.json), are in {found.logs}")
 
 
 def faults_table(recoveries: Sequence[Recovery], began: float) -> Table:
-    """One row a fault; rates are final statuses told to the client per second."""
+    """Return a table of the faults. Rates are notified final statuses per second."""
     rows = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     rows.add_column("fault")
-    rows.add_column("what")
-    for heading in ("at s", "lasted s", "told/s before", "during", f"back to {SHARE:.0%} after s"):
+    rows.add_column("description")
+    for heading in ("at s", "lasted s", "notified/s before", "during", f"back to {SHARE:.0%} after s"):
         rows.add_column(heading, justify="right")
     for one in recoveries:
         fault = one.fault
@@ -52,17 +52,17 @@ def faults_table(recoveries: Sequence[Recovery], began: float) -> Table:
 
 def _after(one: Recovery) -> str:
     if one.after is None and not one.seen:
-        return "-"  # the next fault came before there was anything to see
+        return "-"  # the next fault came before the first window ended
     text = f"{one.after:.1f}" if one.after is not None else f"> {one.seen:.1f}"
     return f"[bold red]{text}[/]" if one.too_slow else text
 
 
 def figures_table(figures: Mapping[str, list[str]]) -> Table:
-    """One row a figure of the verify pass: each has to be 0."""
+    """Return a table of the figures of the verify pass. Each figure must be 0."""
     rows = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    rows.add_column("what must not be")
+    rows.add_column("difference")
     rows.add_column("count", justify="right")
-    rows.add_column("which")
+    rows.add_column("transactions")
     for name, differing in figures.items():
         more = f" and {len(differing) - SHOWN} more" if len(differing) > SHOWN else ""
         count = f"[bold red]{len(differing)}[/]" if differing else "0"

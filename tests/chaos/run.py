@@ -1,4 +1,4 @@
-"""One run: a stack of its own, the load, the faults in their turn, the wait for quiet, and what is found then."""
+"""One chaos run: start a stack, apply load and faults, wait for quiet, and compare the results."""
 
 import contextlib
 import json
@@ -24,17 +24,18 @@ from tests.chaos.schedule import Slot, draw_schedule
 from tests.chaos.verify import verify
 
 SERVICE = {
-    # As short as the sandbox's faster clock allows: what a killed worker had under way comes back after it. A create's
-    # is its timeout of 3 s and the 18 s of a look before it; the others' are the longest call and the margin.
+    # As short as the sandbox's faster clock allows, because jobs of a killed worker resume when their leases expire.
+    # The lease of a create is its timeout of 3 s and the 18 s of the status check before it. The other leases are the
+    # longest call and the margin.
     "CREATE_LEASE": "21",
     "TRACK_LEASE": "18",
     "NOTIFY_LEASE": "18",
-    "WORKER_GRACE": "1",  # so that a worker that stops has something to hand back
+    "WORKER_GRACE": "1",  # so that a worker that stops has jobs to hand back
 }
 LONGEST_STORY = 30 + 20 + 120
 """Unscaled seconds from a create to the last webhook of the sandbox's longest behaviour."""
 PARKED = 10.0
-"""Seconds: a notification that waits for longer is one whose endpoint was away for two tries."""
+"""Seconds. A notification that waits longer has failed twice because of an outage of its endpoint."""
 COUNTS = """
 SELECT count(*) FILTER (WHERE status <> 'pending'),
        count(*) FILTER (WHERE status <> 'pending' AND informed_sequence = sequence)
@@ -44,7 +45,7 @@ FROM transactions_transaction
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What `make chaos` was asked for. `settling`: seconds that everything may take to come to its end."""
+    """Parameters of a run. `settling`: longest wait in seconds for quiet after the load."""
 
     seed: int
     seconds: float
@@ -54,13 +55,13 @@ class Plan:
     kinds: tuple[str, ...] = tuple(FAULTS)
 
     def slots(self) -> Sequence[Slot]:
-        """The faults in their turn. Raises ValueError where there is no time for them."""
+        """Return the schedule of the faults. Raise ValueError if the time is too short."""
         return draw_schedule(self.seed, self.seconds, {kind: FAULTS[kind].span for kind in self.kinds})
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a run has shown. `logs`: where its files are, None where nothing was wrong and they are gone."""
+    """Result of a run. `logs`: folder of its files, deleted after a run without differences."""
 
     figures: Mapping[str, list[str]]
     recoveries: Sequence[Recovery]
@@ -75,7 +76,7 @@ class Found:
 
 
 def run(plan: Plan, console: Console) -> Found:
-    """Carry the plan out. Call it on the main thread. Raises StackError where the stack does not come up."""
+    """Execute the plan on the main thread. Raise StackError if the stack does not start."""
     slots = plan.slots()
     make_folder(DATA)
     home = Path(tempfile.mkdtemp(prefix="chaos-", dir=DATA))
@@ -115,7 +116,7 @@ def _stack(plan: Plan, home: Path) -> Iterator[Scene]:
 
 
 def _keep_logs(stores: Stores, logs: Path) -> None:
-    """The stores' logs go with the stores: keep them with the others."""
+    """Copy the logs of the stores, which are deleted with the stores."""
     for log in stores.logs.glob("*.log"):
         shutil.copy(log, logs / log.name)
 
@@ -165,7 +166,7 @@ class _Driver:
         return Happened(slot.kind, began, time.time())
 
     def _pass(self, until: float) -> None:
-        """Let time pass, watching the processes: none may end by itself, and one that does is started again."""
+        """Wait, and supervise the processes: restart and report a process that exits by itself."""
         while True:
             self._supervise()
             left = until - time.time()
@@ -180,11 +181,11 @@ class _Driver:
                 self._scene.complaints.append(f"{child.name} ended by itself, with exit code {child.exit_code}")
                 child.start()
 
-    # --- the wait for quiet
+    # --- waiting for quiet
 
     def _settle(self) -> None:
-        """Wait until everything accepted is final and told, and the provider has sent its last webhook."""
-        self._say("no more faults; waiting until everything is final and told")
+        """Wait until every accepted transaction is final and notified, and the provider has sent its last webhook."""
+        self._say("no more faults; waiting until every transaction is final and notified")
         deadline = time.time() + self._plan.settling
         said = time.time()
         while time.time() < deadline and not self._is_quiet():
@@ -206,8 +207,10 @@ class _Driver:
         return time.time() > max(creates, default=0.0) + LONGEST_STORY / self._plan.speed + 1
 
     def _act_as_staff(self) -> None:
-        """A notification that met an outage twice waits for minutes, as its schedule says: have it sent now, the way
-        an operator or the client itself may. Only one that waits: this must not tell what nobody else would."""
+        """Request the notifications that wait for minutes because of two outages, as an operator or a client may.
+
+        Request only notifications that wait. Others would hide that the service does not send them by itself.
+        """
         enable_endpoints(self._scene)
         parked = [job for job in read_jobs(self._scene) if job.kind == "notify" and job.due_in > PARKED]
         if not parked:
@@ -218,16 +221,16 @@ class _Driver:
                 self._scene.stack.request("POST", f"/v1/transactions/{one.ref}/notifications")
 
     def _say(self, what: str) -> None:
-        with contextlib.suppress(psycopg2.OperationalError):  # it is away: the figures of a moment ago do
+        with contextlib.suppress(psycopg2.OperationalError):  # the database is away: print the previous figures
             [self._done] = self._scene.execute(COUNTS)
         final, told = self._done
         since = time.time() - self._load.began
-        counts = f"accepted {self._load.accepted:5}  final {final:5}  told {told:5}"
+        counts = f"accepted {self._load.accepted:5}  final {final:5}  notified {told:5}"
         self._console.print(f"{since:6.1f} s  {counts}  {what}")
 
 
 def _differences(facts: Facts, figures: Mapping[str, list[str]]) -> dict[str, object]:
-    """All that is known of each transaction that differs."""
+    """Return all known facts about each differing transaction."""
     refs = {name.split(":")[0] for names in figures.values() for name in names}
     return {
         "figures": {name: names for name, names in figures.items() if names},

@@ -1,18 +1,18 @@
-"""When which fault happens: drawn from a seed, so that a run can be repeated."""
+"""Schedule of faults, drawn from a seed so that a run can be repeated."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
 CALM = 5.0
-"""Seconds of load before the first fault: the throughput that everything has to come back to."""
+"""Seconds of load before the first fault, which give its reference throughput."""
 TIGHTEST = 0.15
-"""The least share of the time to recover that a short run may leave."""
+"""Smallest share of the quiet periods that a short run may keep."""
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """How long a kind of fault lasts, and how long it is quiet after it, in seconds."""
+    """Duration of a fault and of the quiet period after it, in seconds."""
 
     lasts: float
     quiet: float
@@ -20,7 +20,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """One fault. `at`: seconds since the load began. `draw`: chooses whom it meets, where there is a choice."""
+    """Scheduled fault. `at`: seconds since the load began. `draw`: random number that selects the target."""
 
     at: float
     kind: str
@@ -29,10 +29,10 @@ class Slot:
 
 
 def draw_schedule(seed: int, seconds: float, spans: Mapping[str, Span]) -> Sequence[Slot]:
-    """Every kind at least once, in a shuffled order, and more of them while the load lasts.
+    """Return a schedule with every kind at least once, in random order, and more faults as time permits.
 
-    Where `seconds` are too few for the quiet after each fault, that is cut down; raises ValueError where next to
-    nothing of it would be left.
+    If `seconds` is too short, the quiet periods are shortened. Raise ValueError if less than TIGHTEST of them would
+    remain.
     """
     chance = Random(seed)
     order = list(spans)

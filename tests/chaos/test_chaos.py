@@ -1,4 +1,4 @@
-"""A short chaos run, and the parts of its driver that would make a long one blind."""
+"""A short chaos run, and unit tests of the driver, because faults in it could hide differences."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -27,7 +27,7 @@ BOUNDED = Plan(
 SPANS = {kind: fault.span for kind, fault in FAULTS.items()}
 
 
-def test_nothing_is_lost_and_nothing_happens_twice() -> None:
+def test_a_short_run_finds_no_differences() -> None:
     found = run(BOUNDED, Console(highlight=False, width=160))
 
     assert {name: which for name, which in found.figures.items() if which} == {}, f"see {found.logs}"
@@ -36,7 +36,7 @@ def test_nothing_is_lost_and_nothing_happens_twice() -> None:
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
-def test_a_planted_bug_still_fits_into_the_code(mutation: Any) -> None:
+def test_the_text_that_a_planted_bug_replaces_occurs_once_in_the_code(mutation: Any) -> None:
     for edit in mutation.edits:
         assert (Path(CHECKOUT) / edit.file).read_text().count(edit.old) == 1
         assert edit.new != edit.old
@@ -51,13 +51,13 @@ def test_the_same_seed_gives_the_same_schedule() -> None:
 
 
 @pytest.mark.parametrize("seconds", [120, 275, 600])
-def test_every_kind_of_fault_happens_within_the_load(seconds: float) -> None:
+def test_the_schedule_has_every_kind_of_fault_within_the_load(seconds: float) -> None:
     slots = draw_schedule(7, seconds, SPANS)
     assert {slot.kind for slot in slots} == set(FAULTS)
     assert all(slot.at + slot.lasts < seconds for slot in slots)
 
 
-def test_too_little_time_for_the_faults_is_refused() -> None:
+def test_the_schedule_rejects_too_little_time() -> None:
     with pytest.raises(ValueError, match="faults need at least"):
         draw_schedule(7, 60, SPANS)
 
@@ -74,21 +74,21 @@ def evenly(since: float, until: float) -> list[float]:
     return [since + number / 10 for number in range(int((until - since) * 10))]
 
 
-def test_a_fault_that_is_not_felt_has_recovered_at_its_end() -> None:
+def test_recovery_takes_no_time_if_throughput_does_not_drop() -> None:
     assert recovered(evenly(0, 30)).after == 0
 
 
-def test_the_recovery_is_the_time_from_the_faults_end_to_enough_throughput() -> None:
+def test_recovery_time_runs_from_the_end_of_the_fault_to_enough_throughput() -> None:
     one = recovered(evenly(0, 10) + evenly(18, 30))
     assert one.after == pytest.approx(5.6, abs=0.2)  # 80 % of the window from 17.6 on
     assert not one.too_slow
 
 
-def test_throughput_that_does_not_come_back_is_too_slow() -> None:
+def test_recovery_is_too_slow_if_throughput_does_not_return() -> None:
     assert recovered(evenly(0, 10)).too_slow
 
 
-def test_a_next_fault_that_comes_too_soon_leaves_the_recovery_open() -> None:
+def test_recovery_is_undecided_if_the_next_fault_comes_too_soon() -> None:
     one = recovered(evenly(0, 10), limit=16)
     assert one.after is None
     assert not one.too_slow
@@ -100,7 +100,7 @@ NEWS = {"webhook_id": "msg-1", "verdict": "new", "at": 1.0}
 
 
 def facts(row: Row | None, **more: Any) -> Facts:
-    """One transaction on which all agree, but for what a test says."""
+    """Return facts about one transaction without differences, changed by the arguments."""
     posted = Posted("a", "sync-1", 0.0, accepted_at=0.1, ours={"id-a"}, posts=1)
     theirs = {"created": True, "status": "completed", "copies": 1, "create_calls": [{"http": 201}], "webhooks": []}
     told = {"final": "completed", "notifications": [NEWS | {"status": "completed"}]}
@@ -131,7 +131,7 @@ def differing(found: Facts) -> set[str]:
     return {name for name, which in verify(found).items() if which}
 
 
-def test_a_transaction_on_which_all_agree_is_no_difference() -> None:
+def test_verify_finds_no_difference_in_consistent_facts() -> None:
     assert differing(facts(GOOD)) == set()
 
 
@@ -143,13 +143,15 @@ DIFFERENCES: dict[str, Facts] = {
     "created twice": facts(GOOD, theirs={"copies": 2}),
     "moved after being final": facts(replace(GOOD, sequence=3, events=[*GOOD.events, entry("declined", 3)])),
     "gaps in the timeline": facts(replace(GOOD, events=GOOD.events[:1])),
-    "final, but the client was not told": facts(GOOD, told={"final": None}),
-    "the client was told another final status": facts(GOOD, told={"final": "declined"}),
-    "two final statuses told": facts(GOOD, told={"notifications": [NEWS | {"status": "x", "verdict": "conflicting"}]}),
-    "pending told after the final status": facts(
+    "final, but the client was not notified": facts(GOOD, told={"final": None}),
+    "the client was notified of another final status": facts(GOOD, told={"final": "declined"}),
+    "two final statuses notified": facts(
+        GOOD, told={"notifications": [NEWS | {"status": "x", "verdict": "conflicting"}]}
+    ),
+    "pending notified after the final status": facts(
         GOOD, told={"notifications": [NEWS | {"status": "pending", "verdict": "stale"}]}
     ),
-    "pending told as two notifications": facts(
+    "pending notified as two notifications": facts(
         GOOD, told={"notifications": [NEWS | {"status": "pending", "webhook_id": id_} for id_ in ("1", "2")]}
     ),
     "jobs left waiting": facts(replace(GOOD, jobs=[job("waiting")])),
@@ -163,11 +165,11 @@ DIFFERENCES: dict[str, Facts] = {
 
 
 @pytest.mark.parametrize("figure", DIFFERENCES)
-def test_a_difference_is_counted(figure: str) -> None:
+def test_verify_counts_each_difference(figure: str) -> None:
     assert figure in differing(DIFFERENCES[figure])
 
 
-def test_a_failure_takes_the_providers_refusal() -> None:
+def test_verify_accepts_failed_only_if_the_provider_refused() -> None:
     failed = replace(GOOD, status="failed", events=[entry("pending", 1), entry("failed", 2)])
     absent = {"created": False, "status": None, "copies": 0}
     assert "final, but not as the provider has it" in differing(facts(failed, theirs=absent))
@@ -175,10 +177,10 @@ def test_a_failure_takes_the_providers_refusal() -> None:
     assert differing(refused) == set()
 
 
-def test_a_poll_that_finds_nothing_to_ask_in_an_hour_is_no_work() -> None:
+def test_a_future_poll_of_a_final_transaction_does_not_count_as_waiting() -> None:
     assert differing(facts(replace(GOOD, jobs=[job("waiting", due_in=600)]))) == set()
     assert differing(facts(replace(GOOD, jobs=[job("waiting", "notify", 600)]))) == {"jobs left waiting"}
 
 
-def test_a_lease_that_a_kill_cut_off_may_expire() -> None:
+def test_a_lease_may_expire_after_a_kill() -> None:
     assert differing(facts(GOOD, lost_leases=[("id-a", 10, 30)], kills=[12])) == set()

@@ -1,4 +1,4 @@
-"""The verify pass: accepted = one outcome at the provider = final in the database = told to the client."""
+"""Verify pass: compare accepted transactions with the provider, the database and the notifications."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from tests.chaos.facts import FINAL, Facts, Row
 REFUSED = 422
 
 Check = Callable[[Facts], Iterable[str]]
-"""Names what differs: a client's id of a transaction, or a sentence."""
+"""Return the differences: the client's id of a transaction, or a sentence."""
 
 
 def verify(facts: Facts) -> dict[str, list[str]]:
-    """What differs, by the name of the figure. All lists are empty in a run in which every promise was kept."""
+    """Return the differences by the name of the figure. All lists are empty if every guarantee was kept."""
     return {name: sorted(set(check(facts))) for name, check in CHECKS.items()}
 
 
 def _each(differs: Callable[[Facts, Row], bool]) -> Check:
-    """A check of every transaction by itself."""
+    """Return a check that applies `differs` to each transaction."""
     return lambda facts: (ref for ref, row in facts.rows.items() if differs(facts, row))
 
 
@@ -45,7 +45,7 @@ def _lost(facts: Facts) -> Iterator[str]:
 
 
 def _is_wrong(facts: Facts, row: Row) -> bool:
-    """The service's final status is not the provider's truth. `failed` takes a refusal."""
+    """Return True if the final status differs from the provider's. `failed` requires that the provider refused."""
     theirs = facts.theirs(row)
     if row.status not in FINAL:
         return False
@@ -54,12 +54,12 @@ def _is_wrong(facts: Facts, row: Row) -> bool:
         return bool(theirs.get("created")) or not refused
     if theirs.get("status") is None or theirs["status"] == row.status:
         return False
-    # A provider that says both: whichever came first stands.
+    # A provider may report two final statuses: the first one that arrived is correct.
     return row.status not in {delivery["status"] for delivery in theirs["webhooks"]}
 
 
 def _is_absent(facts: Facts, row: Row) -> bool:
-    """Final, and not by a failure, without the provider having it."""
+    """Return True if the transaction is completed or declined, but the provider does not have it."""
     return row.status in ("completed", "declined") and not facts.theirs(row).get("created")
 
 
@@ -69,13 +69,13 @@ def _created_twice(facts: Facts) -> Iterator[str]:
 
 
 def _has_moved(facts: Facts, row: Row) -> bool:
-    """More than one final status on its timeline, or a status after a final one."""
+    """Return True if the timeline has a status after a final one."""
     statuses = [event.status for event in row.events if event.kind == "status"]
     return any(before in FINAL for before, _ in pairwise(statuses))
 
 
 def _has_gaps(facts: Facts, row: Row) -> bool:
-    """The timeline does not tell the whole story: sequences 1 … n, the last one the transaction's own."""
+    """Return True unless the timeline has the sequences 1 … n and ends with the status of the transaction."""
     changes = [event for event in row.events if event.kind == "status"]
     counted = [event.sequence for event in changes] == list(range(1, row.sequence + 1))
     return not counted or changes[0].status != "pending" or changes[-1].status != row.status
@@ -97,7 +97,7 @@ def _was_told(verdict: str) -> Check:
 
 
 def _heard_pending_twice(facts: Facts, row: Row) -> bool:
-    """`pending` is one notification: tried again it keeps its id."""
+    """Return True if `pending` arrived under two notification ids. A retry must keep its id."""
     news = facts.told(row)["notifications"]
     return len({one["webhook_id"] for one in news if one["status"] == "pending"}) > 1
 
@@ -107,7 +107,7 @@ def _has_job(state: str) -> Check:
 
 
 def _is_overlooked(facts: Facts, row: Row) -> bool:
-    """Another final word came by a webhook than the one that stands, and no operator was called."""
+    """Return True if a webhook contradicted the final status and the transaction is not flagged."""
     said = {delivery["status"] for delivery in facts.theirs(row).get("webhooks", []) if delivery["http"] == 204}
     contradicted = row.id in set(facts.forged) or (row.status in FINAL and said & FINAL - {row.status})
     flagged = row.review == "contradiction" and any(event.kind == "contradiction" for event in row.events)
@@ -115,7 +115,7 @@ def _is_overlooked(facts: Facts, row: Row) -> bool:
 
 
 def _is_unrecorded(facts: Facts, row: Row) -> bool:
-    """A webhook was answered 204 and is not on record."""
+    """Return True if a webhook was answered 204 but not recorded."""
     words = Counter(one["status"] for one in facts.theirs(row).get("webhooks", []) if one["http"] == 204)
     return any(row.recorded.get(word, 0) < times for word, times in words.items())
 
@@ -128,10 +128,10 @@ def _wrong_webhook_answers(facts: Facts) -> Iterator[str]:
 
 
 def _unexplained_leases(facts: Facts) -> Iterator[str]:
-    """A lease had to expire, and neither a kill nor a database that was away says why."""
+    """Yield the transactions with an expired lease that neither a kill nor a database outage explains."""
     refs = {row.id: row.ref for row in facts.rows.values()}
     for id_, since, until in facts.lost_leases:
-        # The kill is noted a moment before it happens, and a claim may come in between.
+        # A kill is recorded just before it happens, and a claim may come in between.
         if not any(since - 1 <= kill <= until for kill in facts.kills):
             yield refs[id_]
 
@@ -147,11 +147,11 @@ CHECKS: dict[str, Check] = {
     "created twice": _created_twice,
     "moved after being final": _each(_has_moved),
     "gaps in the timeline": _each(_has_gaps),
-    "final, but the client was not told": _each(_is_untold),
-    "the client was told another final status": _each(_was_told_otherwise),
-    "two final statuses told": _was_told("conflicting"),
-    "pending told after the final status": _was_told("stale"),
-    "pending told as two notifications": _each(_heard_pending_twice),
+    "final, but the client was not notified": _each(_is_untold),
+    "the client was notified of another final status": _each(_was_told_otherwise),
+    "two final statuses notified": _was_told("conflicting"),
+    "pending notified after the final status": _was_told("stale"),
+    "pending notified as two notifications": _each(_heard_pending_twice),
     "notifications with a wrong signature": lambda facts: ["somebody"] * facts.bad_signatures,
     "jobs left waiting": _has_job("waiting"),
     "jobs failed": _has_job("failed"),
@@ -160,5 +160,5 @@ CHECKS: dict[str, Check] = {
     "contradictions overlooked": _each(_is_overlooked),
     "webhooks answered 204, but not recorded": _each(_is_unrecorded),
     "webhooks answered neither 204 nor 503": _wrong_webhook_answers,
-    "faults that went otherwise than they should": lambda facts: facts.complaints,
+    "faults that did not proceed as planned": lambda facts: facts.complaints,
 }

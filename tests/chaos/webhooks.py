@@ -1,4 +1,4 @@
-"""Webhooks that the provider never meant to send so: its own once more, late ones, contradicting and forged ones."""
+"""Faulty webhooks: repeated, late, contradicting and forged ones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 OF_EACH = 10
 PATIENCE = 20.0
-"""Seconds for which a webhook that is answered 503 is sent again."""
+"""Seconds for which a webhook is retried after 503."""
 
 RECEIVED = "SELECT transaction_id::text, body FROM webhooks_webhook WHERE transaction_id IS NOT NULL"
 FINAL = "SELECT id::text, status FROM transactions_transaction WHERE status IN ('completed', 'declined')"
@@ -23,7 +23,7 @@ PENDING = "SELECT id::text FROM transactions_transaction WHERE status = 'pending
 
 
 def forge(scene: Scene, chance: Random) -> None:
-    """Send all four kinds; note the transactions that are contradicted, and every answer that is wrong."""
+    """Send webhooks of all four kinds. Record the contradicted transactions and every unexpected answer."""
     for id_, body in _some(scene, chance, RECEIVED):
         for _ in range(2):
             _expect(scene, 204, id_, body)
@@ -38,7 +38,7 @@ def forge(scene: Scene, chance: Random) -> None:
 
 
 def token(key: str, slug: str, id_: str) -> str:
-    """The token in the address that the service handed to the provider for this transaction."""
+    """Return the token of the webhook URL that the service gave to the provider for this transaction."""
     return hmac.new(key.encode(), f"webhook-url:{slug}:{id_}".encode(), hashlib.sha256).hexdigest()
 
 
