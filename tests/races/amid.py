@@ -1,4 +1,4 @@
-"""Letting the other side win in the middle."""
+"""Context managers that let another party act in the middle of a call or a database transaction."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -18,7 +18,10 @@ from workers.standalone import run_job
 
 @contextmanager
 def amid(found: Job, server: Server, method: str, answer: Answer) -> Iterator[None]:
-    """While a worker's call for this job is under way: it gets `answer` when the block ends, and settles."""
+    """Run the block while a worker's call for this job is in progress.
+
+    When the block ends, the call receives `answer` and the worker settles the job.
+    """
     held, before = threading.Event(), len(server.of(method))
     server.on(method, replace(answer, held=held), answer)
     with ThreadPoolExecutor(1) as pool:
@@ -32,7 +35,7 @@ def amid(found: Job, server: Server, method: str, answer: Answer) -> Iterator[No
 
 
 def second(theirs: Callable[[], Any], *, ours: Callable[[], Any]) -> Any:
-    """`ours` is done but not committed when `theirs` begins, and committed once that waits for it: what that gave."""
+    """Run `ours` without committing, start `theirs`, commit when `theirs` waits for a lock, and return its result."""
     with ThreadPoolExecutor(1) as pool:
         with transaction.atomic():
             ours()
@@ -43,7 +46,10 @@ def second(theirs: Callable[[], Any], *, ours: Callable[[], Any]) -> Any:
 
 @contextmanager
 def overtaking(theirs: Callable[[], Any]) -> Iterator[Callable[[], None]]:
-    """To be called amidst our transaction: `theirs` begins there, waits for us, and has ended with the block."""
+    """Yield a function to call inside our transaction: it starts `theirs`, which waits for our commit.
+
+    `theirs` has finished when the block ends.
+    """
     with ThreadPoolExecutor(1) as pool:
         begun: list[Future[Any]] = []
 
@@ -56,7 +62,7 @@ def overtaking(theirs: Callable[[], Any]) -> Iterator[Callable[[], None]]:
 
 
 def blocked() -> bool:
-    """Whether anybody waits for a lock."""
+    """Return True if a database session waits for a lock."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
         return bool(cursor.fetchone()[0])

@@ -1,4 +1,4 @@
-"""A provider and a client's endpoint on loopback, and a worker whose call can be held while the other side acts."""
+"""A provider and a client's endpoint on loopback. A test can hold a worker's call while another party acts."""
 
 from collections.abc import Iterator
 
@@ -14,7 +14,7 @@ __all__ = ["engines", "probe"]
 
 @pytest.fixture
 def far() -> Iterator[Server]:
-    """The provider's server; it knows no transaction."""
+    """The provider's server. It answers 404 to status checks."""
     with serving() as server:
         server.on("GET", Answer(404))
         yield server
@@ -22,7 +22,7 @@ def far() -> Iterator[Server]:
 
 @pytest.fixture
 def endpoint() -> Iterator[Server]:
-    """The client's endpoint; it confirms."""
+    """The client's endpoint. It confirms notifications."""
     with serving() as server:
         server.on("POST", Answer(204))
         yield server

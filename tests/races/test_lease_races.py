@@ -1,4 +1,4 @@
-"""Leases that end while the work is under way, and workers that reach for the same."""
+"""Leases that expire during a run, and workers that claim the same job."""
 
 from functools import partial
 
@@ -19,7 +19,7 @@ from workers.models import Attempt, Job
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def test_a_run_that_comes_back_after_another_has_settled_leaves_only_its_call(record, far):
+def test_a_run_that_returns_after_its_successor_settled_records_only_its_call(record, far):
     Transaction.objects.update(submission="unknown")
     tracking = job(record, "track")
     with amid(tracking, far, "GET", Answer(200, {"status": "declined"})):
@@ -34,7 +34,7 @@ def test_a_run_that_comes_back_after_another_has_settled_leaves_only_its_call(re
     assert list(Attempt.objects.filter(job=tracking, method="GET").values_list("number", flat=True)) == [2, 1]
 
 
-def test_a_run_that_comes_back_while_another_is_under_way_leaves_it_alone(record, far):
+def test_a_run_that_returns_during_its_successors_run_does_not_affect_it(record, far):
     Transaction.objects.update(submission="unknown")
     tracking = job(record, "track")
     with amid(tracking, far, "GET", Answer(200, {"status": "declined"})):
@@ -47,7 +47,7 @@ def test_a_run_that_comes_back_while_another_is_under_way_leaves_it_alone(record
     assert (again(tracking).state, again(tracking).attempt) == ("running", claimed.attempt)
 
 
-def test_a_second_dispatcher_passes_by_what_a_first_is_recovering(probe):
+def test_a_second_dispatcher_skips_a_job_that_the_first_is_recovering(probe):
     lost = probe.claim_new()
     expire(Job.objects.get(pk=lost.id))
     with transaction.atomic():
@@ -57,8 +57,8 @@ def test_a_second_dispatcher_passes_by_what_a_first_is_recovering(probe):
     assert (Job.objects.get(pk=lost.id).crashes, Attempt.objects.count()) == (1, 1)
 
 
-def test_two_dispatchers_that_find_the_same_have_it_run_once(engines, probe):
-    """One expired lease and nine jobs that nobody was told of."""
+def test_jobs_that_two_dispatchers_find_run_once(engines, probe):
+    """The jobs are one with an expired lease and nine without a wake-up message."""
     lost = probe.claim_new()
     expire(Job.objects.get(pk=lost.id))
     new_jobs(9)
@@ -72,7 +72,7 @@ def test_two_dispatchers_that_find_the_same_have_it_run_once(engines, probe):
     assert Attempt.objects.filter(error__contains="lost").count() == 1
 
 
-def test_a_claim_by_name_and_a_lanes_claim_at_once_get_a_job_once(probe):
+def test_concurrent_claims_by_id_and_by_lane_claim_a_job_once(probe):
     for _ in range(10):
         new = new_job()
 

@@ -1,4 +1,4 @@
-"""People who press buttons, and clients who ask, while something else happens."""
+"""Actions of operators and requests of clients that coincide with other events."""
 
 from functools import partial
 
@@ -34,7 +34,7 @@ def olga(db: None) -> User:
 
 @pytest.fixture
 def press(olga, record):
-    """Retry the create, which was given up."""
+    """Return a function that retries the failed create as an operator."""
     given_up = give_up(record, "create")
     return partial(ACTIONS["retry"].run, pk=given_up.pk, by=olga, reason="again")
 
@@ -43,7 +43,7 @@ def notifications() -> list[tuple[str, str]]:
     return list(Job.objects.filter(kind="notify").order_by("id").values_list("key", "state"))
 
 
-def test_a_retry_during_the_retried_run_changes_nothing(press, record, far):
+def test_a_second_retry_during_the_retried_run_changes_nothing(press, record, far):
     assert press() == ""
     with amid(job(record, "create"), far, "GET", Answer(404)):
         under_way = job(record, "create")
@@ -56,12 +56,12 @@ def test_a_retry_during_the_retried_run_changes_nothing(press, record, far):
     assert Event.objects.filter(kind="staff").count() == 1
 
 
-def test_a_retry_that_waits_for_a_final_status_finds_it(press, record):
+def test_a_retry_that_waits_for_the_commit_of_a_final_status_is_refused(press, record):
     assert second(press, ours=partial(apply, [(record.id, FINAL)])) == FINAL_ALREADY
     assert job(record, "create").state == "failed"
 
 
-def test_a_final_status_that_comes_during_a_retry_leaves_it_nothing_to_do(press, record, third, far, monkeypatch):
+def test_a_final_status_during_a_retry_makes_the_retried_run_do_nothing(press, record, third, far, monkeypatch):
     with overtaking(partial(tell, third, record.id)) as overtaken:
         monkeypatch.setattr("transactions.staff.jobs.revive", lambda **given: overtaken() or revive(**given))
         assert press() == ""
@@ -70,7 +70,7 @@ def test_a_final_status_that_comes_during_a_retry_leaves_it_nothing_to_do(press,
     assert (job(record, "create").state, now(record).status, far.asked) == ("done", "completed", [])
 
 
-def test_news_that_is_asked_for_while_a_final_status_comes_is_told_once(record):
+def test_a_notification_requested_during_a_final_status_is_sent_once(record):
     run(job(record, "notify"))
 
     second(partial(tell_again, record), ours=partial(apply, [(record.id, FINAL)]))
@@ -78,7 +78,7 @@ def test_news_that_is_asked_for_while_a_final_status_comes_is_told_once(record):
     assert notifications() == [("seq:1", "done"), ("seq:2", "waiting")]
 
 
-def test_a_final_status_that_comes_while_news_is_asked_for_is_what_is_told(record, endpoint, monkeypatch):
+def test_a_final_status_during_a_notification_request_is_the_status_sent(record, endpoint, monkeypatch):
     run(job(record, "notify"))
     with overtaking(partial(apply, [(record.id, FINAL)])) as overtaken:
         monkeypatch.setattr("transactions.services.uuid4", lambda: overtaken() or "number")
@@ -90,7 +90,7 @@ def test_a_final_status_that_comes_while_news_is_asked_for_is_what_is_told(recor
     assert [asked.json["data"]["status"] for asked in endpoint.asked] == ["pending", "completed", "completed"]
 
 
-def test_a_final_status_during_the_delivery_of_pending_is_told_after_it(third, record, endpoint):
+def test_a_final_status_during_the_delivery_of_pending_is_sent_after_it(third, record, endpoint):
     with amid(job(record, "notify"), endpoint, "POST", Answer(204)):
         tell(third, record.id)
         final = job(record, "notify", "seq:2")
@@ -101,7 +101,7 @@ def test_a_final_status_during_the_delivery_of_pending_is_told_after_it(third, r
     assert [asked.json["data"]["status"] for asked in endpoint.asked] == ["pending", "completed"]
 
 
-def test_a_delivery_of_pending_that_fails_after_the_final_status_is_not_repeated(third, record, endpoint):
+def test_a_pending_delivery_that_fails_after_the_final_status_is_not_retried(third, record, endpoint):
     with amid(job(record, "notify"), endpoint, "POST", Answer(500)):
         tell(third, record.id)
     endpoint.on("POST", Answer(204))
@@ -111,7 +111,7 @@ def test_a_delivery_of_pending_that_fails_after_the_final_status_is_not_repeated
     assert [asked.json["data"]["status"] for asked in endpoint.asked] == ["pending", "completed"]
 
 
-def test_an_endpoint_that_is_disabled_during_a_delivery_may_confirm_it_and_gets_no_more(third, record, alice, endpoint):
+def test_an_endpoint_disabled_during_a_delivery_confirms_it_and_receives_no_other(third, record, alice, endpoint):
     with amid(job(record, "notify"), endpoint, "POST", Answer(204)):
         Client.objects.update(endpoint_disabled_at=record.created_at)
         clear_caches()

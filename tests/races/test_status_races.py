@@ -1,4 +1,4 @@
-"""News that comes while other news is on its way: the first final status stands, and nothing else is done."""
+"""Status changes from two sources at the same time: the first final status stands."""
 
 from dataclasses import replace
 from functools import partial
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 DECLINED = Answer(200, {"status": "declined"})
 
 
-def test_a_webhook_during_a_polls_call_wins(third, record, far):
+def test_a_webhook_during_a_poll_wins(third, record, far):
     Transaction.objects.update(submission="unknown")
     with amid(job(record, "track"), far, "GET", DECLINED):
         tell(third, record.id, "completed")
@@ -32,7 +32,7 @@ def test_a_webhook_during_a_polls_call_wins(third, record, far):
     assert job(record, "track").state == "done"
 
 
-def test_a_webhook_during_a_creates_call_wins(third, record, far):
+def test_a_webhook_during_a_create_wins(third, record, far):
     with amid(job(record, "create"), far, "POST", DECLINED):
         tell(third, record.id, "completed")
 
@@ -40,7 +40,7 @@ def test_a_webhook_during_a_creates_call_wins(third, record, far):
     assert job(record, "create").state == "done"
 
 
-def test_a_webhook_during_a_create_that_goes_unanswered_ends_the_creating(third, record, far):
+def test_a_webhook_during_a_create_without_a_response_prevents_a_second_create(third, record, far):
     with amid(job(record, "create"), far, "POST", Answer(504)):
         tell(third, record.id, "completed")
     run(job(record, "create"))
@@ -50,7 +50,7 @@ def test_a_webhook_during_a_create_that_goes_unanswered_ends_the_creating(third,
 
 
 @pytest.mark.parametrize("kind", ["create", "track"])
-def test_a_webhook_between_claim_and_load_leaves_nothing_to_do(third, record, far, kind):
+def test_a_webhook_between_claim_and_load_leaves_no_work_for_the_run(third, record, far, kind):
     claimed = claim(job(record, kind))
     aside(partial(tell, third, record.id))
 
@@ -70,8 +70,8 @@ def test_a_webhook_between_load_and_settle_wins(third, record, far, kind):
     assert facts(record) == ("completed", "created", "contradiction")
 
 
-def test_a_webhook_during_a_settle_waits_for_it_and_comes_second(third, record, monkeypatch):
-    """The settle has the transaction's lock from its beginning on, so the two can neither deadlock nor overtake."""
+def test_a_webhook_during_a_settle_waits_and_is_applied_second(third, record, monkeypatch):
+    """The settle locks the transaction at its start, so the two can neither deadlock nor overtake each other."""
     claimed, kind = claim(job(record, "create")), registry.kind("create")
     learnt = Outcome(Done(), News(Source.CREATE, status=Status.DECLINED))
 
@@ -84,7 +84,7 @@ def test_a_webhook_during_a_settle_waits_for_it_and_comes_second(third, record, 
     assert recorded() == ["contradicting"]
 
 
-def test_a_provider_that_is_paused_during_a_call_is_heard_and_not_called_again(third, record, far):
+def test_a_provider_paused_during_a_call_has_its_answer_applied_and_gets_no_more_calls(third, record, far):
     with amid(job(record, "create"), far, "POST", Answer(201, {"status": "pending"})):
         change(third, paused=True)
 
