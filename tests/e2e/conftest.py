@@ -1,4 +1,4 @@
-"""A whole stack for end-to-end tests: web, worker and sandbox as processes of their own."""
+"""Stacks for end-to-end tests: web, worker and sandbox as separate processes."""
 
 from collections.abc import Iterator
 
@@ -12,14 +12,14 @@ from devstack.throwaway import Stores, throwaway_stores
 
 @pytest.fixture(scope="session")
 def stack(stores: Stores, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A stack for all tests, on the stores of this run: a PostgreSQL database and a Valkey database of its own."""
+    """A stack for all tests, with its own database on the PostgreSQL and the Valkey of this test run."""
     stack = Stack(
         tmp_path_factory.mktemp("stack"),
         database_url=create_database(stores.database_url, "e2e"),
         broker_url=stores.broker_database(1),
         port=free_port(),
         sandbox_port=free_port(),
-        # As short as the sandbox's faster clock allows: what a killed worker had under way comes back after it.
+        # As short as the sandbox's faster clock allows: the jobs of a killed worker resume when it expires.
         variables={"CREATE_LEASE": "22"},
     )
     stack.prepare()
@@ -30,7 +30,7 @@ def stack(stores: Stores, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 @pytest.fixture(scope="module")
 def breakable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stack, Stores]]:
-    """A stack and stores for a module whose tests break them: stop, crash and start them as you like."""
+    """A stack with its own stores, for a module whose tests stop, crash and start them."""
     with throwaway_stores() as stores:
         stack = Stack(
             tmp_path_factory.mktemp("breakable"),

@@ -1,4 +1,4 @@
-"""Keys, limits and secrets over real processes: two web servers, and every log at its most talkative."""
+"""API keys, rate limits and secrets over real processes: two web servers, all logs at level DEBUG."""
 
 import json
 import re
@@ -22,12 +22,12 @@ from tests.servers import Answer, Server, serving
 from tests.webhooks.senders import signed
 
 EFFECTIVE = 5.0
-"""Seconds after which a change of keys and secrets must have taken effect in every process."""
+"""Seconds within which a change of keys and secrets must take effect in every process."""
 
 
 @pytest.fixture(scope="module")
 def stack(stores: Stores, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A stack of its own, with logs that say all they can."""
+    """A separate stack that logs at level DEBUG."""
     stack = Stack(
         tmp_path_factory.mktemp("credentials"),
         database_url=create_database(stores.database_url, "credentials"),
@@ -44,7 +44,7 @@ def stack(stores: Stores, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 @pytest.fixture(scope="module")
 def webs(stack: Stack) -> Iterator[list[str]]:
-    """The addresses of two web processes."""
+    """URLs of two web processes."""
     port = free_port()
     log = stack.logs / "web-2.log"
     second = Child("web-2", web_command(LOOPBACK, port), log=log, environment=stack.environment, folder=CHECKOUT)
@@ -57,7 +57,7 @@ def webs(stack: Stack) -> Iterator[list[str]]:
 
 @pytest.fixture(scope="module")
 def shown() -> list[str]:
-    """Every secret that the tests have met; the last test looks for them in the logs."""
+    """All secrets of the tests in this module; the last test searches the logs for them."""
     return []
 
 
@@ -69,14 +69,14 @@ def answers(url: str) -> bool:
 
 
 def made(stack: Stack, shown: list[str], *words: str) -> dict[str, Any]:
-    """What a command prints; its secrets are remembered."""
+    """Run a command, add its secrets to `shown`, and return its output."""
     found: dict[str, Any] = json.loads(stack.manage(*words, "--json"))
     shown += [value for name, value in found.items() if name in ("api_key", "callback_secret", "webhook_secret")]
     return found
 
 
 def statuses(webs: list[str], key: str) -> list[int]:
-    """What each web process answers to this key."""
+    """Return the status code of each web process for this key."""
     bearer = {"Authorization": f"Bearer {key}"}
     return [requests.get(f"{url}/v1/transactions", headers=bearer, timeout=30).status_code for url in webs]
 
@@ -90,7 +90,7 @@ def test_a_revoked_key_is_refused_by_every_process_within_5_seconds(stack, webs,
     wait_for(lambda: statuses(webs, key) == [403, 403], EFFECTIVE)
 
 
-def test_two_processes_keep_one_limit(stack, webs, shown):
+def test_two_web_processes_share_one_rate_limit(stack, webs, shown):
     limited = ["--callback-url", f"{stack.sandbox_url}/client/callback", "--set", "rate_limit=10/hour"]
     key = made(stack, shown, "createclient", "limited", *limited)["api_key"]
 
@@ -101,7 +101,7 @@ def test_two_processes_keep_one_limit(stack, webs, shown):
 
 @pytest.fixture
 def bank(stack: Stack, shown: list[str]) -> tuple[str, str]:
-    """A provider that signs: the address of its webhooks, and its secret."""
+    """A provider with signed webhooks: its webhook URL and its secret."""
     signing = ["--base-url", f"{stack.sandbox_url}/third-party", "--set", 'headers={"X-Key": "hunter2-and-more"}']
     found = made(stack, shown, "createprovider", "bank", *signing)
     shown.append("hunter2-and-more")
@@ -109,12 +109,12 @@ def bank(stack: Stack, shown: list[str]) -> tuple[str, str]:
 
 
 def sent(webs: list[str], path: str, secret: str) -> list[int]:
-    """What each web process answers to a webhook of no transaction, well signed by this secret."""
+    """Return the status code of each web process for a signed webhook about an unknown transaction."""
     body = json.dumps({"id": "01890000-0000-7000-8000-000000000001", "status": "completed"}).encode()
     return [requests.post(url + path, body, headers=signed(secret, body), timeout=30).status_code for url in webs]
 
 
-def test_webhooks_by_both_secrets_are_accepted_until_the_older_one_ends(stack, webs, bank, shown):
+def test_webhooks_with_either_secret_are_accepted_until_the_older_one_expires(stack, webs, bank, shown):
     path, older = bank[0].removeprefix(stack.url), bank[1]
     newer = made(stack, shown, "createsecret", "--provider", "bank", "--overlap", "24")["webhook_secret"]
     wait_for(lambda: sent(webs, path, newer) == [204, 204], EFFECTIVE)
@@ -128,18 +128,18 @@ def test_webhooks_by_both_secrets_are_accepted_until_the_older_one_ends(stack, w
 
 @pytest.fixture
 def endpoint() -> Iterator[Server]:
-    """A client's own endpoint."""
+    """Endpoint of a client."""
     with serving() as server:
         server.on("POST", Answer(204))
         yield server
 
 
-def test_notifications_are_signed_by_both_secrets_until_the_older_one_ends(stack, endpoint, shown):
+def test_notifications_are_signed_with_both_secrets_until_the_older_one_expires(stack, endpoint, shown):
     own = ["--callback-url", f"{endpoint.url}/callback", "--provider", stack.kept["provider"]]
     client = made(stack, shown, "createclient", "rotating", *own)
 
     def signatures(ref: str) -> int:
-        """How many signatures the notification of a transaction has."""
+        """Return the number of signatures on the notification of a new transaction."""
         body = {"id": ref, "amount": 1, "currency": "EUR", "reference": "sync"}
         stack.request("POST", "/v1/transactions", json=body, headers={"Authorization": f"Bearer {client['api_key']}"})
         wait_for(lambda: any(ref.encode() in asked.body for asked in endpoint.asked))
@@ -154,8 +154,8 @@ def test_notifications_are_signed_by_both_secrets_until_the_older_one_ends(stack
     wait_for(lambda: signatures(f"newest-{next(numbers)}") == 1, EFFECTIVE)
 
 
-def test_secrets_are_encrypted_anew_while_the_service_runs(stack: Stack, shown: list[str]):
-    """The operator's first two steps: all processes know both keys, then the values are encrypted by the new one."""
+def test_secrets_are_re_encrypted_while_the_service_runs(stack: Stack, shown: list[str]):
+    """The first two steps of a key rotation: configure both keys, then re-encrypt all values with the new one."""
     new = Fernet.generate_key().decode()
     shown.append(new)
     stack.environment["ENCRYPTION_KEYS"] = f"{new},{stack.environment['ENCRYPTION_KEYS']}"
@@ -173,7 +173,7 @@ def test_secrets_are_encrypted_anew_while_the_service_runs(stack: Stack, shown: 
 
 
 def test_no_secret_is_in_any_log(stack: Stack, webs: list[str], shown: list[str]):
-    """Runs after the tests above and reads what all of them have left."""
+    """Runs after the tests above and searches the logs that they produced."""
     secrets = [*shown, stack.api_key, stack.callback_secret, stack.kept["SECRET_KEY"], stack.kept["ENCRYPTION_KEYS"]]
     logs: list[Path] = list(stack.logs.iterdir())
     texts = {log.name: log.read_text() for log in logs}

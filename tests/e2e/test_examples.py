@@ -1,4 +1,4 @@
-"""Every block of docs/examples.md does what the page says, in a real shell and in a Python of its own."""
+"""Runs every block of docs/examples.md in a shell or in a separate Python process."""
 
 import json
 import os
@@ -26,7 +26,7 @@ COMMANDS = FENCED.findall(SECTIONS["curl"])
 
 @dataclass
 class Reader:
-    """Somebody who follows the page: a client with an endpoint, and the variables that the page asks for."""
+    """Reader of the page: a client with an endpoint, and the environment variables of the page."""
 
     variables: dict[str, str]
     heard: Path
@@ -67,7 +67,7 @@ def reader(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[R
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
 @pytest.mark.parametrize("number", [number for number, (language, _) in enumerate(COMMANDS) if language == "sh"])
-def test_each_curl_command_is_answered_as_the_page_shows(reader: Reader, number: int):
+def test_each_curl_command_gets_the_response_shown_on_the_page(reader: Reader, number: int):
     printed = reader.run("sh", "-eu", text=COMMANDS[number][1])
 
     language, shown = COMMANDS[number + 1] if number + 1 < len(COMMANDS) else ("", "")
@@ -75,7 +75,7 @@ def test_each_curl_command_is_answered_as_the_page_shows(reader: Reader, number:
         assert json.loads(printed).keys() == json.loads(shown).keys()
 
 
-def test_the_program_with_requests_hands_over_asks_and_lists(reader: Reader):
+def test_the_requests_program_posts_polls_and_lists_transactions(reader: Reader):
     program = "".join(code for _, code in FENCED.findall(SECTIONS["requests"]))
 
     outcome, error, listed = reader.run(sys.executable, "-", text=program).splitlines()
@@ -85,7 +85,7 @@ def test_the_program_with_requests_hands_over_asks_and_lists(reader: Reader):
     assert "order-2001" in listed
 
 
-def test_the_endpoint_hears_the_outcome_once(stack: Stack, reader: Reader):
+def test_the_endpoint_handles_the_final_status_once(stack: Stack, reader: Reader):
     order = {"id": "order-3001", "amount": 1, "currency": "EUR", "reference": "duplicate-webhook"}
     headers = {"Authorization": f"Bearer {reader.variables['API_KEY']}"}
     requests.post(f"{stack.url}/v1/transactions", json=order, headers=headers, timeout=30).raise_for_status()
@@ -94,7 +94,7 @@ def test_the_endpoint_hears_the_outcome_once(stack: Stack, reader: Reader):
     assert reader.heard.read_text().count("order-3001 completed\n") == 1
 
 
-def test_the_endpoint_refuses_what_the_relay_did_not_sign(reader: Reader):
+def test_the_endpoint_rejects_a_forged_signature(reader: Reader):
     forged = {"webhook-id": "msg_1", "webhook-timestamp": "1", "webhook-signature": "v1,AAAA"}
     address = f"http://127.0.0.1:{reader.variables['PORT']}/callback"
 

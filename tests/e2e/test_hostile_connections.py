@@ -1,4 +1,4 @@
-"""What the web server makes of connections that no honest client opens."""
+"""Malicious connections to the web server."""
 
 import json
 import socket
@@ -12,7 +12,7 @@ from devstack.stack import Stack
 from tests.e2e.test_main_job import post
 
 STALLED = 30
-"""Connections; nearly twice as many as there are threads."""
+"""Number of stalled connections; nearly twice the number of threads."""
 
 
 def connected(stack: Stack) -> socket.socket:
@@ -27,7 +27,7 @@ def head(stack: Stack, method: str, path: str, **headers: str) -> bytes:
 
 
 def answer_to(stack: Stack, request: bytes) -> bytes:
-    """Everything that is answered until the connection is closed; b"" if it is without a word."""
+    """Return the whole response until the connection closes; b"" if there is none."""
     with connected(stack) as connection:
         try:
             connection.sendall(request)
@@ -38,7 +38,7 @@ def answer_to(stack: Stack, request: bytes) -> bytes:
 
 @contextmanager
 def stalled(stack: Stack, path: str, **headers: str) -> Iterator[list[socket.socket]]:
-    """Many connections that have sent half a body and send no more."""
+    """Open many connections that send half a body and then stall."""
     with ExitStack() as opened:
         connections = [opened.enter_context(connected(stack)) for _ in range(STALLED)]
         for connection in connections:
@@ -48,19 +48,19 @@ def stalled(stack: Stack, path: str, **headers: str) -> Iterator[list[socket.soc
 
 @pytest.mark.parametrize("path", ["/v1/transactions", "/webhooks/sandbox", "/admin/login/"])
 @pytest.mark.parametrize("length", [{"Content_Length": "1000"}, {"Transfer_Encoding": "chunked"}])
-def test_others_do_not_wait_for_bodies_that_never_end(stack: Stack, path: str, length: dict[str, str]):
+def test_stalled_bodies_do_not_delay_other_requests(stack: Stack, path: str, length: dict[str, str]):
     with stalled(stack, path, **length) as connections:
         assert post(stack, f"beside-{len(path)}-{len(length)}-{next(iter(length))}", "sync").status_code == 202
         assert stack.request("GET", "/healthz").status_code == 200
 
-        # None of them was answered yet: they were all waited for meanwhile.
+        # None of the stalled connections has a response yet, so all of them were open at that time.
         for connection in connections:
             connection.setblocking(False)
             with pytest.raises(BlockingIOError):
                 connection.recv(1)
 
 
-def test_a_body_that_never_ends_is_given_up_and_its_connection_closed(stack: Stack):
+def test_a_stalled_body_is_answered_408_and_its_connection_closed(stack: Stack):
     unfinished = head(stack, "POST", "/v1/transactions", Content_Type="application/json", Content_Length="1000") + b"{"
 
     answer = answer_to(stack, unfinished)
@@ -69,7 +69,7 @@ def test_a_body_that_never_ends_is_given_up_and_its_connection_closed(stack: Sta
     assert json.loads(answer.partition(b"\r\n\r\n")[2])["status"] == 408
 
 
-def test_a_strangers_body_is_not_waited_for(stack: Stack):
+def test_a_request_without_a_key_is_refused_before_its_body_arrives(stack: Stack):
     request = head(stack, "POST", "/v1/transactions", Content_Length="1000").replace(b"Authorization", b"X-Nothing")
 
     assert answer_to(stack, request).startswith(b"HTTP/1.1 401 ")
@@ -88,14 +88,14 @@ def test_a_strangers_body_is_not_waited_for(stack: Stack):
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
     ],
 )
-def test_what_is_no_request_or_too_large_a_one_is_the_callers_mistake(stack: Stack, request_: bytes):
+def test_an_invalid_or_oversized_request_gets_a_4xx_or_no_response(stack: Stack, request_: bytes):
     status = answer_to(stack, request_)[:12]
 
     assert status[:10] == b"HTTP/1.1 4" or status == b"", status
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/v1/nothing", "/admin/login/", "/static/admin/css/base.css"])
-def test_no_answer_says_which_version_of_what_gives_it(stack: Stack, path: str):
+def test_no_response_reveals_software_versions(stack: Stack, path: str):
     answer = stack.request("GET", path)
 
     assert answer.headers["Server"] == "granian"

@@ -1,4 +1,4 @@
-"""The main job over real processes and HTTP: what the sandbox's two ends saw agrees with what the service says."""
+"""The main flow over real processes and HTTP: the service agrees with the sandbox's provider and client."""
 
 import time
 from collections.abc import Callable
@@ -18,7 +18,7 @@ def post(stack: Stack, ref: str, reference: str) -> Any:
 
 
 def wait_for(what: Callable[[], Any], seconds: float = 60) -> Any:
-    """The first true answer of `what`; fails after `seconds`."""
+    """Return the first true result of `what`. Fail after `seconds`."""
     until = time.monotonic() + seconds
     while not (found := what()):
         assert time.monotonic() < until, f"not within {seconds} s"
@@ -27,7 +27,7 @@ def wait_for(what: Callable[[], Any], seconds: float = 60) -> Any:
 
 
 def told(stack: Stack, ref: str) -> str | None:
-    """The final status that the client's endpoint was told of this transaction."""
+    """Return the final status of which the client's endpoint was notified, or None."""
     known: dict[str, Any] = stack.sandbox_state()["client"]["transactions"].get(ref, {})
     return known.get("final")
 
@@ -52,7 +52,7 @@ def told(stack: Stack, ref: str) -> str | None:
         "unknown-word",
     ],
 )
-def test_the_client_hears_the_outcome_that_the_provider_has(stack: Stack, behaviour: str):
+def test_the_client_is_notified_of_the_providers_final_status(stack: Stack, behaviour: str):
     ours = post(stack, f"e2e-{behaviour}", behaviour).json()["provider_transaction_id"]
 
     news = wait_for(lambda: told(stack, f"e2e-{behaviour}"))
@@ -71,7 +71,7 @@ def test_a_refused_transaction_fails_with_the_providers_reason(stack: Stack):
     assert failure["code"] == "refused"
 
 
-def test_the_same_post_50_times_at_once_makes_one_transaction_and_one_create(stack: Stack):
+def test_50_identical_concurrent_posts_create_one_transaction(stack: Stack):
     with ThreadPoolExecutor(50) as pool:
         answers = list(pool.map(lambda _: post(stack, "e2e-fifty", "sync"), range(50)))
 
@@ -81,15 +81,15 @@ def test_the_same_post_50_times_at_once_makes_one_transaction_and_one_create(sta
     assert len(stack.sandbox_state()["provider"]["transactions"][ours]["create_calls"]) == 1
 
 
-def test_nothing_was_created_twice_and_no_signature_or_order_was_wrong(stack: Stack):
-    """Runs after the tests above and sees what all of them left."""
+def test_there_were_no_duplicate_creates_and_no_invalid_notifications(stack: Stack):
+    """Runs after the tests above and checks their traces in the sandbox."""
     state = stack.sandbox_state()
 
     assert state["provider"]["duplicate_creates"] == 0
     assert (state["client"]["bad_signatures"], state["client"]["stale"], state["client"]["conflicting"]) == (0, 0, 0)
 
 
-def test_a_killed_workers_job_is_finished_by_another(stack: Stack):
+def test_another_worker_finishes_the_job_of_a_killed_worker(stack: Stack):
     worker = stack.add_worker()
     ours = post(stack, "e2e-killed", "slow").json()["provider_transaction_id"]
     wait_for(lambda: ours in stack.sandbox_state()["provider"]["transactions"])
@@ -99,6 +99,6 @@ def test_a_killed_workers_job_is_finished_by_another(stack: Stack):
     stack.workers.remove(worker)
     stack.worker.start()
 
-    # The lease must end and the settle window pass before it is safe to say what became of the create.
+    # The outcome of the create is known only after the lease has expired and the settle window has passed.
     assert wait_for(lambda: told(stack, "e2e-killed"), seconds=120) in FINAL
     assert stack.sandbox_state()["provider"]["duplicate_creates"] == 0

@@ -1,4 +1,4 @@
-"""What goes away comes back, and everything goes on by itself: no process is restarted here that was not killed."""
+"""Outages of stores and providers: the service recovers by itself, without a restart of its processes."""
 
 import signal
 import time
@@ -17,7 +17,7 @@ Breakable = tuple[Stack, Stores]
 
 @pytest.fixture
 def stack(breakable: Breakable):
-    """Its processes are the same ones after the test as before it."""
+    """The stack. Its processes must be the same after the test as before it."""
     stack, _ = breakable
     before = [child.pid for child in (stack.web, stack.worker, stack.sandbox)]
     yield stack
@@ -44,16 +44,16 @@ def set_fault(stack: Stack, **modes: str) -> None:
 
 
 def accepted(stack: Stack, ref: str, reference: str) -> bool:
-    """Post it as a client does that keeps trying."""
+    """Post a transaction. Return True if it is accepted now or was accepted before."""
     return bool(post(stack, ref, reference).status_code in (200, 202))
 
 
 def assert_told(stack: Stack, refs: list[str]) -> None:
-    """The client hears the final status of each."""
+    """Wait until the client is notified of the final status of each transaction."""
     wait_for(lambda: all(told(stack, ref) in FINAL for ref in refs))
 
 
-def test_without_the_broker_everything_goes_on(stack: Stack, valkey: Valkey):
+def test_transactions_complete_without_the_broker(stack: Stack, valkey: Valkey):
     valkey.stop()
     try:
         assert post(stack, "no-broker", "webhook").status_code == 202
@@ -66,16 +66,16 @@ def test_without_the_broker_everything_goes_on(stack: Stack, valkey: Valkey):
     assert wait_for(lambda: requests.get(f"{stack.url}/readyz", timeout=5).ok)
 
 
-def test_a_broker_that_forgot_everything_costs_nothing(stack: Stack, valkey: Valkey):
+def test_transactions_complete_after_the_broker_loses_all_messages(stack: Stack, valkey: Valkey):
     for number in range(20):
         post(stack, f"flushed-{number}", "sync")
     valkey.stop()
-    valkey.start()  # it comes back empty
+    valkey.start()  # it restarts empty
 
     assert_told(stack, [f"flushed-{number}" for number in range(20)])
 
 
-def test_without_the_database_callers_are_told_when_to_come_back(stack: Stack, postgres: PostgreSQL):
+def test_requests_without_the_database_are_answered_503_with_retry_after(stack: Stack, postgres: PostgreSQL):
     webhook = f"{stack.url}/webhooks/sandbox/0190a1b2-0000-7000-8000-000000000000/token"
     postgres.crash()
     try:
@@ -89,7 +89,7 @@ def test_without_the_database_callers_are_told_when_to_come_back(stack: Stack, p
     assert wait_for(lambda: told(stack, "no-database")) in FINAL
 
 
-def test_what_was_under_way_when_the_database_crashed_is_finished(stack: Stack, postgres: PostgreSQL):
+def test_transactions_in_progress_complete_after_a_database_crash(stack: Stack, postgres: PostgreSQL):
     for number in range(20):
         post(stack, f"crash-{number}", "webhook")
 
@@ -100,14 +100,14 @@ def test_what_was_under_way_when_the_database_crashed_is_finished(stack: Stack, 
     assert stack.sandbox_state()["provider"]["duplicate_creates"] == 0
 
 
-def test_a_provider_that_is_down_is_left_alone_until_it_is_back(stack: Stack):
-    """Its circuit breaker opens: of 60 creates with polls behind them hardly any reaches it after the first ones."""
+def test_a_provider_that_is_down_gets_few_calls_until_it_recovers(stack: Stack):
+    """The circuit breaker opens: after the first of the 60 creates and their polls, few calls reach the provider."""
     set_fault(stack, provider="500")
     for number in range(60):
         post(stack, f"down-{number}", "sync")
     wait_for(lambda: f"{BREAKER} 1.0" in metrics(stack))
     faulted = stack.sandbox_state()["provider"]["faulted"]
-    time.sleep(3)  # a stretch of the outage: what must not happen in it has no condition to wait for
+    time.sleep(3)  # part of the outage; the absence of calls has no condition to wait for
     assert stack.sandbox_state()["provider"]["faulted"] - faulted < 15
 
     set_fault(stack, provider="ok")
@@ -120,8 +120,8 @@ def metrics(stack: Stack) -> str:
     return requests.get(f"{stack.url}/metrics", timeout=5).text
 
 
-def test_a_worker_told_to_stop_hands_its_jobs_to_another_at_once(breakable: Breakable):
-    """At once: long before their leases end, and nobody's crash."""
+def test_a_stopping_worker_hands_over_its_jobs_at_once(breakable: Breakable):
+    """The worker hands back its jobs long before their leases expire, and no crash is counted."""
     stack, _ = breakable
     other = stack.add_worker()
     stack.worker.tell_to_stop(signal.SIGTERM)
