@@ -1,4 +1,4 @@
-"""The memory of the real processes, on one database or another."""
+"""Memory of the web and worker processes on a given database."""
 
 import time
 from pathlib import Path
@@ -13,7 +13,7 @@ MIB = 2**20
 
 
 def memory(home: Path, *, database_url: str, broker_url: str, seconds: float) -> dict[str, float]:
-    """MiB that web and worker take up when they are ready, and after so many seconds with a small load."""
+    """Return the resident memory of web and worker in MiB, at start and after `seconds` with a small load."""
     stack = Stack(
         home, database_url=database_url, broker_url=broker_url, port=free_port(), sandbox_port=free_port()
     )  # fmt: skip

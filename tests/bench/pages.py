@@ -1,8 +1,8 @@
-"""`make bench-pages`: the operators' pages over a million transactions, their jobs and webhooks.
+"""`make bench-pages`: response times of the admin over a million transactions, their jobs and webhooks.
 
-One embedded PostgreSQL, autovacuum off, so that the figures are of one state. Each page is asked for through Django's
-own client, by a superuser: what is measured is the server's time, and not the browser's. Then every two filters
-together, as the list asks for them: the slowest are shown.
+The benchmark uses an embedded PostgreSQL with autovacuum off, so that all figures refer to one state. It requests each
+page as a superuser through Django's test client, so it measures the time of the server and not that of the browser.
+Then it measures the queries of all pairs of filters, and prints the slowest ones.
 """
 
 import argparse
@@ -23,19 +23,19 @@ from devstack.environment import new_secrets, service_environment
 from devstack.processes import StackError, end_on_signals
 from devstack.throwaway import throwaway_stores
 
-if TYPE_CHECKING:  # what knows Django is imported once its settings are there
+if TYPE_CHECKING:  # imports of Django need its settings
     from django.db.models import Model
 
     from tests.bench.steps import Place
 
 MOST = 0.3
-"""Seconds above which this fails."""
+"""Limit in seconds."""
 TIMES, SHOWN = 5, 10
 
 
 def main() -> int:
-    """0 when no page, and no two filters, take longer than MOST."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.pages", description="What the operators' pages take.")
+    """Run the benchmark. Return 0 if no page and no pair of filters takes longer than MOST."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.pages", description="Response times of the admin.")
     parser.add_argument("--rows", type=int, default=1_000_000, help="transactions (default: 1000000)")
     given = parser.parse_args()
     end_on_signals()
@@ -54,7 +54,7 @@ def main() -> int:
 
 
 def bench(console: Console, count: int) -> int:
-    """Make the rows, measure, print, judge."""
+    """Create the rows, measure, and print the results. Return 1 if a figure exceeds MOST."""
     place = _fill(console, count)
     pages = {name: _measured(asking) for name, asking in _pages(place, count)}
     _show(console, "pages, median of 5", pages)
@@ -62,7 +62,7 @@ def bench(console: Console, count: int) -> int:
     slowest = dict(sorted(pairs.items(), key=lambda pair: -pair[1])[:SHOWN])
     _show(console, f"the slowest of {len(pairs)} pairs of filters", slowest)
     worst = max(*pages.values(), *pairs.values())
-    console.print(f"The slowest took {worst * 1000:.0f} ms; {MOST * 1000:.0f} are allowed.")
+    console.print(f"The slowest took {worst * 1000:.0f} ms; the limit is {MOST * 1000:.0f} ms.")
     return int(worst > MOST)
 
 
@@ -82,10 +82,10 @@ def _fill(console: Console, count: int) -> "Place":
     with connection.cursor() as cursor, console.status("") as status:
         cursor.execute("SET statement_timeout = 0")
         place.fill(count, show=lambda made: status.update(f"{made:,} transactions"))
-        status.update("Letting most of them be over")
+        status.update("Completing most of them")
         place.mix(count)
         cursor.execute("RESET statement_timeout")
-    console.print(f"{count:,} transactions, made in {time.monotonic() - began:.0f} s")
+    console.print(f"{count:,} transactions, created in {time.monotonic() - began:.0f} s")
     return place
 
 
@@ -143,7 +143,7 @@ def _pairs() -> Iterator[tuple[str, Callable[[], Any]]]:
 
 
 def _values(model: "type[Model]") -> list[tuple[str, str]]:
-    """Every filter of a list with every value that it offers."""
+    """Return every filter of a list with each of its values."""
     from transactions import finding
 
     return [(each.name, value) for each in finding.filters_of(model) for value, _ in each.choices()]

@@ -1,5 +1,8 @@
-"""Transactions that wait: accepted, created at their provider, `pending` told, and the next poll hours away. And what
-a list is asked over: most of them final and told, the rest rare, and what is rare is old."""
+"""Rows for the benchmarks.
+
+`make` creates waiting transactions: created at their provider, `pending` notified, next poll hours away. `mix` turns
+them into data for lists: most are final and notified, other states are rare, and the rare rows are old.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -7,13 +10,13 @@ from typing import Any
 from django.db import connection
 
 CHUNK = 100_000
-"""Transactions that one statement makes."""
+"""Number of transactions that one statement creates."""
 BYTES = 3_000
-"""What one takes on disk, in round figures: its rows, their indexes, and the log of both."""
+"""Approximate disk space of one transaction: its rows, their indexes, and the WAL of both."""
 
 MAKE = """
--- Spread evenly over the providers, the clients, the 20 hours behind and (their polls) the 23 that begin in an hour.
--- Ids are of version 7, as the service makes them, and in the order of their time.
+-- Spread the transactions evenly over the providers, the clients and the last 20 hours, and their polls over the 23
+-- hours that begin in an hour. Ids are of version 7, as in the service, and ordered by time.
 WITH wanted AS MATERIALIZED (
     SELECT n, now() - ((%(of)s - n) * 20.0 / %(of)s) * interval '1 hour' AS at,
            (%(clients)s::bigint[])[1 + n %% cardinality(%(clients)s::bigint[])] AS client,
@@ -59,8 +62,9 @@ FROM made
 """
 
 MIX = """
--- By the number in their names. One in twenty is pending still, every thousandth has failed, the oldest ten are of the
--- last provider, its neighbour has none, the first two have the older half, and of three the client was never told.
+-- The number in the client's id determines the state. One transaction in twenty is still pending, one in a thousand has
+-- failed, and the client was never notified of three. The ten oldest belong to the last provider, the provider before
+-- it has none, and the first two have the older half.
 UPDATE transactions_transaction t
 SET status = now.status, submission = now.submission, review = now.review, provider_id = now.provider,
     sequence = 1 + (now.status <> 'pending')::int,
@@ -82,14 +86,14 @@ CROSS JOIN LATERAL (SELECT
 WHERE t.id = named.key
 """
 MIX_JOBS = """
--- Polling has ended with them; a few were given up.
+-- Polling ended with the final status; a few jobs failed.
 UPDATE workers_job j
 SET state = CASE WHEN substr(t.client_ref, 9)::int %% 5000 = 7 THEN 'failed' ELSE 'cancelled' END
 FROM transactions_transaction t
 WHERE t.id = j.transaction_id AND j.kind = 'track' AND t.status <> 'pending'
 """
 MIX_WEBHOOKS = """
--- One for each that is final; a few of them came late.
+-- One webhook for each final transaction; two of them contradict.
 INSERT INTO webhooks_webhook (provider_id, webhook_id, transaction_id, given_id, word, result, body, received_at)
 SELECT provider_id, 'sha256:' || encode(sha256(id::text::bytea), 'hex'), id, id, status,
        CASE WHEN client_ref IN ('waiting-20', 'waiting-30') THEN 'contradicting' ELSE 'applied' END, '{}', finalised_at
@@ -102,7 +106,7 @@ ORDER BY id
 def make(
     count: int, *, providers: Sequence[int], clients: Sequence[int], have: int, show: Callable[[int], Any]
 ) -> None:
-    """Make as many as are missing to `count` when there are `have`; `show` hears how many there are so far."""
+    """Create transactions until there are `count`, if there are `have` now. Call `show` with the number so far."""
     given: dict[str, Any] = {"of": count, "providers": list(providers), "clients": list(clients)}
     with connection.cursor() as cursor:
         for first in range(have + 1, count + 1, CHUNK):
@@ -112,25 +116,25 @@ def make(
 
 
 MAKE_DUE = """
--- As when their providers had been paused for hours: all that waits is due, in no order.
+-- As after a pause of the providers for hours: all waiting jobs are due, in random order.
 UPDATE workers_job SET run_at = now() - random() * interval '3 hours' WHERE state = 'waiting'
 """
 
 
 def make_due() -> None:
-    """Let everything that waits be due."""
+    """Make all waiting jobs due."""
     with connection.cursor() as cursor:
         cursor.execute(MAKE_DUE)
 
 
 def forget_statistics() -> None:
-    """Have the planner know nothing of the rows but how many there are."""
+    """Delete the planner's statistics, except for the row counts."""
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM pg_statistic")
 
 
 def mix(*, of: int, providers: Sequence[int]) -> None:
-    """Let most of what waits, `of` transactions of five providers, be over."""
+    """Complete most of the `of` waiting transactions of five providers."""
     with connection.cursor() as cursor:
         for statement in (MIX, MIX_JOBS, MIX_WEBHOOKS):
             cursor.execute(statement, {"of": of, "providers": list(providers)})

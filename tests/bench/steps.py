@@ -1,4 +1,4 @@
-"""What the service does for a transaction, step by step and by its own functions, each step measured."""
+"""Processing steps of a transaction, run by the service's own functions and measured one by one."""
 
 import time
 from collections import defaultdict
@@ -26,14 +26,14 @@ AT_ONCE = 50
 STEPS = ("accept", "tick", "claim", "settle", "notify", "count")
 
 Meter = Callable[[str], AbstractContextManager[None]]
-"""Measures one step, by its name."""
+"""Context manager that measures the step of this name."""
 
 
 class Place:
-    """Providers and clients of a database, and a dispatcher there. The first of each is who is measured."""
+    """Providers and clients of a database, with a dispatcher. The first provider and the first client are measured."""
 
     def __init__(self, lanes: int = 5) -> None:
-        # The polls of what is accepted here come later than its end: what is due is what a step is about.
+        # The first poll is after the end of a cycle, so that only the jobs of the measured step are due.
         self.thirds = [make_provider(f"third-{number}", first_poll=600.0) for number in range(lanes)]
         self.clients = [make_client(f"client-{number}", self.thirds[0].provider) for number in range(lanes)]
         self.dispatcher = Dispatcher(cast(Engine, _Deaf()), queues=["create", "track", "notify"])
@@ -47,26 +47,26 @@ class Place:
         return self.clients[0]
 
     def fill(self, count: int, *, have: int = 0, show: Callable[[int], Any] = lambda made: None) -> None:
-        """Have so many transactions wait, spread over all of them."""
+        """Create waiting transactions until there are `count`, spread over all providers and clients."""
         providers = [third.provider.pk for third in self.thirds]
         rows.make(count, providers=providers, clients=[one.client.pk for one in self.clients], have=have, show=show)
 
     def count(self) -> None:
-        """Count all that has happened, as the workers' chore does."""
-        for _ in range(2):  # it looks what there is, and counts it
+        """Count all new events, as the periodic task of the workers does."""
+        for _ in range(2):  # the first pass finds the new events, the second counts them
             while count_events():
                 pass
 
     def look(self) -> None:
-        """Read what the dashboard shows, all of it."""
+        """Read all figures of the dashboard."""
         overview(lambda permission: True)
 
     def mix(self, count: int) -> None:
-        """Have most of those be over."""
+        """Complete most of the `count` waiting transactions."""
         rows.mix(of=count, providers=[third.provider.pk for third in self.thirds])
 
     def cycle(self, meter: Meter) -> None:
-        """Accept some, look, claim their creates, settle these with the final status, tell the client, count it all."""
+        """Measure one cycle: accept, dispatcher tick, claim creates, settle as final, notify, count events."""
         for _ in range(AT_ONCE):
             with meter("accept"):
                 accepted(self.client, self.third)
@@ -85,7 +85,7 @@ class Place:
 
 
 class _Deaf:
-    """Stands for the engine: nothing runs."""
+    """Replacement for the engine that runs nothing."""
 
     in_flight = 0
     tally = Tally()
@@ -101,11 +101,11 @@ class _Deaf:
 
 
 def _claim(lane: str) -> list[Claim]:
-    # More than are due, as an engine with room does: the search must end where the future begins.
+    # Claim more than are due, as an engine with free capacity does: the search must stop at the first future job.
     asked = jobs.claim_lanes({lane: 2 * AT_ONCE}, registry.kinds())
     found = [claim for lane_claim in asked for claim in lane_claim.claims]
     if len(found) != AT_ONCE:
-        raise AssertionError(f"{len(found)} jobs of {lane} were claimed, not {AT_ONCE}: this measures something else")
+        raise AssertionError(f"{len(found)} jobs of {lane} were claimed, not {AT_ONCE}: the measurement is invalid")
     return found
 
 
@@ -114,7 +114,7 @@ def _call() -> Call:
 
 
 class Seconds:
-    """How long each step took, each time."""
+    """Meter of the duration of each step, in seconds."""
 
     def __init__(self) -> None:
         self.of: dict[str, list[float]] = defaultdict(list)
@@ -132,7 +132,7 @@ SELECT (SELECT sum(seq_tup_read) FROM pg_stat_user_tables) + (SELECT sum(idx_tup
 
 
 class RowsRead:
-    """How many rows and index entries each step read, in all. For tests with `transaction=True`."""
+    """Meter of the rows and index entries that each step reads in total. For tests with `transaction=True`."""
 
     def __init__(self) -> None:
         self.of: dict[str, int] = defaultdict(int)
@@ -146,6 +146,6 @@ class RowsRead:
 
 def _read() -> int:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_stat_force_next_flush()")  # else a session tells of its reads once a second
+        cursor.execute("SELECT pg_stat_force_next_flush()")  # otherwise a session reports its reads once a second
         cursor.execute(_READ)
         return int(cursor.fetchone()[0])

@@ -1,4 +1,4 @@
-"""Lists in small: every filter and search is served by an index, whatever is rare."""
+"""Small benchmark of the lists: every filter and search uses an index."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ CASES: list[tuple[type[Model], dict[str, str], str]] = [
     (T, {"review": "contradiction"}, "transaction_review"),
     (T, {"provider": "LAST"}, "transaction_provider"),
     (T, {"age": "hour"}, "transactions_transaction_pkey"),
-    (T, {"stuck": "1d"}, "transaction_open or transactions_transaction_pkey"),  # nothing is so old: both know
+    (T, {"stuck": "1d"}, "transaction_open or transactions_transaction_pkey"),  # no row is so old
     (T, {"stuck": "untold"}, "transaction_untold"),
     (T, {"status": "failed", "age": "week"}, "transaction_open"),
     (T, {"stuck": "untold", "client": "FIRST"}, "transaction_untold"),
@@ -42,7 +42,7 @@ CASES: list[tuple[type[Model], dict[str, str], str]] = [
 
 @pytest.fixture(scope="module")
 def place(django_db_setup, django_db_blocker):
-    """Committed once, for all tests here, and gone after them."""
+    """Rows that are committed once for all tests of this module, and deleted after them."""
     with django_db_blocker.unblock():
         place = Place()
         place.fill(ROWS)
@@ -52,7 +52,7 @@ def place(django_db_setup, django_db_blocker):
 
 
 def scans(rows: QuerySet[Any]) -> list[str]:
-    """What PostgreSQL reads: the indexes by their names, `Seq Scan` for a table."""
+    """Return what PostgreSQL reads: the names of the indexes, and `Seq Scan` for a table."""
     sql, given = rows.values_list("pk", flat=True)[:MOST].query.sql_with_params()
     with connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN (FORMAT JSON) {sql}", given)
@@ -70,7 +70,7 @@ def numbered(place: Place, params: dict[str, str]) -> dict[str, str]:
     return {name: str(numbers[name][ends[value]]) if value in ends else value for name, value in params.items()}
 
 
-def test_each_filter_is_served_by_its_index(place):
+def test_each_filter_uses_its_index(place):
     wrong = []
     for model, params, index in CASES:
         read = scans(finding.rows(model, numbered(place, params)))
@@ -81,17 +81,17 @@ def test_each_filter_is_served_by_its_index(place):
 
 
 @pytest.mark.parametrize("other", [{"status": "completed"}, {"submission": "created"}, {"client": "FIRST"}])
-def test_what_is_common_but_not_together_is_read_without_the_rows(place, other):
+def test_two_filters_on_common_values_read_only_the_covering_index(place, other):
     with connection.cursor() as cursor:
-        cursor.execute("REINDEX INDEX transaction_find")  # three times as large, of the updates
-        for scan in ("seqscan", "bitmapscan"):  # which are cheaper for so few rows
+        cursor.execute("REINDEX INDEX transaction_find")  # the updates have tripled its size
+        for scan in ("seqscan", "bitmapscan"):  # these are cheaper for so few rows
             cursor.execute(f"SET LOCAL enable_{scan} = off")
 
     assert scans(finding.rows(Transaction, numbered(place, {"provider": "FIRST", **other}))) == ["transaction_find"]
 
 
 @pytest.mark.parametrize("name", ["our id", "the client's id", "the reference", "the webhook's id"])
-def test_each_search_is_served_by_an_index(place, name, django_assert_max_num_queries):
+def test_each_search_uses_an_index(place, name, django_assert_max_num_queries):
     one = Transaction.objects.get(client_ref="waiting-777")
     term = {
         "our id": str(one.pk),

@@ -1,4 +1,4 @@
-"""The benchmark in small: it runs, and what waits is not read by what does not."""
+"""Small run of the benchmark: processing new transactions does not read waiting ones."""
 
 import pytest
 from django.db import connection
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture(autouse=True)
 def _nobody_renews_the_statistics(transactional_db):
-    """An autovacuum in the middle would have the planner know of some tables and not of others."""
+    """Disable autovacuum, which could renew the statistics of some tables during a test."""
     set_autovacuum("off")
     yield
     set_autovacuum("on")
@@ -31,9 +31,9 @@ def set_autovacuum(to: str) -> None:
 
 @pytest.fixture
 def place():
-    """The measured provider and client, and others."""
+    """The measured provider and client, and others beside them."""
     place = Place()
-    place.cycle(Seconds())  # what happens once only
+    place.cycle(Seconds())  # the first cycle does one-time work
     return place
 
 
@@ -44,7 +44,7 @@ def read_by(place: Place) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("known", [False, True], ids=["old statistics", "after ANALYZE"])
-def test_what_waits_is_not_read_by_what_does_not(place, known):
+def test_processing_new_transactions_does_not_read_waiting_ones(place, known):
     place.fill(50)  # some in each lane
     place.count()
     rows.analyze()
@@ -56,14 +56,14 @@ def test_what_waits_is_not_read_by_what_does_not(place, known):
     after = read_by(place)
 
     assert before.keys() == set(STEPS)
-    # A batch may be joined in another way when there are more rows; whoever reads what waits in a lane reads all of it.
+    # With more rows the planner may join a batch differently; a step that reads waiting jobs reads all of a lane.
     more = {step: after[step] - before[step] for step in STEPS}
     assert {step: rows for step, rows in more.items() if rows > IN_A_LANE // 2} == {}
 
 
 @pytest.mark.parametrize("known", [False, True], ids=["no statistics", "after ANALYZE"])
 @pytest.mark.parametrize("due", [False, True], ids=["in the future", "due"])
-def test_the_dashboard_reads_no_more_than_its_bounds_of_what_waits(place, monkeypatch, known, due):
+def test_the_dashboard_reads_a_bounded_number_of_waiting_jobs(place, monkeypatch, known, due):
     monkeypatch.setattr(workers.overview, "MOST", 100)
     monkeypatch.setattr(workers.overview, "MOST_IN_A_LANE", 10)
     monkeypatch.setattr(workers.overview, "LATEST", 100)
@@ -72,7 +72,7 @@ def test_the_dashboard_reads_no_more_than_its_bounds_of_what_waits(place, monkey
     if due:
         rows.make_due()
     (rows.analyze if known else rows.forget_statistics)()
-    place.look()  # the first scan of an index clears away what the update has left there
+    place.look()  # the first index scan removes dead entries that the update left
 
     meter = RowsRead()
     with meter("look"):
@@ -80,7 +80,7 @@ def test_the_dashboard_reads_no_more_than_its_bounds_of_what_waits(place, monkey
     assert meter.of["look"] < IN_A_LANE
 
 
-def test_what_waits_is_as_the_service_leaves_it(place):
+def test_the_generated_rows_look_like_those_of_the_service(place):
     made = Transaction.objects.filter(client_ref__startswith="waiting-")
     place.fill(10)
 

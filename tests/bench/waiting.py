@@ -1,10 +1,10 @@
-"""`make bench`: what a million transactions that wait for polls in the far future cost those that do not: nothing. And
-how long the dashboard takes with them, while they wait and when all of them are due.
+"""`make bench`: shows that a million waiting transactions do not slow down other transactions.
 
-Two databases on one embedded PostgreSQL, one without them and one with them. The same steps are measured on both in
-turn, so that whatever else the machine does meets both alike; medians are compared. Once with the statistics of the
-time before they came (the planner's realistic danger: autovacuum, which would renew them, is off) and once after
-ANALYZE. Then the memory of real web and worker processes on each.
+It compares two databases on one embedded PostgreSQL: an empty one, and one with transactions that wait for polls in
+the far future. It measures the same steps on both in turn, so that other load on the machine affects both alike, and
+compares the medians. The first measurement uses the statistics from before the rows were created, which is the
+realistic risk for the planner (autovacuum is off). The second one follows ANALYZE. Then it measures the memory of web
+and worker processes on each database, and the dashboard while the transactions wait and when all of them are due.
 """
 
 import argparse
@@ -29,23 +29,23 @@ from devstack.stores import create_database
 from devstack.throwaway import Stores, throwaway_stores
 from tests.bench.memory import memory
 
-if TYPE_CHECKING:  # what knows Django is imported once its settings are there
+if TYPE_CHECKING:  # imports of Django need its settings
     from tests.bench.steps import Place
 
 MOST = 1.5
-"""The ratio of full to empty above which this fails."""
+"""Limit of the ratio of full to empty."""
 ROUNDS, CYCLES = 10, 4
 SOON = 300.0
-"""Milliseconds that the dashboard's figures may take."""
+"""Limit for the dashboard's figures, in milliseconds."""
 
 Figures = dict[str, float]
 
 
 def main() -> int:
-    """0 when no ratio is above MOST."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.waiting", description="What waiting costs.")
-    parser.add_argument("--waiting", type=int, default=1_000_000, help="transactions that wait (default: 1000000)")
-    parser.add_argument("--seconds", type=float, default=20, help="of load while memory is looked at (default: 20)")
+    """Run the benchmark. Return 0 if no ratio is above MOST and the dashboard takes at most SOON ms."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.waiting", description="Cost of waiting transactions.")
+    parser.add_argument("--waiting", type=int, default=1_000_000, help="waiting transactions (default: 1000000)")
+    parser.add_argument("--seconds", type=float, default=20, help="of load for the memory measurement (default: 20)")
     given = parser.parse_args()
     end_on_signals()
     try:
@@ -57,7 +57,7 @@ def main() -> int:
 
 
 def bench(console: Console, stores: Stores, waiting: int, seconds: float) -> int:
-    """Make both databases, measure, print, judge."""
+    """Create both databases, measure, and print the results. Return 1 if a figure exceeds its limit."""
     urls = {name: create_database(stores.database_url, name) for name in ("empty", "full")}
     environment = service_environment(
         new_secrets(), database_url=urls["empty"], broker_url=stores.broker_url, public_url="http://testserver"
@@ -72,7 +72,7 @@ def bench(console: Console, stores: Stores, waiting: int, seconds: float) -> int
     places = {name: _prepare(name) for name in urls}
     check_disk(waiting)
     took = _fill(console, places["full"], waiting)
-    console.print(f"{waiting:,} transactions wait; making them took {took:.0f} s.")
+    console.print(f"{waiting:,} transactions wait; creating them took {took:.0f} s.")
     began = time.monotonic()
     places["full"].count()
     each = (time.monotonic() - began) / waiting
@@ -83,7 +83,7 @@ def bench(console: Console, stores: Stores, waiting: int, seconds: float) -> int
     console.print("Measuring after ANALYZE ...")
     new = _measure(places)
     looks["all wait"] = _look(places["full"])
-    console.print(f"Looking at the processes' memory, {seconds:g} s on each database ...")
+    console.print(f"Measuring the memory of the processes, {seconds:g} s on each database ...")
     sizes = {name: _memory(name, urls[name], stores, seconds) for name in urls}
     found = [
         *_show(console, "old statistics, ms", old),
@@ -99,7 +99,7 @@ def bench(console: Console, stores: Stores, waiting: int, seconds: float) -> int
     for when, ms in looks.items():
         console.print(f"The dashboard's figures, {when}: [{'red' if ms > SOON else 'green'}]{ms:.0f} ms[/]")
     if max(found) > MOST:
-        console.print(f"[bold red]A ratio is above {MOST:g}[/]: what waits is paid for by what does not.")
+        console.print(f"[bold red]A ratio is above {MOST:g}[/]: waiting transactions slow down others.")
     elif max(looks.values()) > SOON:
         console.print(f"[bold red]The dashboard takes longer than {SOON:g} ms[/].")
     else:
@@ -127,12 +127,12 @@ def _fill(console: Console, place: "Place", waiting: int) -> float:
     began = time.monotonic()
     with console.status("") as status:
         place.fill(waiting, show=lambda made: status.update(f"{made:,} transactions wait"))
-    _execute("CHECKPOINT")  # now, rather than in the middle of what is measured
+    _execute("CHECKPOINT")  # now, rather than during the measurement
     return time.monotonic() - began
 
 
 def _measure(places: Mapping[str, "Place"]) -> dict[str, Figures]:
-    """The median of each step on each database, in ms."""
+    """Return the median of each step on each database, in ms."""
     from tests.bench.steps import Seconds
 
     taken = {name: Seconds() for name in places}
@@ -147,7 +147,7 @@ def _measure(places: Mapping[str, "Place"]) -> dict[str, Figures]:
 
 
 def _look(place: "Place") -> float:
-    """The median of what the dashboard takes on the full database, in ms."""
+    """Return the median time of the dashboard on the full database, in ms."""
     from tests.bench.steps import Seconds
 
     taken = Seconds()
@@ -159,7 +159,7 @@ def _look(place: "Place") -> float:
 
 def _memory(name: str, url: str, stores: Stores, seconds: float) -> Figures:
     _use(name)
-    _execute("DELETE FROM workers_workerprocess")  # else the stack is taken for ready because we have looked
+    _execute("DELETE FROM workers_workerprocess")  # otherwise the stack looks ready because of our row
     with tempfile.TemporaryDirectory(dir=DATA) as home:
         number = 1 if name == "empty" else 2
         return memory(
@@ -168,7 +168,7 @@ def _memory(name: str, url: str, stores: Stores, seconds: float) -> Figures:
 
 
 def _show(console: Console, title: str, figures: Mapping[str, Figures]) -> list[float]:
-    """Print both columns and their ratio; returns the ratios."""
+    """Print both columns and their ratio. Return the ratios."""
     table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", min_width=60)
     table.add_column("")
     for heading in ("empty", "full", "ratio"):
@@ -183,7 +183,7 @@ def _show(console: Console, title: str, figures: Mapping[str, Figures]) -> list[
 
 
 def _use(name: str) -> None:
-    """From now on Django's connection leads to this database."""
+    """Connect Django to this database from now on."""
     from django.db import connection
 
     from transactions.config import clear_caches
@@ -206,7 +206,7 @@ def check_disk(waiting: int) -> None:
 
     needed, free = waiting * BYTES, shutil.disk_usage(DATA).free
     if needed > free:
-        raise StackError(f"{waiting:,} transactions take some {needed / 2**30:.0f} GiB; {free / 2**30:.0f} are free")
+        raise StackError(f"{waiting:,} transactions need {needed / 2**30:.0f} GiB; {free / 2**30:.0f} GiB are free")
 
 
 if __name__ == "__main__":
