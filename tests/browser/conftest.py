@@ -1,6 +1,6 @@
-"""A real browser, and a stack whose pages it opens: web, worker and sandbox on a database of their own.
+"""A real browser, and a stack whose pages it opens: web, worker and sandbox on a separate database.
 
-All of it ends with the last test of this folder: the browser's event loop would be in the way of the tests after it.
+Both end with the last test of this folder, because the browser's event loop would disturb later tests.
 """
 
 import json
@@ -30,7 +30,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="package")
 def prepared(browser: Browser, stores: Stores, tmp_path_factory: pytest.TempPathFactory) -> Stack:
-    """The stack, of which nothing runs yet."""
+    """The stack, before its processes start."""
     stack = Stack(
         tmp_path_factory.mktemp("browser"),
         database_url=create_database(stores.database_url, "browser"),
@@ -44,7 +44,7 @@ def prepared(browser: Browser, stores: Stores, tmp_path_factory: pytest.TempPath
 
 @pytest.fixture(scope="package")
 def seeded(prepared: Stack) -> dict[str, Any]:
-    """What `tests.browser.seed` has made in the stack's database, and told."""
+    """Output of `tests.browser.seed`, which creates data in the stack's database."""
     seed = [sys.executable, "-m", "tests.browser.seed"]
     run = subprocess.run(seed, env=prepared.environment, cwd=CHECKOUT, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
@@ -61,7 +61,7 @@ def stack(prepared: Stack, seeded: dict[str, Any]) -> Iterator[Stack]:
 
 @pytest.fixture
 def visitor(browser: Browser, stack: Stack, seeded: dict[str, Any]) -> Iterator[Visitor]:
-    """Whoever opens pages in a test. It fails at its end if anything went wrong behind one of them."""
+    """Visitor that opens pages in a test. The test fails at its end if the visitor has complaints."""
     visitor = Visitor(browser, stack.url, others=[stack.sandbox_url], sessions=seeded["sessions"])
     yield visitor
     complaints = visitor.leave()
@@ -70,18 +70,18 @@ def visitor(browser: Browser, stack: Stack, seeded: dict[str, Any]) -> Iterator[
 
 @pytest.fixture
 def page(visitor: Visitor) -> Page:
-    """Opened by somebody who is not signed in."""
+    """Page without a login."""
     return visitor.page()
 
 
 @pytest.fixture
 def at_work(visitor: Visitor) -> Page:
-    """Opened by an operator."""
+    """Page of a logged-in operator."""
     return visitor.page(role="operator")
 
 
 @pytest.fixture
 def ours(seeded: dict[str, Any]) -> dict[str, str]:
-    """Our ids of the transactions that were made, by the client's."""
+    """Our ids of the seeded transactions, by the client's id."""
     found: dict[str, str] = seeded["transactions"]
     return found

@@ -1,7 +1,7 @@
-"""A day in the life of a relay, for the screenshots: `python -m tests.browser.lively`, before a worker runs.
+"""Realistic data of one day, for the screenshots: `python -m tests.browser.lively`, before a worker runs.
 
-Shops, banks and what they have done since yesterday; some of it went wrong. The same in every run, but for the time of
-day. Prints, as JSON, an operator's session and each shop's API key.
+It creates shops, banks and their transactions since yesterday, some of them with problems. The data is the same in
+every run, except for the time of day. The program prints an operator's session and each shop's API key as JSON.
 """
 
 import json
@@ -20,7 +20,7 @@ SHOPS = ("web-shop", "marketplace", "subscriptions")
 BANKS = ("northbank", "cardhub", "instant-pay")
 DAY = 24 * 60
 UNTOLD = 400
-"""Notifications of the night that were given up: the bulk run's rows."""
+"""Number of failed notifications of the night: the rows of the bulk run."""
 
 chance = Random(1)
 
@@ -52,7 +52,7 @@ def copy_of(row: Any, **changed: Any) -> Any:
 
 
 def yesterday(shops: list[Any], banks: list[Any]) -> None:
-    """Transactions of the last day, and their timelines; more of them by day than by night."""
+    """Create the transactions of the last day with their timelines; more by day than by night."""
     from transactions.models import Event, Transaction
 
     made, start = [], datetime.now(UTC) - timedelta(days=1)
@@ -66,7 +66,7 @@ def yesterday(shops: list[Any], banks: list[Any]) -> None:
 
 
 def night(shop: Any, bank: Any) -> None:
-    """An endpoint was down for longer than it is tried."""
+    """Create transactions whose notifications failed for good during an outage of the endpoint."""
     from django.db.models import F
 
     from tests.browser.seed import untold
@@ -109,7 +109,7 @@ def events(it: Any) -> Iterator[Any]:
 
 
 def id_of(at: datetime) -> UUID:
-    """Of version 7, as `transactions.ids` makes them, at this time."""
+    """Return a UUID of version 7 for this time, like those of `transactions.ids`."""
     value = int(at.timestamp() * 1000) << 80 | chance.getrandbits(80)
     return UUID(int=value & ~(0xF << 76 | 0x3 << 62) | 0x7 << 76 | 0x2 << 62)
 

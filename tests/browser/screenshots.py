@@ -1,6 +1,6 @@
-"""The pictures in docs/screenshots, made anew: `make screenshots` brings up a stack, lets a day pass and goes round.
+"""`make screenshots`: renew the pictures in docs/screenshots from a stack with the data of one day.
 
-What they show is the same in every run, but for times and ids.
+The pictures show the same in every run, except for times and ids.
 """
 
 import json
@@ -29,18 +29,18 @@ from tests.servers import until
 FOLDER = CHECKOUT / "docs/screenshots"
 LARGEST = 250_000  # bytes
 STORY = "contradict"
-"""How the third party treats the transaction whose page is shown."""
+"""Sandbox behaviour of the transaction whose page is shown."""
 TREATED = (
     "sync", "webhook", "ghost504", "sync", "decline", "webhook", "sync", "slow", "sync", "webhook", STORY, "sync",
     "sync", "refuse", "webhook", "sync", "silent", "decline", "sync", "webhook", "sync", "lost504",
 )  # fmt: skip
 ENOUGH = 100
-"""Rows that are done when the picture of a bulk run is taken."""
-PAUSE = 6.0  # seconds between two orders: some ten a minute, as in the day before
+"""Number of finished rows at which the picture of the bulk run is taken."""
+PAUSE = 6.0  # seconds between two orders: about ten a minute, as on the day before
 
 
 def main() -> int:
-    """Make all pictures; 1 where there is no browser, or one is too large."""
+    """Take all pictures. Return 1 if there is no browser or a picture is too large."""
     if reason := lacking():
         print(reason, file=sys.stderr)
         return 1
@@ -62,19 +62,19 @@ def main() -> int:
         finally:
             stack.stop()
     large = [path.name for path in FOLDER.glob("*.png") if path.stat().st_size > LARGEST]
-    print(f"Too large: {', '.join(large)}" if large else f"They are in {FOLDER.relative_to(CHECKOUT)}")
+    print(f"Too large: {', '.join(large)}" if large else f"The pictures are in {FOLDER.relative_to(CHECKOUT)}")
     return 1 if large else 0
 
 
 def lively(stack: Stack) -> Any:
-    """What has happened since yesterday; see `tests.browser.lively`."""
+    """Create the data of the last day with `tests.browser.lively`, and return its output."""
     command, quiet = [sys.executable, "-m", "tests.browser.lively"], {"LOG_LEVEL": "ERROR"}
     run = subprocess.run(command, env=stack.environment | quiet, cwd=CHECKOUT, stdout=subprocess.PIPE, check=True)
     return json.loads(run.stdout)
 
 
 def trade(stack: Stack, keys: Mapping[str, str]) -> None:
-    """What happens now: a few orders of each shop, treated as `TREATED` says."""
+    """Post a few orders of each shop, with the behaviours in `TREATED`."""
     chance = Random(2)
     for number, behaviour in enumerate(TREATED, start=200_000):
         shop = chance.choices(list(keys), (5, 3, 2))[0]
@@ -90,7 +90,7 @@ def trade(stack: Stack, keys: Mapping[str, str]) -> None:
 
 
 def take_all(stack: Stack, told: Any) -> None:
-    """Go round, once enough has happened, and is over."""
+    """Post the orders, then take all pictures."""
     trade(stack, told["keys"])
     with chromium() as browser:
         visitor = Visitor(browser, stack.url, others=[], sessions={"operator": told["session"]})
@@ -105,14 +105,14 @@ def take_all(stack: Stack, told: Any) -> None:
 
 
 def take(page: Page, path: str, name: str, shows: str, *, whole: bool = False) -> None:
-    """The picture of a page that shows this text; of the `whole` page, or of what fits the window."""
+    """Take a picture of a page once it shows this text: of the `whole` page, or of the part in the window."""
     page.goto(path)
     expect(page.get_by_text(shows).first).to_be_visible()
     page.screenshot(path=FOLDER / f"{name}.png", full_page=whole)
 
 
 def bulk(page: Page) -> None:
-    """What was given up in the night is retried: in the midst of it."""
+    """Retry the failed notifications of the night, and take the picture during the bulk run."""
     page.goto("/admin/workers/job/?state=failed")
     choose_all(page, "Retry …")
     page.get_by_label("Reason").fill("Their endpoint is back")
@@ -127,7 +127,7 @@ def bulk(page: Page) -> None:
 
 
 def story(stack: Stack) -> str:
-    """Our id of the transaction that was treated so."""
+    """Return our id of the transaction with the behaviour `STORY`."""
     transactions = stack.sandbox_state()["provider"]["transactions"]
     return next(str(id_) for id_, seen in transactions.items() if seen["behaviour"] == STORY)
 

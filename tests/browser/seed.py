@@ -1,7 +1,7 @@
-"""What the tests look at besides the sandbox's transactions: `python -m tests.browser.seed`, before a worker runs.
+"""Data for the browser tests: `python -m tests.browser.seed`, before a worker runs.
 
-A program of its own, as Django's ORM refuses to work in a thread that has a browser's event loop. Prints, as JSON, the
-session of each member of the staff and the ids of the transactions.
+This is a separate program, because Django's ORM does not work in a thread with the browser's event loop. It prints the
+session of each staff user and the ids of the transactions as JSON.
 """
 
 import json
@@ -14,7 +14,7 @@ from uuid import UUID
 import django
 
 MANY, REFERENCE = 500, "Night run"
-"""Transactions whose client could not be told, for the bulk run; and what they share."""
+"""Number of transactions with failed notifications, for the bulk run, and their common reference."""
 PASSWORD = "correct horse battery staple"
 
 
@@ -24,7 +24,7 @@ def main() -> None:
 
 
 def sessions() -> dict[str, str]:
-    """Somebody of each role, signed in."""
+    """Create a user for each role, log them in, and return the sessions by role."""
     from django.conf import settings
     from django.contrib.auth.models import Group, User
     from django.test import Client as Web
@@ -40,7 +40,7 @@ def sessions() -> dict[str, str]:
 
 
 def transactions() -> dict[str, str]:
-    """All at a provider that is paused, so that nothing happens to them by itself: our ids by the client's."""
+    """Create transactions at a paused provider, so that they do not change. Return our ids by the client's id."""
     from tests.cast import Caller, accepted, make_provider
     from tests.running import age, tell
     from transactions.models import Client
@@ -64,7 +64,7 @@ def transactions() -> dict[str, str]:
 
 
 def untold(which: Sequence[UUID]) -> None:
-    """Let these be completed, and the notifications of that have failed for good."""
+    """Complete these transactions, and let their final notifications fail for good."""
     from transactions.news import News, apply
     from transactions.status import Source, Status
     from workers import jobs
@@ -73,7 +73,7 @@ def untold(which: Sequence[UUID]) -> None:
 
     apply([(id_, News(Source.WEBHOOK, status=Status.COMPLETED)) for id_ in which])
     found = list(Job.objects.filter(transaction_id__in=which, kind="notify", key="seq:2"))
-    for first in range(0, len(found), 50):  # fewer than may be under way to one endpoint
+    for first in range(0, len(found), 50):  # fewer than the limit of concurrent calls to one endpoint
         claims = [jobs.claim_one(job) for job in found[first : first + 50]]
         jobs.settle([(claim, Outcome(Failed("503 from the endpoint, for 28 hours"))) for claim in claims if claim])
 

@@ -1,10 +1,10 @@
-"""What an operator does on the pages, and what a viewer is refused."""
+"""Actions of an operator on the pages, and limits of a viewer."""
 
 import re
 
 from playwright.sync_api import Page, expect
 
-from tests.browser.visitor import sound, sound_in_every_look
+from tests.browser.visitor import check_layouts, check_page
 from tests.servers import until
 
 
@@ -13,7 +13,7 @@ def open_transaction(page: Page, id_: str) -> None:
 
 
 def shows_after_a_while(page: Page, text: str) -> None:
-    """The page, loaded anew as often as it takes, comes to show this."""
+    """Reload the page until it shows this text."""
 
     def shown() -> bool:
         page.reload()
@@ -22,9 +22,9 @@ def shows_after_a_while(page: Page, text: str) -> None:
     until(shown, seconds=30)
 
 
-def test_the_page_that_asks_is_sound(visitor, ours):
+def test_the_confirmation_page_is_accessible(visitor, ours):
     path = f"/admin/transactions/transaction/{ours['order-contradicted']}/do/set_status/"
-    sound_in_every_look(visitor, path, "operator")
+    check_layouts(visitor, path, "operator")
 
 
 def test_an_operator_retries_a_failed_job_and_sees_it_finish(at_work, ours):
@@ -42,7 +42,7 @@ def test_an_operator_retries_a_failed_job_and_sees_it_finish(at_work, ours):
     expect(at_work.locator("#review")).to_be_hidden()
 
 
-def test_an_operator_sets_a_status_by_hand_and_must_say_why(at_work, ours):
+def test_an_operator_sets_a_status_by_hand_and_must_give_a_reason(at_work, ours):
     open_transaction(at_work, ours["order-stuck"])
     at_work.get_by_role("link", name="Set status").click()
     at_work.get_by_label("New status").select_option("declined")
@@ -58,7 +58,7 @@ def test_an_operator_sets_a_status_by_hand_and_must_say_why(at_work, ours):
     expect(entry).to_contain_text("set the status to declined")
 
 
-def test_pressing_a_button_of_a_page_that_is_out_of_date_does_nothing(visitor, ours):
+def test_a_button_of_an_outdated_page_does_nothing(visitor, ours):
     pages = [visitor.page("operator"), visitor.page("administrator")]
     for page in pages:
         page.goto(f"/admin/transactions/transaction/{ours['order-contradicted']}/do/notify_again/")
@@ -69,7 +69,7 @@ def test_pressing_a_button_of_a_page_that_is_out_of_date_does_nothing(visitor, o
     expect(pages[1].get_by_text("Nothing was done")).to_be_visible()
 
 
-def test_a_viewer_sees_everything_and_no_button(visitor, ours):
+def test_a_viewer_sees_a_transaction_without_buttons(visitor, ours):
     page = visitor.page("viewer")
     open_transaction(page, ours["order-contradicted"])
 
@@ -78,7 +78,7 @@ def test_a_viewer_sees_everything_and_no_button(visitor, ours):
     expect(page.get_by_role("heading", name="Actions", exact=True)).to_be_hidden()
 
 
-def test_a_viewer_is_refused_what_an_operator_may_do(visitor, ours):
+def test_a_viewer_is_refused_an_action(visitor, ours):
     page = visitor.page("viewer")
     visitor.tolerated = ["status of 403"]
 
@@ -86,4 +86,4 @@ def test_a_viewer_is_refused_what_an_operator_may_do(visitor, ours):
 
     assert answer.status == 403
     expect(page.get_by_role("alert")).to_have_text(re.compile("Your account lacks the permission"))
-    sound(page)
+    check_page(page)

@@ -1,4 +1,4 @@
-"""Where there is no browser, the tests that need one say so."""
+"""Browser tests on a machine without a browser."""
 
 import re
 
@@ -15,19 +15,19 @@ def nothing_installed(monkeypatch, tmp_path) -> None:
     monkeypatch.delenv(chromium.REQUIRED, raising=False)
 
 
-def test_they_are_skipped_with_the_reason_and_the_remedy(nothing_installed):
+def test_browser_tests_are_skipped_with_the_reason_and_the_remedy(nothing_installed):
     with pytest.raises(pytest.skip.Exception, match="No Chromium and no axe-core here: run `make browser`"):
         chromium.skip_where_lacking()
 
 
-def test_they_fail_where_a_browser_is_required(nothing_installed, monkeypatch):
+def test_browser_tests_fail_if_a_browser_is_required(nothing_installed, monkeypatch):
     monkeypatch.setenv(chromium.REQUIRED, "1")
 
     with pytest.raises(pytest.fail.Exception, match="run `make browser`"):
         chromium.skip_where_lacking()
 
 
-def test_a_browser_is_required_before_a_change_lands():
+def test_ci_requires_a_browser():
     steps = (CHECKOUT / ".ci/run").read_text()
 
     assert re.search(rf"step browser\nexport {chromium.REQUIRED}=1.*\nstep test", steps)

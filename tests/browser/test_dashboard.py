@@ -1,25 +1,25 @@
-"""The dashboard in a browser: its figures, and how they stay fresh."""
+"""The dashboard in a browser: figures, chart and automatic refresh."""
 
 from playwright.sync_api import expect
 
 CONTRADICTED = "1 transaction needs a look: the provider contradicted a final status."
 
 
-def test_a_number_leads_to_the_list_behind_it(at_work):
+def test_a_figure_links_to_its_list(at_work):
     at_work.goto("/admin/")
     at_work.get_by_role("link", name=CONTRADICTED).click()
 
-    expect(at_work.get_by_role("row")).to_have_count(2)  # the head, and
+    expect(at_work.get_by_role("row")).to_have_count(2)  # the header and one transaction
     expect(at_work.get_by_role("row").last).to_contain_text("order-contradicted")
 
 
-def test_it_has_a_chart_that_says_in_words_what_it_shows(at_work):
+def test_the_chart_has_a_text_alternative(at_work):
     at_work.goto("/admin/")
 
     expect(at_work.get_by_role("img", name="The last hour")).to_be_visible()
 
 
-def test_it_refreshes_itself_without_being_loaded_anew(at_work):
+def test_the_dashboard_refreshes_without_a_reload(at_work):
     at_work.goto("/admin/")
     made = at_work.locator("time").first
     before = made.inner_text()
@@ -29,7 +29,7 @@ def test_it_refreshes_itself_without_being_loaded_anew(at_work):
     assert at_work.evaluate("window.stayed")
 
 
-def test_it_can_be_read_without_javascript(visitor):
+def test_the_dashboard_works_without_javascript(visitor):
     page = visitor.page("operator", java_script_enabled=False)
     page.goto("/admin/")
 

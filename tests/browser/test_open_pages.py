@@ -1,16 +1,16 @@
-"""The pages that need no account: the landing page, the API's documentation, the sandbox's page."""
+"""Pages without a login: the landing page, the API documentation and the sandbox."""
 
 import re
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.visitor import sound_in_every_look
+from tests.browser.visitor import check_layouts
 
 
 @pytest.mark.parametrize("path", ["/", "/admin/login/"])
-def test_it_is_sound(visitor, path):
-    sound_in_every_look(visitor, path)
+def test_the_page_is_accessible(visitor, path):
+    check_layouts(visitor, path)
 
 
 def test_the_landing_page_says_that_the_service_is_ready(page):
@@ -28,14 +28,14 @@ def test_the_landing_page_says_that_the_service_is_ready(page):
         ("Sandbox", "Forget everything"),
     ],
 )
-def test_the_landing_page_leads_on(page, link, shown):
+def test_the_landing_page_links_to_other_pages(page, link, shown):
     page.goto("/")
     page.get_by_role("link", name=link).click()
 
     expect(page.get_by_text(shown).first).to_be_visible()
 
 
-def test_the_sandbox_shows_a_transaction_as_the_third_party_and_the_client_saw_it(page, stack):
+def test_the_sandbox_shows_the_calls_of_a_transaction(page, stack):
     order = {"id": "order-seen", "amount": 1250, "currency": "EUR", "reference": "sync#seen"}
     assert stack.request("POST", "/v1/transactions", json=order).status_code == 202
     page.goto(stack.sandbox_url)
@@ -45,8 +45,8 @@ def test_the_sandbox_shows_a_transaction_as_the_third_party_and_the_client_saw_i
     expect(row).to_contain_text(re.compile("completed.*as order-seen", re.DOTALL))
 
 
-def test_the_sandbox_is_sound(visitor, stack):
+def test_the_sandbox_is_accessible(visitor, stack):
     order = {"id": "order-sound", "amount": 1250, "currency": "EUR", "reference": "contradict#sound"}
     stack.request("POST", "/v1/transactions", json=order)
 
-    sound_in_every_look(visitor, stack.sandbox_url, shows="text=contradict#sound")
+    check_layouts(visitor, stack.sandbox_url, shows="text=contradict#sound")

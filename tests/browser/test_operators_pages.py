@@ -1,10 +1,10 @@
-"""The operators' pages: sound in every look, and usable."""
+"""Admin pages: login, and accessibility at both widths and in both colour schemes."""
 
 import pytest
 from playwright.sync_api import expect
 
 from tests.browser.seed import PASSWORD
-from tests.browser.visitor import sound_in_every_look
+from tests.browser.visitor import check_layouts
 
 
 def test_an_operator_logs_in_and_reads_the_dashboard(page):
@@ -27,9 +27,9 @@ def test_an_operator_logs_in_and_reads_the_dashboard(page):
         "workers/workerprocess/",
     ],
 )
-def test_it_is_sound(visitor, path):
-    sound_in_every_look(visitor, f"/admin/{path}", "administrator")
+def test_the_page_is_accessible(visitor, path):
+    check_layouts(visitor, f"/admin/{path}", "administrator")
 
 
-def test_a_transactions_page_is_sound(visitor, ours):
-    sound_in_every_look(visitor, f"/admin/transactions/transaction/{ours['order-contradicted']}/change/", "operator")
+def test_the_page_of_a_transaction_is_accessible(visitor, ours):
+    check_layouts(visitor, f"/admin/transactions/transaction/{ours['order-contradicted']}/change/", "operator")

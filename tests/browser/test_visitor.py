@@ -1,11 +1,11 @@
-"""What the other tests here rely on: a bad page does not get past a visitor."""
+"""Tests of the visitor: it detects faulty pages."""
 
 from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Page
 
-from tests.browser.visitor import NARROW, Visitor, sound
+from tests.browser.visitor import NARROW, Visitor, check_page
 
 BAD = """<!doctype html><html lang="en"><title>Bad</title><main><h1>Bad</h1>
 <img alt="" src="http://localhost:1/elsewhere.png"> <input name="unlabelled">
@@ -37,17 +37,17 @@ def bad(tried) -> Page:
         "no answer: GET http://localhost:1/elsewhere.png",
     ],
 )
-def test_a_visitor_complains(bad, tried, complaint):
+def test_the_visitor_complains_about_a_faulty_page(bad, tried, complaint):
     assert any(complaint in one for one in tried.leave())
 
 
-def test_what_a_test_has_brought_about_is_no_complaint(bad, tried):
+def test_tolerated_complaints_are_not_reported(bad, tried):
     tried.tolerated = ["odd", "broken", "localhost:1"]
 
     assert tried.leave() == []
 
 
 @pytest.mark.parametrize("fault", ["label:", "color-contrast:", "px of 390"])
-def test_a_page_with_a_fault_is_not_sound(bad, fault):
+def test_a_page_with_a_fault_is_not_accessible(bad, fault):
     with pytest.raises(AssertionError, match=fault):
-        sound(bad)
+        check_page(bad)

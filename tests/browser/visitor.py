@@ -1,4 +1,4 @@
-"""Somebody with a browser, to whose eye nothing of what goes wrong behind a page escapes."""
+"""Browser user that records console messages, script errors and failed requests of the pages."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -12,7 +12,7 @@ WIDE, NARROW = (1280, 800), (390, 844)
 Scheme = Literal["light", "dark"]
 SCHEMES: tuple[Scheme, ...] = ("light", "dark")
 PATIENCE = 30_000
-"""Milliseconds that a page may take for anything: it does in a fraction of that, but on a machine that is busy."""
+"""Timeout for pages in milliseconds. Only a busy machine needs more than a fraction of it."""
 SERIOUS = ("serious", "critical")
 OVERFLOWING = """() => {
     const limit = document.documentElement.clientWidth;
@@ -27,10 +27,10 @@ expect.set_options(timeout=PATIENCE)
 
 
 class Visitor:
-    """Opens pages, each in a browser context of its own. `complaints` grows by all that a good page never does.
+    """Opens pages, each in a separate browser context, and collects `complaints` about them.
 
-    Pages may ask the service at `url`, and `others`; `sessions` are those of the staff, by role; `tolerated` are parts
-    of complaints that the test has brought about itself.
+    Pages may send requests to the service at `url` and to `others`. `sessions` are the sessions of the staff users by
+    role. `tolerated` are parts of complaints that the test causes on purpose.
     """
 
     def __init__(self, browser: Browser, url: str, *, others: Sequence[str], sessions: Mapping[str, str]) -> None:
@@ -43,12 +43,12 @@ class Visitor:
         self._contexts: list[BrowserContext] = []
 
     def page(self, role: str = "", *, size: tuple[int, int] = WIDE, scheme: Scheme = "light", **options: Any) -> Page:
-        """A new page, with nothing cached. Its owner is signed in where there is a role."""
+        """Open a new page without a cache. Log in as a user of the role, if there is one."""
         context = self.browser.new_context(
             base_url=self.url,
             viewport={"width": size[0], "height": size[1]},
             color_scheme=scheme,
-            reduced_motion="reduce",  # nothing is looked at in the middle of a movement
+            reduced_motion="reduce",  # no checks during animations
             **options,
         )
         if role:
@@ -63,7 +63,7 @@ class Visitor:
         return page
 
     def leave(self) -> list[str]:
-        """Close everything; the complaints that were not expected."""
+        """Close all pages and return the complaints that are not tolerated."""
         for context in self._contexts:
             context.close()
         return [one for one in self.complaints if not any(part in one for part in self.tolerated)]
@@ -78,18 +78,18 @@ class Visitor:
             self.complaints.append(f"a request to another host: {request.url}")
 
     def _failed(self, request: Request) -> None:
-        if request.failure != "net::ERR_ABORTED":  # the page was left before the answer came
+        if request.failure != "net::ERR_ABORTED":  # the page was closed before the response arrived
             self.complaints.append(f"no answer: {request.method} {request.url}: {request.failure}")
 
 
-def sound(page: Page, rules: Sequence[str] = ()) -> None:
-    """Assert that axe-core finds no serious fault in the page as it is now, and that nothing overflows sideways.
+def check_page(page: Page, rules: Sequence[str] = ()) -> None:
+    """Assert that axe-core finds no serious fault in the current page, and that nothing overflows horizontally.
 
-    `rules` are axe's that are looked at; all of them where none are named.
+    `rules` limits the check to these rules of axe-core.
     """
     if not page.evaluate("'axe' in window"):
         page.route("**/axe.js", lambda route: route.fulfill(path=AXE, content_type="text/javascript"))
-        page.add_script_tag(url="/axe.js")  # an address of the page's own host: its policy allows no other
+        page.add_script_tag(url="/axe.js")  # the page's policy allows only scripts of its own host
     options = {"resultTypes": ["violations"], "preload": False} | ({"runOnly": list(rules)} if rules else {})
     found = page.evaluate("(options) => axe.run(options)", options)
     faults = [
@@ -102,8 +102,8 @@ def sound(page: Page, rules: Sequence[str] = ()) -> None:
     assert not faults, "\n".join([f"{page.url} at {page.viewport_size}", *faults])
 
 
-def sound_in_every_look(visitor: Visitor, path: str, role: str = "", shows: str = "body") -> None:
-    """The same of the page at `path`, at both widths, dark and light. It is there once `shows` (a selector) is."""
+def check_layouts(visitor: Visitor, path: str, role: str = "", shows: str = "body") -> None:
+    """Run `check_page` on the page at `path`, at both widths, dark and light, once the selector `shows` is visible."""
     page = visitor.page(role)
     for scheme in SCHEMES:
         page.emulate_media(color_scheme=scheme)
@@ -111,4 +111,4 @@ def sound_in_every_look(visitor: Visitor, path: str, role: str = "", shows: str 
         for width, height in (WIDE, NARROW):
             page.set_viewport_size({"width": width, "height": height})
             expect(page.locator(shows).first).to_be_visible()
-            sound(page, rules=["color-contrast"] if scheme == "dark" else ())  # the colours are all that differs
+            check_page(page, rules=["color-contrast"] if scheme == "dark" else ())  # only the colours differ
