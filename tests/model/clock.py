@@ -1,5 +1,8 @@
-"""A clock that moves only when told: PostgreSQL, claims and the event loop tell the same time. No test waits for it,
-and the same steps happen at the same times again, so that what fails can be repeated and made shorter."""
+"""Controllable clock, shared by PostgreSQL, claims and the event loop.
+
+Tests move the clock instead of waiting. The same steps happen at the same times in each run, so a failure can be
+repeated and shortened.
+"""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -11,18 +14,18 @@ from django.db import connection
 START = "pg_catalog.current_setting('model.start')::timestamptz"
 SKIPPED = "pg_catalog.current_setting('model.skipped')::float8 * interval '1 second'"
 TICK = "pg_catalog.nextval('model.ticks') * interval '1 microsecond'"
-"""Two rows of one statement do not get the same time, so that their order is not left to chance."""
+"""Gives two rows of one statement different times, so that their order is deterministic."""
 
 
 class Clock:
-    """The statements of the service find its functions before PostgreSQL's own, so nothing stored has to be moved."""
+    """Clock whose SQL functions replace those of PostgreSQL through `search_path`. Stored times stay unchanged."""
 
     def __init__(self) -> None:
         self.skipped = 0.0
         self.start = datetime.now(UTC)
 
     def install(self) -> None:
-        """Once a database."""
+        """Create the SQL functions. Call it once per database."""
         with connection.cursor() as cursor:
             cursor.execute("CREATE SCHEMA model")
             cursor.execute("CREATE SEQUENCE model.ticks")
@@ -41,8 +44,10 @@ class Clock:
             cursor.execute("DROP SCHEMA model CASCADE")
 
     def begin(self) -> None:
-        """Count from here, until the database transaction that is open ends. It is ahead of the true time, which the
-        columns' own defaults give: what they say is past."""
+        """Start the clock at 0 for the open database transaction.
+
+        The clock starts one hour ahead of the real time. Column defaults use the real time, so they are in the past.
+        """
         with connection.cursor() as cursor:
             cursor.execute("SELECT set_config('model.start', (now() + interval '1 hour')::text, true)::timestamptz")
             [self.start] = cursor.fetchone()
@@ -51,11 +56,11 @@ class Clock:
         self.skip(0.0)
 
     def now(self) -> float:
-        """Seconds since the beginning."""
+        """Return the seconds since `begin`."""
         return self.skipped
 
     def time(self) -> datetime:
-        """What PostgreSQL's clock says."""
+        """Return the time of PostgreSQL's clock."""
         return self.start + timedelta(seconds=self.skipped)
 
     def skip(self, seconds: float) -> None:
@@ -66,11 +71,11 @@ class Clock:
             )
 
     def as_time(self) -> Any:
-        """Stands in for the module `time` where the service asks for `time.monotonic()`."""
+        """Return a replacement for the module `time` with `monotonic()`."""
         return SimpleNamespace(monotonic=self.now)
 
     def new_loop(self) -> asyncio.AbstractEventLoop:
-        """An event loop whose time-outs go by this clock."""
+        """Return an event loop whose timeouts use this clock."""
         loop = asyncio.new_event_loop()
         loop.time = self.now  # type: ignore[method-assign]
         return loop

@@ -1,5 +1,7 @@
-"""What the machine's steps consist of: the service's own claim, load, run, settle and recover, each compared with the
-reference; and the end, in which everything is mended and must come out right."""
+"""Parts of the machine's steps: the service's own claim, load, run, settle and recover, compared with the reference.
+
+At the end of an example all outages are repaired, and every transaction must reach its correct outcome.
+"""
 
 import asyncio
 from collections import Counter
@@ -31,22 +33,22 @@ SETTINGS = {
     "poll_growth": 6.0, "poll_cap": 600.0, "track_for": 60.0, "track_grace": 1e6, "base_url": PROVIDER,
 }  # fmt: skip
 PACER = cast(Pacer, None)
-"""Never asked: the provider here has no limit of calls a second."""
+"""Not used: the provider has no limit on calls per second."""
 MOMENT = 0.001
-"""Seconds that a step takes."""
+"""Duration of a step in seconds."""
 seen: Counter[str] = Counter()
-"""What has happened in all runs of the machine: a model that never meets a contradiction proves nothing about them."""
+"""Number of events by kind in all runs. The test checks that the rare events occurred."""
 
 
 @dataclass(eq=False)
 class Run:
-    """A claimed job in a worker's hands: loaded and started by one step, answered by others, settled by a last one."""
+    """Run of a claimed job. Separate steps start it, answer its calls, and settle it."""
 
     claim: Claim
     machine: Any
     task: asyncio.Task[Result] | None = None
     last: tuple[Asked, str] | None = None
-    """The last call that was answered, and the provider's word or the answer's code."""
+    """The last answered call, with the provider's status or the status code of the answer."""
 
     def owns_job(self) -> bool:
         job = self.machine.stored.jobs[self.claim.id]
@@ -63,7 +65,7 @@ class Run:
 
 @dataclass
 class Cast:
-    """Who takes part in every example."""
+    """Client, provider, operator and clock of an example."""
 
     alice: Caller
     third: Third
@@ -72,7 +74,7 @@ class Cast:
 
 
 class Driver(RuleBasedStateMachine):
-    """One database transaction an example, rolled back at its end."""
+    """State machine base class. Each example is one database transaction, which is rolled back at the end."""
 
     cast: Cast
     stopped = False
@@ -81,7 +83,7 @@ class Driver(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.atomic = transaction.atomic()
-        self.atomic._from_testcase = True  # type: ignore[attr-defined]  # durable blocks may be inside, as in a test
+        self.atomic._from_testcase = True  # type: ignore[attr-defined]  # allow durable blocks inside, as in a Django test
         self.atomic.__enter__()
         clear_caches()
         self.clock = self.cast.clock
@@ -132,7 +134,7 @@ class Driver(RuleBasedStateMachine):
         return [(of, one) for of in self.known.values() for one in of.may_land(self.clock.now())]
 
     def settle(self, runs: list[Run], result: Result | None = None) -> None:
-        """Settle these in one batch. What a run learnt counts only where the job is still its own."""
+        """Settle these runs in one batch. The result of a run counts only if it still owns its job."""
         for run in [run for run in runs if not run.ended]:
             self.drop(run)
         batch = [(run, result or run.result()) for run in runs]
@@ -148,17 +150,17 @@ class Driver(RuleBasedStateMachine):
             self.stopped = True
         self.check("settled")
         if not owned:
-            assert self.stored == before, "a run that had lost its lease has changed something"
+            assert self.stored == before, "a run without a lease changed the database"
             seen["settles of lost leases"] += 1
         for run, told in owned:
             job = self.stored.jobs[run.claim.id]
             assert job.state == _state_after(told)
-            if isinstance(told, Outcome) and isinstance(told.next, Again) and job.kind != "track":  # that is hastened
+            if isinstance(told, Outcome) and isinstance(told.next, Again) and job.kind != "track":  # those are hastened
                 off = (job.run_at - self.clock.time()).total_seconds() - max(0.0, told.next.after)
-                assert abs(off) < 0.1, "not due when its run said"
+                assert abs(off) < 0.1, "not due at the time that its run set"
 
     def learn(self, run: Run, told: Result) -> None:
-        """What the last answer to an owned run says."""
+        """Update the reference with the last answer to a run that owns its job."""
         of = self.known[str(run.claim.transaction_id)]
         if run.last is None or not isinstance(told, Outcome) or isinstance(told.next, Failed):
             return
@@ -182,7 +184,7 @@ class Driver(RuleBasedStateMachine):
             self.runs.remove(run)
 
     def kill(self, run: Run) -> None:
-        """Its worker dies with it in hand."""
+        """Drop a run as if its worker died."""
         self.drop(run)
         seen["runs that died"] += 1
 
@@ -193,29 +195,29 @@ class Driver(RuleBasedStateMachine):
             self.check()
             for job in before:
                 lost = self.stored.jobs[job.id].state != "running"
-                assert lost is (job.lease_until < now), "recovered too early, or not at all"
+                assert lost is (job.lease_until < now), "recovered before its lease expired, or not recovered"
                 seen["leases that ended"] += lost
 
     def land(self, which: int, status: str) -> None:
-        """A create that nobody heard of takes effect."""
+        """Let a create without a response take effect at the provider."""
         of, create = self.may_land()[which % len(self.may_land())]
         of.land(create, status)
         seen["creates that took effect late"] += 1
 
     def pause(self) -> None:
-        """An operator pauses the provider."""
+        """Pause the provider, as an operator does."""
         change(self.cast.third, paused=True)
         self.stopped = True
 
     def mend(self) -> None:
-        """An operator resumes the provider and enables the endpoint again."""
+        """Resume the provider and enable the endpoint, as an operator does."""
         if self.stopped:
             change(self.cast.third, paused=False)
             Client.objects.update(endpoint_disabled_at=None)
             self.stopped = False
 
     def go_on(self) -> None:
-        """Let the runs go on until each waits for an answer."""
+        """Let the runs continue until each waits for an answer."""
 
         async def idle() -> None:
             for _ in range(6):
@@ -244,8 +246,11 @@ class Driver(RuleBasedStateMachine):
             self.atomic.__exit__(None, None, None)
 
     def come_to_an_end(self) -> None:
-        """Everything is mended and answers as it should: every transaction gets its one true outcome, and the client
-        hears of it, unless a job was given up and a person asked to look."""
+        """Repair all outages and finish all work.
+
+        Every transaction must get its correct outcome, and its client a notification, unless a job failed and the
+        transaction is flagged for review.
+        """
         for run in list(self.runs):
             self.kill(run)
         self.mend()
@@ -263,17 +268,17 @@ class Driver(RuleBasedStateMachine):
             else:
                 self.clock.skip(self.until_next() + MOMENT)
         for id_ in self.known:
-            assert self.is_over(id_), f"it never came to an end: {self.known[id_]}, {self.stored.jobs_of(id_)}"
+            assert self.is_over(id_), f"it did not finish: {self.known[id_]}, {self.stored.jobs_of(id_)}"
             self.check_outcome(id_)
 
     def until_next(self) -> float:
-        """Seconds until the next job is due or the next lease ends."""
+        """Return the seconds until the next job is due or the next lease expires."""
         now = self.clock.time()
         times = [job.lease_until or job.run_at for job in self.stored.of("waiting") + self.stored.of("running")]
         return min(((time - now).total_seconds() for time in times if time > now), default=0.0)
 
     def is_over(self, id_: str) -> bool:
-        """It is final and told, or given up with a person asked to look, and nothing at the provider to be found."""
+        """Return True if it is final and notified, or if a job failed and polling cannot find an outcome."""
         of, jobs_ = self.known[id_], self.stored.jobs_of(id_)
         given_up = any(job.state == "failed" and job.kind != "notify" for job in jobs_)
         if not of.final:
@@ -286,7 +291,7 @@ class Driver(RuleBasedStateMachine):
         seen[f"ended {of.status} {facts.failure}".strip()] += 1
         seen[f"flagged {facts.review or 'nothing'}"] += 1
         if of.copy and of.words <= {of.copy} and of.final:
-            assert of.status == of.copy, "not what the provider has"
+            assert of.status == of.copy, "its status differs from the provider's"
         if facts.failure == "not_created":
             assert not of.copy
         if not of.final:

@@ -1,5 +1,8 @@
-"""The machine: it drives the service's own code in any order against PostgreSQL, and compares it with the reference
-after every step. The clock, the provider and the client are outside; see `clock` and `outside`."""
+"""State machine that runs the service's own code in any order against PostgreSQL.
+
+After every step it compares the database with the reference. The clock, the provider and the client are simulated; see
+`clock` and `outside`.
+"""
 
 import json
 from random import Random
@@ -28,7 +31,7 @@ some_answers = st.lists(st.sampled_from(ANSWERS), min_size=4, max_size=4)
 
 
 class StatusRules(Driver):
-    """Each rule is one thing that may happen, at any time."""
+    """State machine. Each rule is one event that may happen at any time."""
 
     @initialize(look_first=st.booleans(), seed=st.integers(0, 2**32))
     def begin(self, look_first: bool, seed: int) -> None:
@@ -88,7 +91,7 @@ class StatusRules(Driver):
 
     @rule(of_client=st.booleans(), answers=some_answers, slow=st.sampled_from([0.0, 0.0, 14.0]))
     def work(self, of_client: bool, answers: list[str], slow: float) -> None:
-        """A worker does what is due, as workers do most of the time; each answer takes `slow` seconds."""
+        """Process the due jobs, as a worker does most of the time. Each answer takes `slow` seconds."""
         mine = self.claim(of_client, 4)
         for run in mine:
             self.start(run)
@@ -101,7 +104,7 @@ class StatusRules(Driver):
 
     @rule(answers=some_answers, slow=st.sampled_from([0.0, 0.0, 14.0]))
     def wait_and_work(self, answers: list[str], slow: float) -> None:
-        """The same, once there is something to do."""
+        """Wait until a job is due, then process the due jobs."""
         self.clock.skip(self.until_next() + 0.001)
         self.recover()
         self.work(False, answers, slow)
@@ -113,10 +116,10 @@ class StatusRules(Driver):
 
     @rule(which=choice, word=st.sampled_from((*FINAL, "pending", "odd")), number=st.integers(1, 12))
     def webhook(self, which: int, word: str, number: int) -> None:
-        """An authentic one: true or not, repeated or not, before or after the create's answer."""
+        """Send an authentic webhook: true or false, new or repeated, before or after the answer to the create."""
         id_, of = list(self.known.items())[which % len(self.known)]
         if word not in FINAL and not of.copy:
-            return  # it would say that the provider has what it does not have: then nobody can tell what is to be done
+            return  # it would report a transaction that the provider does not have; the correct result is undefined
         told = receive(
             self.cast.third.settings, Sender(f"msg_{number}"), json.dumps({"id": id_, "status": word}).encode()
         )
@@ -134,7 +137,7 @@ class StatusRules(Driver):
     @precondition(lambda self: self.stored.of("running"))
     @rule(seconds=st.sampled_from([0.0, 26.0, 61.0]))
     def lose_leases(self, seconds: float) -> None:
-        """Workers stall, and others take their jobs; they may come back later and settle what they had in hand."""
+        """Let workers stall so that others take over their jobs. A stalled worker may still settle its runs later."""
         self.clock.skip(seconds)
         self.recover()
 
@@ -162,7 +165,7 @@ class StatusRules(Driver):
         self.pause() if paused else self.mend()
 
     def bad_day(self, chance: Random) -> None:
-        """Much happens that leads far: unanswered creates above all, and workers that stall."""
+        """Make rare states likely: many creates without a response, and stalled workers."""
         self.accept()
         for _ in range(24):
             which, most = chance.randrange(1000), chance.choice((1, 2, 9))
@@ -195,7 +198,7 @@ class StatusRules(Driver):
                         self.retry(which)
 
     def work_beside(self, answers: list[str]) -> None:
-        """A worker does again what it has in hand already, having lost it, and settles both in one batch."""
+        """Let a worker claim a job again whose lease it lost, and settle both runs in one batch."""
         for run in self.claim(False, 4):
             self.start(run)
         for what in answers:

@@ -1,4 +1,4 @@
-"""The world outside: one provider and one client, whose answers a test gives one by one, in any order, at any time."""
+"""Simulated provider and client. The test answers their calls one by one, in any order, at any time."""
 
 import asyncio
 import json
@@ -15,14 +15,14 @@ from workers.registry import Call
 
 PROVIDER, CLIENT = "http://third.example", "http://alice.example/callback"
 ANSWERS = (*FINAL, "pending", "odd", "504", "dropped", "unsent", "429", "401", "422", "stale")
-"""What may come back of a call. A final status, `pending` and a word that means nothing are the provider's 2xx."""
+"""Possible answers to a call. A final status, `pending` and the unknown status `odd` are 2xx answers."""
 CALL = Call("GET", PROVIDER, datetime(2026, 1, 1, tzinfo=UTC), 1)
 ID = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}")
 
 
 @dataclass
 class Asked:
-    """A call under way, of the run that makes it. `create`: what the provider got by it."""
+    """Call in progress, with the run that makes it. `create`: the create that the provider received."""
 
     kind: str
     run: Any
@@ -32,23 +32,23 @@ class Asked:
     sequence: int = 0
     create: Create | None = None
     was_there: str = ""
-    """The provider's copy when the call came in."""
+    """Status of the provider's copy when the call arrived."""
 
 
 @dataclass
 class Outside:
-    """Stands in for `workers.outbound.Http`: a call waits until `reply` answers it."""
+    """Replacement for `workers.outbound.Http`. A call waits until `reply` answers it."""
 
     clock: Clock
     known: dict[str, Transaction] = field(default_factory=dict)
-    """By our id, which is the provider's."""
+    """Keyed by our id, which is also the provider's."""
     asked: list[Asked] = field(default_factory=list)
     runs: dict[asyncio.Task[Any], Any] = field(default_factory=dict)
 
     async def call(
         self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None = None, within: float, **_: Any
     ) -> Response:
-        await asyncio.sleep(0)  # connecting: a run that is out of time is cut off here, before anything is sent
+        await asyncio.sleep(0)  # connecting: a run whose time is over is cancelled here, before anything is sent
         task, loop = asyncio.current_task(), asyncio.get_running_loop()
         assert task is not None
         one = self._asked(method, url, body, self.runs[task], loop.create_future())
@@ -67,7 +67,7 @@ class Outside:
             of = self.known[content["data"]["provider_transaction_id"]]
             of.begin_telling(content["data"]["status"], content["data"]["sequence"], run.claim.key)
             if others := [one for one in self.asked if one.kind == "tell" and one.of is of and one.run.owns_job()]:
-                of.wrong.append(f"told side by side with {len(others)}")
+                of.wrong.append(f"notified concurrently with {len(others)} others")
             return Asked("tell", run, of, now, answer, content["data"]["sequence"])
         found = ID.search(content["id"] if body else url)
         assert found is not None
@@ -78,7 +78,7 @@ class Outside:
         return Asked("look", run, of, now, answer, was_there=of.copy)
 
     def reply(self, one: Asked, what: str) -> None:
-        """Answer a call under way; what the provider has done by it follows from the answer."""
+        """Answer a call in progress. The answer determines the effect at the provider."""
         if one.answer.done():
             return
         one.run.last = (one, "")
@@ -102,7 +102,7 @@ class Outside:
         if one.create.landed:
             return 201, one.of.decide(what) if what in FINAL else what
         if what in ("429", "401", "422") or one.of.copy:
-            one.create.open = False  # it has done nothing, and will not
+            one.create.open = False  # it had no effect, and will have none
             if what == "422" and not one.of.copy:
                 one.of.refused = True
             return (409 if one.of.copy and what not in ("429", "401") else int(what)), ""

@@ -1,22 +1,22 @@
-"""The rules in plain Python: what a transaction's status may do, and when it may be created. No clock, no database."""
+"""Reference model in plain Python: rules for status changes and creates. It has no clock and no database."""
 
 from dataclasses import dataclass, field
 
 FINAL = ("completed", "declined", "failed")
 
 MOVES = {
-    "waiting": {"waiting", "running", "cancelled", "failed"},  # failed: given up by name, claimed and settled in one go
+    "waiting": {"waiting", "running", "cancelled", "failed"},  # failed: claimed by id and settled as failed in one step
     "running": {"running", "waiting", "done", "failed"},
-    "failed": {"failed", "waiting", "cancelled"},  # cancelled: the client was told after all
+    "failed": {"failed", "waiting", "cancelled"},  # cancelled: another job has notified the client
     "done": {"done"},
     "cancelled": {"cancelled"},
 }
-"""What a job's state may be after one step, by what it was before."""
+"""Allowed states of a job after one step, by its state before."""
 
 
 @dataclass
 class Create:
-    """One create, as the provider got it. `open`: it may still take effect, until the settle window is over."""
+    """Create that the provider received. `open`: it may still take effect before the settle window ends."""
 
     at: float
     open: bool = True
@@ -25,24 +25,24 @@ class Create:
 
 @dataclass
 class Transaction:
-    """What is true of one transaction; `wrong` collects what must never happen."""
+    """Expected state of one transaction. `wrong` collects violations of the rules."""
 
     window: float
     status: str = "pending"
     timeline: list[tuple[str, str]] = field(default_factory=lambda: [("pending", "api")])
-    """Its changes: the status and who brought it."""
+    """Status changes: the status and its source."""
     contradictions: list[tuple[str, str]] = field(default_factory=list)
     refused: bool = False
     """The provider refused a create."""
     words: set[str] = field(default_factory=set)
-    """Final statuses that anybody told us."""
+    """Final statuses received from any source."""
     creates: list[Create] = field(default_factory=list)
     copy: str = ""
-    """The provider's copy: its status, or empty where it has none."""
+    """Status of the provider's copy; empty if the provider has none."""
     told: list[int] = field(default_factory=list)
-    """Sequences whose notification was begun, in order."""
+    """Sequences of the notifications sent, in order."""
     heard: set[int] = field(default_factory=set)
-    """Sequences that the client confirmed."""
+    """Sequences of the notifications that the client confirmed."""
     wrong: list[str] = field(default_factory=list)
 
     @property
@@ -54,7 +54,7 @@ class Transaction:
         return self.status in FINAL
 
     def hear(self, word: str, source: str) -> str:
-        """News: the first final status wins, another one contradicts. Returns what a webhook is recorded as."""
+        """Apply a reported status: the first final one wins, another one contradicts. Return the webhook's result."""
         if word not in FINAL:
             return "late" if self.final else "noted"
         self.words.add(word)
@@ -71,30 +71,32 @@ class Transaction:
         return [one for one in self.creates if one.open and now < one.at + self.window]
 
     def begin_create(self, now: float, look_at: float | None) -> Create:
-        """The provider gets a create: never while an earlier one has taken effect or may still do so, of which only a
-        look that found nothing (`look_at`: when it began) is a proof."""
+        """Record a create, and check that no earlier create has taken effect or may still do so.
+
+        Only a status check that found nothing proves that. `look_at` is the time when it began.
+        """
         if any(one.open and (look_at is None or look_at < one.at + self.window) for one in self.creates):
             self.wrong.append("created again without a proof of absence")
         if self.copy:
-            self.wrong.append("created again what the provider has")
+            self.wrong.append("created again although the provider has it")
         if self.may_land(now):
             self.wrong.append("created again inside the settle window")
         self.creates.append(Create(now))
         return self.creates[-1]
 
     def land(self, create: Create, status: str) -> None:
-        """A create takes effect."""
+        """Let a create take effect."""
         create.open, create.landed = False, True
         self.copy = self.copy or status
 
     def decide(self, status: str) -> str:
-        """The provider is asked: a copy that is pending may have become final by now. Its status then."""
+        """Set a pending copy at the provider to `status`. Return the status of the copy."""
         if self.copy == "pending":
             self.copy = status
         return self.copy
 
     def proves_absence(self, look_at: float, retries: int) -> bool:
-        """Whether a look that began then and found nothing proves that no create took effect, all retries used up."""
+        """Return True if all retries are used up and a status check at `look_at` proves that no create took effect."""
         return (
             not self.copy
             and len(self.creates) > retries
@@ -102,11 +104,11 @@ class Transaction:
         )
 
     def begin_telling(self, status: str, sequence: int, key: str) -> None:
-        """A notification is sent: the truth as it is, by the job of this status (`key`), and never backwards."""
+        """Record a notification by the job `key`. It must carry the current status, and never an earlier sequence."""
         if key.startswith("seq:") and key != f"seq:{self.sequence}":
-            self.wrong.append(f"the news {key} is told when it is over")
+            self.wrong.append(f"the outdated notification {key} is sent")
         if (status, sequence) != (self.status, self.sequence):
-            self.wrong.append(f"told {status} {sequence} when it was {self.status} {self.sequence}")
+            self.wrong.append(f"notified {status} {sequence}, but it was {self.status} {self.sequence}")
         if self.told and sequence < self.told[-1]:
-            self.wrong.append(f"told {sequence} after {self.told[-1]}")
+            self.wrong.append(f"notified {sequence} after {self.told[-1]}")
         self.told.append(sequence)

@@ -1,4 +1,4 @@
-"""What PostgreSQL holds, read whole after every step, and how it must agree with the reference."""
+"""Full state of the database, read after every step, and its comparison with the reference."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Facts(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """Of the timeline."""
+    """Entry of the timeline."""
 
     kind: str
     status: str
@@ -75,7 +75,7 @@ class Stored:
 
 
 def compare(id_: str, of: Transaction, before: Stored, now: Stored) -> None:
-    """One transaction after a step: what is stored is what the reference says, and was allowed to come of `before`."""
+    """Assert that a stored transaction matches the reference, and that its change since `before` is allowed."""
     assert of.wrong == []
     facts, events = now.transactions[id_], now.events[id_]
     assert (facts.status, facts.sequence) == (of.status, of.sequence)
@@ -93,7 +93,7 @@ def compare(id_: str, of: Transaction, before: Stored, now: Stored) -> None:
 
 def _moved(was: Facts, facts: Facts) -> None:
     if was.status != "pending":
-        assert facts[:2] == was[:2] and facts.finalised == was.finalised, "a final status has moved"
+        assert facts[:2] == was[:2] and facts.finalised == was.finalised, "a final status has changed"
     assert facts.informed >= was.informed
     assert LEARNS.index(facts.submission) >= LEARNS.index(was.submission)
     assert was.submission != "created" or facts.submission == "created"
@@ -103,12 +103,12 @@ def _jobs(id_: str, of: Transaction, before: Stored, now: Stored) -> None:
     jobs = now.jobs_of(id_)
     ours = Counter((job.kind, job.key) for job in jobs if not job.key.startswith("again:"))
     told = {("notify", f"seq:{number}") for number in range(1, of.sequence + 1)}
-    assert ours == Counter({("create", ""), ("track", ""), *told}), "one job a purpose"
+    assert ours == Counter({("create", ""), ("track", ""), *told}), "not exactly one job of each kind and key"
     running = Counter(job.kind for job in jobs if job.state == "running")
     assert max(running.values(), default=0) <= 1, "two runs of one kind"
     waiting = [job for job in jobs if job.kind == "notify" and job.state == "waiting"]
     current = [job for job in waiting if job.key == f"seq:{of.sequence}" or job.key.startswith("again:")]
-    assert len(current) <= 2, "the client is told again and again"
+    assert len(current) <= 2, "too many notifications wait"
     became_final = of.final and id_ in before.transactions and before.transactions[id_].status == "pending"
     for job in before.jobs_of(id_):
         after = now.jobs[job.id]
@@ -116,9 +116,9 @@ def _jobs(id_: str, of: Transaction, before: Stored, now: Stored) -> None:
         assert after.attempt >= job.attempt
         if (job.state, after.state) == ("failed", "cancelled"):
             news = int(job.key.partition(":")[2]) if job.key.startswith("seq:") else 1
-            assert job.kind == "notify" and now.transactions[id_].informed >= news, "given up, and nobody knows"
+            assert job.kind == "notify" and now.transactions[id_].informed >= news, "cancelled without a notification"
         if became_final and job.state == "waiting":
             assert after.state == "cancelled", f"{job.kind} {job.key} still waits after the final status"
     if not of.final:
         lives = any(job.kind in ("create", "track") and job.state in ("waiting", "running") for job in jobs)
-        assert lives or now.transactions[id_].review, "nobody looks after it any more"
+        assert lives or now.transactions[id_].review, "it has no active job and no flag"

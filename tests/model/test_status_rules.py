@@ -1,6 +1,6 @@
-"""The status rules as a model: whatever comes in whatever order, what is stored is what a small reference says.
+"""Model test of the status rules: after any sequence of events the database matches a small reference model.
 
-`make model` runs it for longer, by chance of its own; MODEL_EXAMPLES says how many lives it tries.
+`make model` runs more examples with random seeds. MODEL_EXAMPLES sets the number of examples.
 """
 
 import os
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "0"))
 BOUNDED = settings(max_examples=120, derandomize=True, phases=[Phase.generate])
 LONG = settings(max_examples=EXAMPLES or 1, print_blob=True)
-"""It looks for the shortest life that fails, and prints the line that repeats it."""
+"""Searches for the shortest failing example and prints the line that repeats it."""
 
 MET = (
     "settles of lost leases",
@@ -35,7 +35,7 @@ MET = (
     "retries: done",
     "ended failed not_created",
 )
-"""Without these a run has proven nothing about them."""
+"""Events that must occur in a run; otherwise it proves nothing about them."""
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def cast(third, clock, monkeypatch, settings):
     return Cast(alice, third, User.objects.create_user("olga", is_staff=True), clock)
 
 
-def test_whatever_happens_the_status_follows_the_rules(cast):
+def test_the_status_follows_the_rules_after_any_sequence_of_events(cast):
     machine = type("StatusRules", (StatusRules,), {"cast": cast})
     limits = settings(
         LONG if EXAMPLES else BOUNDED,
