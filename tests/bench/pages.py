@@ -34,7 +34,7 @@ TIMES, SHOWN = 5, 10
 
 
 def main() -> int:
-    """Run the benchmark. Return 0 if no page and no pair of filters takes longer than MOST."""
+    """Run the benchmark. Return 0 if every page and every pair of filters takes at most MOST."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.pages", description="Response times of the admin.")
     parser.add_argument("--rows", type=int, default=1_000_000, help="transactions (default: 1000000)")
     given = parser.parse_args()

@@ -33,7 +33,7 @@ def parse(words: list[str]) -> argparse.Namespace:
 
 
 def main(words: list[str]) -> int:
-    """Run chaos. Return 0 if every figure is 0 and every recovery was in time, 1 if not, 2 if the run did not start."""
+    """Run chaos. Return 0 if all figures are 0 and all recoveries in time, 1 otherwise, 2 without a run."""
     asked = parse(words)
     seed = random.randrange(10_000) if asked.seed is None else asked.seed
     plan = Plan(seed, asked.seconds, asked.count, asked.speed, asked.settling, tuple(asked.faults))

@@ -46,7 +46,7 @@ class Posted:
     """Ids that the service assigned. There must be exactly one, even after several posts."""
     posts: int = 0
     wrong: list[str] = field(default_factory=list)
-    """Unexpected answers: not 202, not 200, and not 503 with `Retry-After`."""
+    """Unexpected answers. Expected ones are 202, 200, and 503 with `Retry-After`."""
 
 
 class Load:
@@ -68,7 +68,7 @@ class Load:
 
     @property
     def running(self) -> bool:
-        """Return True while posts are not yet made or not yet answered."""
+        """Return True while some posts are still to be made or answered."""
         return self._thread.is_alive()
 
     def start(self) -> None:

@@ -20,7 +20,7 @@ RUBBISH: tuple[dict[str, float], ...] = (
     {"p1": 1e300},
     {},
 )
-"""Lanes that do not exist, and times that never come."""
+"""Messages with unknown lanes and unreachable times."""
 
 
 def repeat(broker: "redis.Redis", chance: Random) -> None:

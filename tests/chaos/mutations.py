@@ -82,7 +82,7 @@ MUTATIONS = (
         (Edit("txnproject/settings.py", "-c jit=off", "-c jit=off -c synchronous_commit=off"),),
     ),
     Mutation(
-        "no-look-before-the-retry",
+        "no-check-before-retry",
         "A create without a response is retried without a status check.",
         PROVIDER,
         (
@@ -109,7 +109,7 @@ MUTATIONS = (
         (Edit("transactions/providers/http.py", "case 400 | 404 | 422:", "case 400 | 404 | 422 | 504:"),),
     ),
     Mutation(
-        "pending-told-late",
+        "pending-sent-late",
         "A notification contains the status at its creation: `pending` is sent after the final status.",
         ("client-500",),
         (
@@ -131,7 +131,7 @@ MUTATIONS = (
         ),
     ),
     Mutation(
-        "polls-tell-nobody",
+        "polls-not-notified",
         "A final status that a poll finds triggers no notification.",
         ("provider-500",),
         (
@@ -162,7 +162,7 @@ MUTATIONS = (
     ),
     Mutation(
         "webhooks-not-recorded",
-        "Repeated webhooks are not counted.",
+        "Repeated webhooks are missing in the records.",
         ("webhooks-forged",),
         (Edit("webhooks/sql.py", "SET repeats = repeats + 1", "SET repeats = repeats"),),
     ),

@@ -128,7 +128,7 @@ def _wrong_webhook_answers(facts: Facts) -> Iterator[str]:
 
 
 def _unexplained_leases(facts: Facts) -> Iterator[str]:
-    """Yield the transactions with an expired lease that neither a kill nor a database outage explains."""
+    """Yield the transactions with an expired lease, unless a kill or a database outage explains it."""
     refs = {row.id: row.ref for row in facts.rows.values()}
     for id_, since, until in facts.lost_leases:
         # A kill is recorded just before it happens, and a claim may come in between.

@@ -71,7 +71,7 @@ def test_a_webhook_between_load_and_settle_wins(third, record, far, kind):
 
 
 def test_a_webhook_during_a_settle_waits_and_is_applied_second(third, record, monkeypatch):
-    """The settle locks the transaction at its start, so the two can neither deadlock nor overtake each other."""
+    """The settle locks the transaction at its start, so deadlocks and overtaking are impossible."""
     claimed, kind = claim(job(record, "create")), registry.kind("create")
     learnt = Outcome(Done(), News(Source.CREATE, status=Status.DECLINED))
 
