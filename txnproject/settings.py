@@ -220,19 +220,18 @@ REST_FRAMEWORK = {
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Transaction relay",
-    "DESCRIPTION": "Accepts a transaction once, gets it done once at an unreliable third party, and tells you the "
-    "outcome. Errors are `application/problem+json` everywhere; `type` says which of the known problems it is.",
+    "DESCRIPTION": "Accepts a transaction, creates it at a third party without duplicates, and notifies you of the "
+    "outcome. All errors are `application/problem+json`; `type` identifies the kind of problem.",
     "VERSION": "1",
     "OAS_VERSION": "3.1.0",
     "ENUM_SUFFIX": "",
-    "ENUM_NAME_OVERRIDES": {"ProblemType": "transactions.api.bodies.PROBLEM_TYPES"},
-    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,  # the words are their own labels
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,  # the values are their own labels
     "SORT_OPERATION_PARAMETERS": False,
-    "WEBHOOKS": ["webhooks.openapi.NOTIFICATION"],
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "transactions.api.schema.close_bodies",
         "webhooks.openapi.describe_webhooks",
+        "transactions.api.schema.add_problems",
     ],
     # The page's files are served by us, and no other host is asked to validate the description.
     "SWAGGER_UI_DIST": "SIDECAR",

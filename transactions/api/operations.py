@@ -1,68 +1,58 @@
-"""The operations of the API as its description shows them; each view's method is decorated with its own."""
+"""Descriptions of the API's operations; each decorates the view's method that performs the operation."""
 
+from pathlib import Path
+
+import yaml
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiRequest, OpenApiResponse
 
-from transactions.api.bodies import (
-    ACCEPTED,
-    ENDPOINT,
-    EVENTS,
-    FAILED,
-    PAGE,
-    TRANSACTION,
-    EndpointBody,
-    EventList,
-    TransactionBody,
-    TransactionPage,
-)
+from transactions.api.bodies import EndpointBody, EventList, TransactionBody, TransactionPage
 from transactions.api.fields import CLIENT_REF_SCHEMA
 from transactions.api.schema import describe
 from transactions.api.serializers import ListQuery, NewTransaction
 
-ASKED = ("id", "amount", "currency", "provider", "reference", "metadata")
+EXAMPLES = yaml.safe_load(Path(__file__).with_name("examples.yaml").read_bytes())
 ID = OpenApiParameter("id", CLIENT_REF_SCHEMA, OpenApiParameter.PATH, description="Your own id of the transaction.")
+
+
+def _examples(*names: str) -> list[OpenApiExample]:
+    return [OpenApiExample(name, EXAMPLES[name]) for name in names]
+
+
+def _header(name: str, schema: dict[str, object], status: int, description: str) -> OpenApiParameter:
+    """Return a header that every response with this status has."""
+    return OpenApiParameter(
+        name, schema, OpenApiParameter.HEADER, required=True, response=[status], description=description
+    )
+
 
 accept_transaction = describe(
     "accept_transaction",
     "Accept a transaction",
-    request=OpenApiRequest(
-        NewTransaction,
-        examples=[
-            OpenApiExample("shortest", {"id": "order-1001", "amount": 1250, "currency": "EUR"}),
-            OpenApiExample("full", {name: TRANSACTION[name] for name in ASKED}),
-        ],
-    ),
-    answers={
-        202: OpenApiResponse(
-            TransactionBody, "Accepted: it is stored, and will be done.", [OpenApiExample("accepted", ACCEPTED)]
-        ),
+    {
+        202: OpenApiResponse(TransactionBody, "Accepted: the transaction is stored.", _examples("pending")),
         200: OpenApiResponse(
-            TransactionBody,
-            "You have sent this before: the transaction as it is now.",
-            [OpenApiExample("repeated", TRANSACTION)],
+            TransactionBody, "Already accepted: the current state of the transaction.", _examples("completed")
         ),
     },
-    problems=["body-late", "body-too-large", "unsupported-media-type", "idempotency-mismatch"],
+    request=OpenApiRequest(NewTransaction, examples=_examples("shortest", "full")),
+    problems=["unsupported-media-type", "idempotency-mismatch"],
     parameters=[
         OpenApiParameter(
             "Idempotency-Key",
             location=OpenApiParameter.HEADER,
-            description="The transaction's `id`, where the body has none; it has the rules of that field.",
+            description="The transaction's `id` if the body has none. The rules of that field apply.",
         ),
-        OpenApiParameter(
+        _header(
             "Location",
             {"type": "string", "format": "uri-reference", "pattern": "^/v1/transactions/[A-Za-z0-9._:-]{1,64}$"},
-            OpenApiParameter.HEADER,
-            required=True,
-            response=[202],
-            description="Where to read the transaction.",
+            202,
+            "The URL of the transaction.",
         ),
-        OpenApiParameter(
+        _header(
             "Idempotent-Replayed",
             {"type": "string", "enum": ["true"]},
-            OpenApiParameter.HEADER,
-            required=True,
-            response=[200],
-            description="Nothing was done: the transaction existed.",
+            200,
+            "Nothing was changed: the transaction already existed.",
         ),
     ],
 )
@@ -70,68 +60,42 @@ accept_transaction = describe(
 list_transactions = describe(
     "list_transactions",
     "List your transactions",
-    answers={200: OpenApiResponse(TransactionPage, "A page of them.", [OpenApiExample("last page", PAGE)])},
+    {200: OpenApiResponse(TransactionPage, "A page of transactions.", _examples("last page"))},
     parameters=[ListQuery],
 )
 
 read_transaction = describe(
     "read_transaction",
     "Read a transaction",
-    answers={
-        200: OpenApiResponse(
-            TransactionBody,
-            "The transaction as it is now.",
-            [OpenApiExample("completed", TRANSACTION), OpenApiExample("failed", FAILED)],
-        )
-    },
-    problems=["not-found"],
+    {200: OpenApiResponse(TransactionBody, "The transaction.", _examples("completed", "failed"))},
     parameters=[ID],
 )
 
 list_events = describe(
     "list_events",
-    "List a transaction's changes of status",
-    answers={200: OpenApiResponse(EventList, "All of them.", [OpenApiExample("completed", EVENTS)])},
-    problems=["not-found"],
+    "List the status changes of a transaction",
+    {200: OpenApiResponse(EventList, "All status changes.", _examples("events"))},
     parameters=[ID],
 )
 
 repeat_notification = describe(
     "repeat_notification",
     "Send the notification again",
-    answers={
-        202: OpenApiResponse(
-            TransactionBody,
-            "The transaction as it is now; it will be sent.",
-            [OpenApiExample("completed", TRANSACTION)],
-        )
-    },
-    problems=["not-found"],
+    {202: OpenApiResponse(TransactionBody, "The transaction; its notification is queued.", _examples("completed"))},
     parameters=[ID],
 )
 
 read_endpoint = describe(
     "read_endpoint",
     "Read the state of your endpoint",
-    answers={200: OpenApiResponse(EndpointBody, "As it is now.", [OpenApiExample("disabled", ENDPOINT)])},
+    {200: OpenApiResponse(EndpointBody, "The state of the endpoint.", _examples("disabled"))},
     tag="Your endpoint",
 )
 
 enable_endpoint = describe(
     "enable_endpoint",
     "Enable your endpoint again",
-    answers={
-        200: OpenApiResponse(
-            EndpointBody,
-            "It is enabled.",
-            [
-                OpenApiExample(
-                    "enabled",
-                    ENDPOINT | {"enabled": True} | dict.fromkeys(("disabled_at", "disabled_reason", "failing_since")),
-                )
-            ],
-        )
-    },
+    {200: OpenApiResponse(EndpointBody, "The endpoint is enabled.", _examples("enabled"))},
     problems=["endpoint-disabled-by-staff"],
     tag="Your endpoint",
 )

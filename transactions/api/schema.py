@@ -1,9 +1,11 @@
-"""The API's description (OpenAPI 3.1): what each operation says of itself, and what they have in common."""
+"""OpenAPI 3.1 description of the API: generated from the views, completed with static parts and problem responses."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, TypeVar
 
+import yaml
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.openapi import AutoSchema
@@ -14,34 +16,30 @@ from drf_spectacular.renderers import (
     OpenApiYamlRenderer2,
 )
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from transactions.api.bodies import ProblemBody, problem_example
-from transactions.api.problems import PROBLEMS
+from transactions.api.problems import PROBLEMS, problem_body, problem_type
 
 View = TypeVar("View", bound=Callable[..., Any])
 
-PROBLEM_JSON = "application/problem+json"
-RETRY_AFTER = {"type": "integer", "minimum": 1}
-ANYWHERE = ("invalid", "not-acceptable", "internal-error", "unavailable")
-"""The problems that every operation may answer."""
-WITH_A_KEY = ("not-authenticated", "key-disabled", "too-many-requests")
-"""The problems that every operation with an API key may answer as well."""
-
-
-def _answer_header(name: str, type_: Mapping[str, Any], statuses: list[int], description: str) -> OpenApiParameter:
-    return OpenApiParameter(
-        name, dict(type_), OpenApiParameter.HEADER, required=True, response=statuses, description=description
-    )
-
-
-HEADERS = (
-    _answer_header("WWW-Authenticate", {"type": "string"}, [401], "The scheme to authenticate by."),
-    _answer_header("Retry-After", RETRY_AFTER, [429, 503], "Seconds after which to send the same again."),
-)
+PROBLEMS_OF_ALL = ("invalid", "internal-error", "unavailable")
+PROBLEMS_WITH_KEY = ("not-authenticated", "key-disabled", "not-acceptable", "too-many-requests")
+PROBLEMS_WITH_BODY = ("body-late", "body-too-large")
+PROBLEMS_WITH_PATH_PARAMETER = ("not-found",)
+RETRY_AFTER = {
+    "Retry-After": {
+        "required": True,
+        "schema": {"type": "integer", "minimum": 1},
+        "description": "Seconds to wait before a retry.",
+    }
+}
+AUTHENTICATE = {
+    "WWW-Authenticate": {"required": True, "schema": {"type": "string"}, "description": "The authentication scheme."}
+}
+PROBLEM_HEADERS = {401: AUTHENTICATE, 429: RETRY_AFTER, 503: RETRY_AFTER}
 
 
 class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # its metaclass registers it
@@ -49,45 +47,44 @@ class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
     name = "apiKey"
 
     def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, str]:
-        return {"type": "http", "scheme": "bearer", "description": "An API key of a client"}
-
-
-def problem_answers(*slugs: str) -> dict[tuple[int, str], OpenApiResponse]:
-    """The answers that these kinds of problem are, by status and content type."""
-    return {
-        (PROBLEMS[slug].status, PROBLEM_JSON): OpenApiResponse(
-            ProblemBody, PROBLEMS[slug].title, [problem_example(slug)]
-        )
-        for slug in slugs
-    }
+        return {"type": "http", "scheme": "bearer", "description": "An API key of a client."}
 
 
 def describe(
     operation_id: str,
     summary: str,
+    responses: dict[int, OpenApiResponse],
     *,
-    answers: Mapping[Any, OpenApiResponse],
     problems: Sequence[str] = (),
     parameters: Sequence[Any] = (),
     request: Any = None,
     tag: str = "Transactions",
-    with_key: bool = True,
 ) -> Callable[[View], View]:
-    """The description of an operation; its docstring is part of it. `problems` are its own, beside those of all."""
-    slugs = (*ANYWHERE, *(WITH_A_KEY if with_key else ()), *problems)
+    """Decorate a view's method with the description of its operation; the docstring becomes a part of it.
+
+    `problems` lists only the operation's own problems: `add_problems` adds those that it shares with others.
+    """
     return extend_schema(
         operation_id=operation_id,
         summary=summary,
         tags=[tag],
         request=request,
-        responses={**answers, **problem_answers(*sorted(slugs, key=lambda slug: PROBLEMS[slug].status))},
-        parameters=[*parameters, *HEADERS],
-        auth=None if with_key else [],
+        responses=responses,
+        parameters=parameters,
+        extensions={"x-problems": problems},
     )
 
 
+def merge(result: dict[str, Any], file: Path) -> None:
+    """Add the paths, webhooks and schemas in a YAML file to a description."""
+    static = yaml.safe_load(file.read_bytes())
+    for part in ("paths", "webhooks"):
+        result.setdefault(part, {}).update(static.get(part, {}))
+    result["components"]["schemas"].update(static["components"]["schemas"])
+
+
 def close_bodies(result: dict[str, Any], **_: Any) -> dict[str, Any]:
-    """A hook of drf-spectacular, for what it cannot see: unknown fields are refused, and a header can give the id."""
+    """Hook of drf-spectacular: declare that unknown fields are refused, and that a header can replace the id."""
     body = result["components"]["schemas"]["NewTransaction"]
     body["additionalProperties"] = False
     body["required"].remove("id")
@@ -95,9 +92,44 @@ def close_bodies(result: dict[str, Any], **_: Any) -> dict[str, Any]:
     return result
 
 
+def add_problems(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """Hook of drf-spectacular: add the problem responses of every operation, and their schema."""
+    merge(result, Path(__file__).with_name("openapi.yaml"))
+    result["components"]["schemas"]["ProblemType"]["enum"] = [problem_type(slug) for slug in PROBLEMS]
+    for path, operations in result["paths"].items():
+        instance = "/v1/transactions" if path.startswith("/v1/") else "/webhooks/acme"
+        for operation in operations.values():
+            slugs = _problems(path, operation)
+            problems = {str(PROBLEMS[slug].status): _problem_response(slug, instance) for slug in slugs}
+            operation["responses"] = operation["responses"] | dict(sorted(problems.items()))
+    return result
+
+
+def _problems(path: str, operation: dict[str, Any]) -> list[str]:
+    """Return the slugs of an operation's problems."""
+    slugs = [*PROBLEMS_OF_ALL, *operation.pop("x-problems", ())]
+    if operation.get("security"):
+        slugs += PROBLEMS_WITH_KEY
+    if "requestBody" in operation:
+        slugs += PROBLEMS_WITH_BODY
+    if "{" in path:
+        slugs += PROBLEMS_WITH_PATH_PARAMETER
+    return slugs
+
+
+def _problem_response(slug: str, instance: str) -> dict[str, Any]:
+    problem, body = PROBLEMS[slug], problem_body(slug, instance)
+    if slug == "invalid":
+        body["errors"] = [{"field": "amount", "code": "range", "detail": "Must be from 1 to 10^15."}]
+    content = {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": {slug: {"value": body}}}
+    response = {"description": problem.title, "content": {"application/problem+json": content}}
+    headers = PROBLEM_HEADERS.get(problem.status)
+    return response | {"headers": headers} if headers else response
+
+
 @lru_cache
 def description() -> Any:
-    """Made once a process: it is the same for everybody, and anybody may ask."""
+    """Return the description, which is public and constant; generate it once per process."""
     return SchemaGenerator().get_schema(public=True)  # type: ignore[no-untyped-call]  # it has no hints
 
 
@@ -111,10 +143,10 @@ class Description(APIView):
     @describe(
         "read_description",
         "Read this description",
-        answers={200: OpenApiResponse(OpenApiTypes.OBJECT, "An OpenAPI 3.1 document.")},
+        {200: OpenApiResponse(OpenApiTypes.OBJECT, "An OpenAPI 3.1 document.")},
+        problems=["not-acceptable"],
         tag="Description",
-        with_key=False,
     )
     def get(self, request: Request) -> Response:
-        """As JSON, or as YAML where `Accept` asks for it."""
+        """As JSON, or as YAML if the `Accept` header asks for it."""
         return Response(description())
