@@ -11,12 +11,11 @@ from transactions.models import ApiKey
 class KeyDisabled(exceptions.APIException):
     """The key is revoked or expired, or its client is disabled."""
 
-    status_code = 403
     problem = "key-disabled"
 
 
 class ApiKeyAuthentication(BaseAuthentication):
-    """Finds the key's client by the key's SHA-256: one indexed look-up every two seconds, no slow hash."""
+    """Find the client by the SHA-256 of its key: one indexed look-up every two seconds, without a slow hash."""
 
     def authenticate(self, request: Request) -> tuple[KeyOwner, None]:
         scheme, _, key = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")

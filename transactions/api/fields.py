@@ -1,4 +1,4 @@
-"""The fields of the API's bodies, each checked as strictly as its description says."""
+"""Strict fields of the API's bodies; unlike those of DRF, they convert nothing."""
 
 import json
 import re
@@ -18,15 +18,16 @@ CLIENT_REF_SCHEMA = {"type": "string", "pattern": "^[A-Za-z0-9._:-]{1,64}$", "mi
 SLUG = r"^[a-z0-9][a-z0-9-]*\Z"
 LONGEST_SLUG = 50
 STORABLE = {"type": "string", "pattern": r"^[^\u0000]*$"}
+UNSTORABLE = "Must not contain NUL or half of a surrogate pair."
 
 
 @extend_schema_field({"type": "integer", "format": "int64", "minimum": 1, "maximum": MAX_AMOUNT})
 class Amount(serializers.Field[int, Any, int, Any]):
-    """A JSON integer: 1.5, "1" and true are none. (1.0 is none either: amounts are never floats.)"""
+    """A JSON integer. It refuses 1.5, "1" and true, and also 1.0: amounts are never floats."""
 
     default_error_messages = {
-        "type": "An integer number of minor units, written without quotes, point or exponent.",
-        "range": "From 1 to 10^15.",
+        "type": "Must be an integer number of minor units, without quotes, point or exponent.",
+        "range": "Must be from 1 to 10^15.",
     }
 
     def to_internal_value(self, data: Any) -> int:
@@ -38,13 +39,13 @@ class Amount(serializers.Field[int, Any, int, Any]):
 
 
 class Text(serializers.Field[str, Any, str, Any]):
-    """A JSON string that the database can hold, of at most `longest` characters."""
+    """A valid JSON string of at most `longest` characters that PostgreSQL can store."""
 
     longest: int
     default_error_messages = {
-        "type": "A string.",
-        "length": "At most {longest} characters.",
-        "unstorable": "It must not contain NUL or half of a surrogate pair.",
+        "type": "Must be a string.",
+        "length": "Must have at most {longest} characters.",
+        "unstorable": UNSTORABLE,
     }
 
     def to_internal_value(self, data: Any) -> str:
@@ -54,21 +55,24 @@ class Text(serializers.Field[str, Any, str, Any]):
             self.fail("length", longest=self.longest)
         if not storable(data):
             self.fail("unstorable")
+        if not self.accepts(data):
+            self.fail("invalid")
         return data
+
+    def accepts(self, text: str) -> bool:
+        """Return whether the text is valid; a subclass that refuses some defines the message `invalid`."""
+        return True
 
 
 @extend_schema_field(CLIENT_REF_SCHEMA)
 class ClientRef(Text):
-    """A client's own id of a transaction."""
+    """The client's own id of a transaction."""
 
     longest = 64
-    default_error_messages = {"invalid": "1 to 64 characters of A-Z a-z 0-9 . _ : -"}
+    default_error_messages = {"invalid": "Must have 1 to 64 of the characters A-Z a-z 0-9 . _ : -"}
 
-    def to_internal_value(self, data: Any) -> str:
-        text = super().to_internal_value(data)
-        if not CLIENT_REF.match(text):
-            self.fail("invalid")
-        return text
+    def accepts(self, text: str) -> bool:
+        return CLIENT_REF.match(text) is not None
 
 
 @extend_schema_field({"type": "string", "enum": sorted(CURRENCIES)})
@@ -76,25 +80,22 @@ class Currency(Text):
     """An alphabetic code of ISO 4217."""
 
     longest = 3
-    default_error_messages = {"invalid": "An ISO 4217 code in upper case, such as EUR."}
+    default_error_messages = {"invalid": "Must be an ISO 4217 code in upper case, such as EUR."}
 
-    def to_internal_value(self, data: Any) -> str:
-        text = super().to_internal_value(data)
-        if text not in CURRENCIES:
-            self.fail("invalid")
-        return text
+    def accepts(self, text: str) -> bool:
+        return text in CURRENCIES
 
 
 @extend_schema_field({"type": "string", "pattern": "^[a-z0-9][a-z0-9-]*$", "maxLength": LONGEST_SLUG})
 class ProviderSlug(Text):
-    """A provider's name in addresses; whether there is such a provider is checked with the order."""
+    """The slug of a provider; `NewTransaction.order` checks that the provider exists."""
 
     longest = LONGEST_SLUG
 
 
 @extend_schema_field(STORABLE | {"maxLength": 255})
 class Reference(Text):
-    """What the provider gets to see beside the amount."""
+    """Text that the provider receives with the amount."""
 
     longest = 255
 
@@ -112,11 +113,11 @@ class Metadata(serializers.Field[dict[str, str], Any, dict[str, str], Any]):
 
     def to_internal_value(self, data: Any) -> dict[str, str]:
         if not isinstance(data, dict) or not all(isinstance(text, str) for text in data.values()):
-            raise serializers.ValidationError("A flat object of strings.")
+            raise serializers.ValidationError("Must be a flat object of strings.")
         if len(data) > MAX_METADATA_KEYS:
-            raise serializers.ValidationError(f"At most {MAX_METADATA_KEYS} keys.")
+            raise serializers.ValidationError(f"Must have at most {MAX_METADATA_KEYS} keys.")
         if not all(storable(text) for pair in data.items() for text in pair):
-            raise serializers.ValidationError("It must not contain NUL or half of a surrogate pair.")
+            raise serializers.ValidationError(UNSTORABLE)
         if len(json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode()) > MAX_METADATA_BYTES:
-            raise serializers.ValidationError(f"At most {MAX_METADATA_BYTES} bytes of JSON in all.")
+            raise serializers.ValidationError(f"Must have at most {MAX_METADATA_BYTES} bytes as JSON.")
         return data

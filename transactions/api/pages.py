@@ -9,11 +9,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 LARGEST_PAGE = 100
-"""Transactions on a page at the most."""
+"""Maximum number of transactions per page."""
 
 
 class NewestFirst(CursorPagination):
-    """By id, which is in the order of time (UUID version 7) and unique: a page begins where the last one ended."""
+    """Pages ordered by id, a UUID version 7: unique and in order of time, so a page starts where the last one ended."""
 
     ordering = ("-id",)
 
@@ -21,13 +21,13 @@ class NewestFirst(CursorPagination):
         self.page_size = limit or 20
 
     def decode_cursor(self, request: Request) -> Cursor | None:
-        """The cursor of one of our links. Raises ValidationError for any other."""
+        """Return the cursor. Raises ValidationError unless it comes from a link of ours."""
         try:
             cursor = super().decode_cursor(request)
             if cursor is not None and cursor.position is not None:
                 UUID(str(cursor.position))
         except (NotFound, ValueError) as error:
-            detail = ErrorDetail("Not a cursor: follow `next` and `previous` as they are.", "invalid")
+            detail = ErrorDetail("Must be a cursor from `next` or `previous`.", "invalid")
             raise ValidationError({"cursor": [detail]}) from error
         return cursor
 

@@ -1,4 +1,4 @@
-"""Reading request bodies: bounded, and JSON objects only."""
+"""Parsing of request bodies: bounded in size, JSON objects only."""
 
 import json
 from collections.abc import Mapping
@@ -11,18 +11,17 @@ from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
 
 MAX_BODY = 64 * 1024
-"""Bytes of a body that are accepted."""
+"""Maximum size of a body in bytes."""
 
 
 class BodyTooLarge(exceptions.APIException):
     """The body is larger than `MAX_BODY`."""
 
-    status_code = 413
     problem = "body-too-large"
 
 
 def read_body(request: HttpRequest) -> bytes:
-    """The raw body, of which no more than `MAX_BODY` + 1 bytes are ever held. Raises BodyTooLarge."""
+    """Return the raw body; hold at most `MAX_BODY` + 1 bytes of it. Raises BodyTooLarge."""
     length = request.META.get("CONTENT_LENGTH") or ""
     if length.isdigit() and int(length) > MAX_BODY:
         raise BodyTooLarge
@@ -33,15 +32,15 @@ def read_body(request: HttpRequest) -> bytes:
 
 
 class AnyAccept(DefaultContentNegotiation):
-    """An empty Accept header is none."""
+    """Content negotiation that treats an empty `Accept` header as absent."""
 
     def get_accept_list(self, request: Request) -> list[str]:
-        # Without parameters: none is asked for, and Python keeps each name of a charset that it is asked for.
+        # Without parameters, which no renderer needs: Python caches every charset name that it looks up.
         return [part.partition(";")[0].strip() for part in (request.META.get("HTTP_ACCEPT") or "*/*").split(",")]
 
 
 class BoundedJSONParser(BaseParser):
-    """A JSON object of at most 64 KiB. Raises BodyTooLarge, or ParseError with what is wrong."""
+    """Parser of a JSON object of at most 64 KiB. Raises BodyTooLarge, or ParseError with the reason."""
 
     media_type = "application/json"
 
@@ -56,18 +55,18 @@ class BoundedJSONParser(BaseParser):
             data = json.loads(body.decode(), parse_constant=_refuse_constant, object_pairs_hook=_object)
         except RecursionError as error:
             raise exceptions.ParseError("The body is nested too deeply.") from error
-        except ValueError as error:  # bad UTF-8 is one, too
-            raise exceptions.ParseError(f"The body is not JSON: {error}.") from error
+        except ValueError as error:  # includes UnicodeDecodeError
+            raise exceptions.ParseError(f"The body is invalid JSON: {error}.") from error
         if not isinstance(data, dict):
-            raise exceptions.ParseError("The body is JSON, but not an object: send {…}.")
+            raise exceptions.ParseError("The body must be a JSON object.")
         return data
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """What says two things under one name means neither."""
+    """Build an object; reject duplicate keys. Raises ValueError."""
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise ValueError("an object has the same name twice")
+        raise ValueError("an object contains a duplicate key")
     return found
 
 

@@ -1,4 +1,4 @@
-"""Errors as problem+json (RFC 9457): every one says what is wrong and, where it can, what to do."""
+"""Errors as problem+json (RFC 9457): each names the error and its remedy."""
 
 from __future__ import annotations
 
@@ -31,52 +31,58 @@ from transactions.database import is_away
 log = structlog.get_logger(__name__)
 
 RETRY_AFTER = "5"
-"""Seconds after which a client shall try again while the database is away."""
+"""Seconds after which a client should retry while the database is unavailable."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
+    """A kind of problem: its HTTP status, its title, and the advice on its remedy."""
+
     status: int
     title: str
     advice: str
 
 
 PROBLEMS = {
-    "invalid": Problem(400, "The request is not valid", "Mend what `errors` names, and send it again."),
+    "invalid": Problem(400, "Invalid request", "Fix the fields listed in `errors` and retry."),
     "not-authenticated": Problem(
-        401, "No or unknown API key", "Send the header `Authorization: Bearer <api key>` with a key of yours."
+        401, "Missing or unknown API key", "Send the header `Authorization: Bearer <api key>` with a valid key."
     ),
     "webhook-not-authentic": Problem(
-        401, "The webhook is not authentic", "Sign it as agreed, with a live secret and the current time."
+        401, "Webhook not authenticated", "Sign the webhook with a current secret and the current time."
     ),
-    "key-disabled": Problem(403, "This API key is disabled", "Use another key, or ask the operators for one."),
-    "not-found": Problem(404, "Not found", "Check the address; a client sees only its own transactions."),
-    "method-not-allowed": Problem(405, "Method not allowed", "Use a method that the `Allow` header names."),
-    "not-acceptable": Problem(406, "Not acceptable", "Accept application/json."),
+    "key-disabled": Problem(403, "API key disabled", "Use another key, or ask the operators for a new one."),
+    "not-found": Problem(404, "Not found", "Check the URL. A client can access only its own transactions."),
+    "method-not-allowed": Problem(405, "Method not allowed", "Use a method listed in the `Allow` header."),
+    "not-acceptable": Problem(406, "Not acceptable", "Send `Accept: application/json`."),
     "body-late": Problem(
         408,
-        "The body did not come in time",
-        "Send the whole body within 10 seconds of the headers; repeating it is safe.",
+        "Request body timeout",
+        "Send the whole body within 10 seconds of the headers. It is safe to retry.",
     ),
     "endpoint-disabled-by-staff": Problem(
-        409, "Staff have disabled this endpoint", "Ask the operators: they have stopped it, and can start it again."
+        409, "Endpoint disabled by staff", "Ask the operators to enable the endpoint."
     ),
-    "body-too-large": Problem(413, "The body is too large", "Send at most 64 KiB."),
+    "body-too-large": Problem(413, "Request body too large", "Send at most 64 KiB."),
     "unsupported-media-type": Problem(415, "Unsupported media type", "Send `Content-Type: application/json`."),
     "idempotency-mismatch": Problem(
-        422, "This id was used for other content", "Use a new id for a new transaction; nothing was changed."
+        422, "Id already used with different content", "Nothing was changed. Use a new id for a new transaction."
     ),
-    "too-many-requests": Problem(429, "Too many requests", "Wait for the seconds in `Retry-After`."),
-    "internal-error": Problem(500, "Internal error", "It has been recorded. Repeating the same request is safe."),
-    "unavailable": Problem(
-        503, "Temporarily unavailable", "Repeat the same request after the seconds in `Retry-After`; it is safe."
-    ),
+    "too-many-requests": Problem(429, "Too many requests", "Retry after the seconds in `Retry-After`."),
+    "internal-error": Problem(500, "Internal error", "The error has been logged. It is safe to retry."),
+    "unavailable": Problem(503, "Temporarily unavailable", "It is safe to retry after the seconds in `Retry-After`."),
+}
+_BY_EXCEPTION = {
+    UnreadablePostError: "body-late",
+    RequestDataTooBig: "body-too-large",
+    SuspiciousOperation: "invalid",  # the base class of RequestDataTooBig
+    Http404: "not-found",
 }
 _BY_STATUS = {problem.status: slug for slug, problem in reversed(PROBLEMS.items())}
 
 
 def problem_type(slug: str) -> str:
-    """The address that names this kind of problem; `problem_page` answers there."""
+    """Return the URL that identifies a kind of problem; `problem_page` serves it."""
     return f"{settings.PUBLIC_URL}/problems/{slug}"
 
 
@@ -88,7 +94,7 @@ def problem(
     errors: Sequence[Mapping[str, str]] = (),
     headers: Mapping[str, str] | None = None,
 ) -> HttpResponse:
-    """The answer for one of `PROBLEMS`."""
+    """Return the response for one of `PROBLEMS`."""
     body = problem_body(slug, request.path, detail)
     if errors:
         body["errors"] = list(errors)
@@ -98,7 +104,7 @@ def problem(
 
 
 def problem_body(slug: str, path: str, detail: str = "") -> dict[str, Any]:
-    """One of `PROBLEMS` as JSON, about a request for `path`."""
+    """Return one of `PROBLEMS` as JSON, for a request to `path`."""
     found = PROBLEMS[slug]
     return {
         "type": problem_type(slug),
@@ -112,7 +118,7 @@ def problem_body(slug: str, path: str, detail: str = "") -> dict[str, Any]:
 @csrf_exempt
 @require_safe
 def problem_page(request: HttpRequest, slug: str) -> HttpResponse:
-    """What a kind of problem is, for people who follow its `type`."""
+    """The page about a kind of problem, at the URL in `type`."""
     found = PROBLEMS.get(slug)
     if found is None:
         raise Http404
@@ -120,27 +126,22 @@ def problem_page(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 def problem_response(error: Exception, context: Mapping[str, Any]) -> Response | HttpResponse:
-    """DRF's exception handler."""
+    """Exception handler of DRF."""
     return for_exception(error, context["request"]._request)
 
 
 def for_exception(error: Exception, request: HttpRequest) -> HttpResponse:
-    """The problem that an exception is to a caller. What is nobody's request's fault is logged."""
+    """Map an exception to a problem response; log server errors."""
     if isinstance(error, exceptions.ValidationError):
         return problem(request, "invalid", errors=list(_field_errors(error.detail)))
     if is_away(error):
         log.error("The database cannot be reached", action="database_away", error=str(error).split("\n")[0])
         return problem(request, "unavailable", headers={"Retry-After": RETRY_AFTER})
-    if isinstance(error, UnreadablePostError):
-        return problem(request, "body-late")
-    if isinstance(error, RequestDataTooBig):
-        return problem(request, "body-too-large")
-    if isinstance(error, SuspiciousOperation):
-        return problem(request, "invalid")
-    if isinstance(error, Http404):
-        return problem(request, "not-found")
     if isinstance(error, exceptions.APIException):
         return _api_problem(error, request)
+    for kind, slug in _BY_EXCEPTION.items():
+        if isinstance(error, kind):
+            return problem(request, slug)
     log.error("A request failed", action="request_failed", path=request.path, exc_info=error)
     return problem(request, "internal-error")
 
@@ -158,7 +159,7 @@ def _api_problem(error: exceptions.APIException, request: HttpRequest) -> HttpRe
 
 
 def _field_errors(detail: Any, path: str = "") -> Any:
-    """DRF's nested errors as `{"field", "code", "detail"}`; the field of a nested value is a dotted path."""
+    """Flatten DRF's nested errors to `{"field", "code", "detail"}`; the field of a nested value is a dotted path."""
     if isinstance(detail, dict):
         for name, inner in detail.items():
             place = path if name == "non_field_errors" else f"{path}.{name}".lstrip(".")
@@ -175,9 +176,9 @@ def _is_api(request: HttpRequest) -> bool:
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Django's handler400: a host that is not in ALLOWED_HOSTS, and what else no view gets to see."""
+    """Django's handler400, such as for a host that is not in ALLOWED_HOSTS."""
     if _is_api(request):
-        return problem(request, "invalid", "The request cannot be read, or is for a host that is not served here.")
+        return problem(request, "invalid", "The request is malformed, or its host is unknown.")
     return HttpResponseBadRequest(b"Bad request\n", "text/plain")
 
 
@@ -187,7 +188,7 @@ def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Django's handler500: for exceptions outside of DRF, whose type is still on the stack."""
+    """Django's handler500, for exceptions outside of DRF."""
     import sys
 
     error = sys.exc_info()[1]

@@ -21,27 +21,29 @@ from transactions.services import IdempotencyMismatch, NoProvider, accept, find,
 
 
 class Mismatch(APIException):
-    status_code = 422
+    """The id was used with different content."""
+
     problem = "idempotency-mismatch"
 
 
 class Stopped(APIException):
-    status_code = 409
+    """Staff have disabled the endpoint."""
+
     problem = "endpoint-disabled-by-staff"
 
 
 class ClientView(APIView):
-    """Knows whose request it is."""
+    """Base class of the views that need an API key."""
 
     throttle_classes = [ClientRateLimit]
 
     @property
     def client(self) -> ClientSettings:
-        owner = cast(KeyOwner, self.request.user)  # ApiKeyAuthentication's, which has seen the client
+        owner = cast(KeyOwner, self.request.user)  # from ApiKeyAuthentication, which has found the client
         return cast(ClientSettings, client_settings(owner.client_id))
 
     def own(self, client_ref: str) -> Record:
-        """This client's transaction. Raises NotFound, for another client's as for none."""
+        """Return a transaction of this client. Raises NotFound, also for a transaction of another client."""
         if not CLIENT_REF.match(client_ref):
             raise NotFound
         record = retry_once(lambda: find(client_id=self.client.id, client_ref=client_ref))
@@ -53,9 +55,9 @@ class ClientView(APIView):
 class Transactions(ClientView):
     @operations.accept_transaction
     def post(self, request: Request) -> Response:
-        """Stores the transaction under your own id, which makes the request safe to repeat: the same content under the
-        same id is the same transaction, however often and however concurrently you send it. Repeat it after an answer
-        of 503, and after none at all."""
+        """Stores the transaction under your own id, which makes the request safe to retry: any number of requests
+        with the same id and content, also concurrent ones, create one transaction. Retry after a 503, and after a
+        timeout."""
         context = {"client": self.client, "idempotency_key": request.headers.get("Idempotency-Key")}
         body = NewTransaction(data=request.data, context=context)
         body.is_valid(raise_exception=True)
@@ -64,14 +66,14 @@ class Transactions(ClientView):
         except IdempotencyMismatch as error:
             raise Mismatch from error
         except NoProvider as error:
-            raise provider_error(str(error), "required") from error
+            raise provider_error("Set `provider`: this client has no default.", "required") from error
         if new:
             return Response(as_json(record), status=202, headers={"Location": f"/v1/transactions/{record.client_ref}"})
         return Response(as_json(record), headers={"Idempotent-Replayed": "true"})
 
     @operations.list_transactions
     def get(self, request: Request) -> Response:
-        """Newest first, in pages that do not move while new transactions arrive: follow `next` and `previous`."""
+        """Newest first. Follow `next` and `previous`: new transactions do not move the pages."""
         query = ListQuery(data=request.query_params)
         query.is_valid(raise_exception=True)
         found = Transaction.objects.filter(client_id=self.client.id, **_filters(query.validated_data))
@@ -83,14 +85,14 @@ class Transactions(ClientView):
 class OneTransaction(ClientView):
     @operations.read_transaction
     def get(self, request: Request, id: str) -> Response:
-        """By your own id. Another client's is not found, like one that does not exist."""
+        """By your own id. The transaction of another client is not found."""
         return Response(as_json(self.own(id)))
 
 
 class Events(ClientView):
     @operations.list_events
     def get(self, request: Request, id: str) -> Response:
-        """In their order, with the time and the source of each."""
+        """In order, with the time and the source of each change."""
         record = self.own(id)
         events = Event.objects.filter(transaction_id=record.id, kind=Event.Kind.STATUS).order_by("sequence")
         shown = [
@@ -103,7 +105,7 @@ class Events(ClientView):
 class Notifications(ClientView):
     @operations.repeat_notification
     def post(self, request: Request, id: str) -> Response:
-        """Sends the current status to your endpoint once more, whether or not it was confirmed before."""
+        """Sends the current status to your endpoint again, even if an earlier delivery was confirmed."""
         record = self.own(id)
         tell_again(record)
         return Response(as_json(record), status=202)
@@ -112,14 +114,15 @@ class Notifications(ClientView):
 class Endpoint(ClientView):
     @operations.read_endpoint
     def get(self, request: Request) -> Response:
-        """Whether it is told of news, since when deliveries fail, and why it is disabled, if it is."""
+        """Shows whether the endpoint is enabled, since when deliveries fail, and why it was disabled."""
         return Response(retry_once(lambda: endpoint_state(self.client.id)))
 
 
 class EnableEndpoint(ClientView):
     @operations.enable_endpoint
     def post(self, request: Request) -> Response:
-        """After the service has disabled it: what waits is told at once. Nothing happens to one that is enabled."""
+        """Enables the endpoint if the relay disabled it, and sends the queued notifications at once. Has no effect on
+        an enabled endpoint."""
         try:
             retry_once(lambda: enable_endpoint(self.client.id))
         except DisabledByStaff as error:
