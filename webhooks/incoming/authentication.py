@@ -1,25 +1,24 @@
-"""How a provider proves that a webhook is its own: over the raw body, in constant time."""
+"""Authentication of webhooks from providers: over the raw body, in constant time."""
 
 import base64
-import hashlib
 import hmac
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 from transactions.config import ProviderSettings
 from transactions.models import Provider
-from transactions.signing import signature
+from transactions.signing import secret_bytes
 from transactions.webhook_urls import url_tokens
 
 TOLERANCE = 300
-"""Seconds a timestamp may be off, either way (contract of the Standard Webhooks libraries)."""
+"""Maximum difference of a timestamp in seconds, in both directions, as in the Standard Webhooks libraries."""
 
 
 class Refused(Exception):
-    """The webhook is not authentic. `reason` is a word for operators' counts; the sender is told no more than that."""
+    """The webhook is not authentic. `reason` is for the operators' counts; the response does not contain it."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -28,18 +27,18 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """Who a webhook is from, as its signature or its address proves."""
+    """Proven sender of a webhook."""
 
     webhook_id: str | None
-    """The signed message id; None where the scheme has none."""
+    """The signed message id; None if the scheme has none."""
     transaction_id: UUID | None = None
-    """The only transaction that it may speak of; None where it may speak of all of the provider's."""
+    """The only transaction that the webhook may concern; None: any transaction of the provider."""
 
 
 def authenticate(
     provider: ProviderSettings, headers: Mapping[str, str], body: bytes, *, url: tuple[UUID, str] | None
 ) -> Sender:
-    """The proven sender of a webhook. `url` is the id and the token in its address. Raises Refused."""
+    """Return the proven sender of a webhook. `url` holds the id and the token in its URL. Raises Refused."""
     match provider.webhook_auth:
         case Provider.Auth.URL_TOKEN:
             return _url_token(provider, url)
@@ -51,7 +50,7 @@ def authenticate(
 
 
 def _standard(provider: ProviderSettings, headers: Mapping[str, str], body: bytes) -> Sender:
-    """Standard Webhooks: any `v1` signature by any live secret, over id, timestamp and body."""
+    """Standard Webhooks: require a `v1` signature over id, timestamp and body with any live secret."""
     id_, timestamp = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
     given = headers.get("webhook-signature", "")
     if not (id_ and timestamp and given):
@@ -59,25 +58,25 @@ def _standard(provider: ProviderSettings, headers: Mapping[str, str], body: byte
     if len(id_) > 255:
         raise Refused("malformed_headers")
     _fresh(timestamp)
-    candidates = given.encode()[:4096].split()
-    expected = _standard_signatures(provider, id_, timestamp, body)
-    if not any(hmac.compare_digest(one, other) for one in expected for other in candidates):
-        raise Refused("wrong_signature")
+    signed = f"{id_}.{timestamp}.".encode() + body
+    _require_match(_standard_signatures(provider, signed), given.encode()[:4096].split())
     return Sender(id_)
 
 
-def _standard_signatures(provider: ProviderSettings, id_: str, timestamp: str, body: bytes) -> Iterator[bytes]:
+def _standard_signatures(provider: ProviderSettings, signed: bytes) -> Iterator[bytes]:
+    """Sign with each live secret. The package `standardwebhooks` signs only text, and reformats timestamps."""
     for secret in provider.webhook_secrets:
         try:
-            yield signature(secret, id_, timestamp, body).encode()
-        except ValueError:  # no `whsec_<base64>`: it is from the time of another scheme
+            key = secret_bytes(secret)
+        except ValueError:  # a secret of another scheme, which the provider used before
             continue
+        yield b"v1," + base64.b64encode(hmac.digest(key, signed, "sha256"))
 
 
 def _stripe(provider: ProviderSettings, headers: Mapping[str, str], body: bytes) -> Sender:
-    """`t=<seconds>,v1=<hex>,…`: any `v1` by any live secret, over timestamp and body; read as Stripe's package does.
+    """`t=<seconds>,v1=<hex>,…`: require a `v1` over timestamp and body with any live secret, as Stripe's package does.
 
-    Two things are stricter than there: a timestamp is digits only, and may not be of the future either.
+    Unlike that package, refuse a timestamp that is not all digits or is too far in the future.
     """
     given = headers.get("stripe-signature", "")
     if not given:
@@ -88,22 +87,19 @@ def _stripe(provider: ProviderSettings, headers: Mapping[str, str], body: bytes)
     if ["t"] in pairs or ["v1"] in pairs or not timestamps or not candidates:
         raise Refused("malformed_headers")
     signed = b"%d." % _fresh(timestamps[0]) + body
-    expected = [hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest() for secret in provider.webhook_secrets]
-    if not any(hmac.compare_digest(one.encode(), other) for one in expected for other in candidates):
-        raise Refused("wrong_signature")
+    keys = [secret.encode() for secret in provider.webhook_secrets]
+    _require_match((hmac.digest(key, signed, "sha256").hex().encode() for key in keys), candidates)
     return Sender(None)
 
 
 def _hmac_sha256(provider: ProviderSettings, headers: Mapping[str, str], body: bytes) -> Sender:
-    """The body's HMAC in a header of the provider's own. It knows no time: a replay is known by its body."""
-    name = provider.webhook_signature_header.replace("_", "-")  # to a web server they are the same
+    """Require the body's HMAC in the provider's header. It covers no timestamp: a replay is detected by its body."""
+    name = provider.webhook_signature_header.replace("_", "-")  # a web server treats both alike
     given = headers.get(name, "").strip()
     if not given:
         raise Refused("missing_headers")
     mark = _mac(given.removeprefix(provider.webhook_signature_prefix))
-    expected = [hmac.digest(secret.encode(), body, "sha256") for secret in provider.webhook_secrets]
-    if not any(hmac.compare_digest(one, mark) for one in expected):
-        raise Refused("wrong_signature")
+    _require_match((hmac.digest(secret.encode(), body, "sha256") for secret in provider.webhook_secrets), [mark])
     return Sender(None)
 
 
@@ -111,13 +107,18 @@ def _url_token(provider: ProviderSettings, url: tuple[UUID, str] | None) -> Send
     if url is None:
         raise Refused("missing_token")
     id_, token = url
-    if not any(hmac.compare_digest(token.encode(), right.encode()) for right in url_tokens(provider.slug, id_)):
-        raise Refused("wrong_token")
+    _require_match((right.encode() for right in url_tokens(provider.slug, id_)), [token.encode()], "wrong_token")
     return Sender(None, id_)
 
 
+def _require_match(expected: Iterable[bytes], candidates: Sequence[bytes], reason: str = "wrong_signature") -> None:
+    """Compare each pair in constant time. Raises Refused unless one is equal."""
+    if not any(hmac.compare_digest(one, other) for one in expected for other in candidates):
+        raise Refused(reason)
+
+
 def _fresh(timestamp: str) -> int:
-    """A timestamp's seconds. Raises Refused."""
+    """Return a timestamp's seconds. Raises Refused if it is malformed or stale."""
     if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) < 16):
         raise Refused("malformed_headers")
     if abs(time.time() - int(timestamp)) > TOLERANCE:
@@ -126,7 +127,7 @@ def _fresh(timestamp: str) -> int:
 
 
 def _mac(text: str) -> bytes:
-    """What is written in hex or base64. Raises Refused."""
+    """Decode a MAC in hex or base64. Raises Refused."""
     if re.fullmatch(r"[0-9A-Fa-f]{64}", text):
         return bytes.fromhex(text)
     try:

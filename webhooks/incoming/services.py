@@ -1,4 +1,4 @@
-"""What an authentic webhook does: recorded once, applied by compare-and-set, in one short transaction."""
+"""Effects of an authentic webhook: recorded once, applied by compare-and-set, in one short transaction."""
 
 import hashlib
 import json
@@ -24,13 +24,13 @@ log = structlog.get_logger(__name__)
 
 
 class Malformed(Exception):
-    """An authentic webhook whose body is not what the provider's settings say."""
+    """The body of an authentic webhook does not match the provider's settings."""
 
 
 def receive(provider: ProviderSettings, sender: Sender, body: bytes) -> str:
-    """Record and apply an authentic webhook; returns what it did: a `Webhook.Result`, or `repeated`.
+    """Record and apply an authentic webhook. Return its effect: a `Webhook.Result`, or `repeated`.
 
-    Raises Malformed for a body that is no such JSON, and django.db's errors (`is_away`) when the database is away.
+    Raises Malformed for an unusable body, and the errors of django.db (`is_away`) if the database is unavailable.
     """
     given_id, word = _read(provider, sender, body)
     status, unmapped = read_status(provider, word)
@@ -48,7 +48,7 @@ def receive(provider: ProviderSettings, sender: Sender, body: bytes) -> str:
 
 
 def _apply_once(row: dict[str, Any], id_: UUID | None, news: News, status: Status) -> str:
-    """One transaction; a webhook that was here before is rolled back to a count."""
+    """Apply a webhook in one transaction; roll back a repeated one and count it."""
     with transaction.atomic(durable=True), connection.cursor() as cursor:
         applied, wakes = apply([(id_, news)] if id_ else [])
         result = _judge(applied, status)
@@ -62,7 +62,7 @@ def _apply_once(row: dict[str, Any], id_: UUID | None, news: News, status: Statu
             cursor.execute(sql.REPEATED, row)
         return "repeated"
     announce(wakes)
-    log.debug("A webhook came", action="webhook_received", webhook={"id": row["webhook_id"], "result": result})
+    log.debug("A webhook was received", action="webhook_received", webhook={"id": row["webhook_id"], "result": result})
     return result
 
 
@@ -79,23 +79,23 @@ def _judge(applied: list[Applied], status: Status) -> Webhook.Result:
 
 
 def _read(provider: ProviderSettings, sender: Sender, body: bytes) -> tuple[str, str]:
-    """The id and the word for the status in a webhook's body. Raises Malformed."""
+    """Return the id and the provider's status in a webhook's body. Raises Malformed."""
     try:
         data = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise Malformed("The body is not JSON.") from error
+        raise Malformed("The body is invalid JSON.") from error
     given_id, word = at_path(data, provider.webhook_id_field), at_path(data, provider.webhook_status_field)
     if not isinstance(given_id, str) or not given_id:
-        raise Malformed(f"The body has no id at {provider.webhook_id_field!r}.")
+        raise Malformed(f"The body has no id in {provider.webhook_id_field!r}.")
     if not isinstance(word, str | int) or isinstance(word, bool):
-        raise Malformed(f"The body has no status at {provider.webhook_status_field!r}.")
+        raise Malformed(f"The body has no status in {provider.webhook_status_field!r}.")
     if sender.transaction_id is not None and _uuid(given_id) != sender.transaction_id:
-        raise Malformed("The body's id is not the address's.")
+        raise Malformed("The id in the body differs from the id in the URL.")
     return as_storable(given_id, 100), as_storable(str(word), 100)
 
 
 def _digest(id_: UUID | None, body: bytes) -> str:
-    """Tells unsigned webhooks apart: the same body for the same transaction is the same webhook."""
+    """Return the id of a webhook without one: equal for the same body and transaction."""
     return "sha256:" + hashlib.sha256(f"{id_}.".encode() + body).hexdigest()
 
 
@@ -107,6 +107,6 @@ def _uuid(text: str) -> UUID | None:
 
 
 def count_refusal(provider: ProviderSettings | None, reason: str) -> None:
-    """Nothing of a refused webhook is stored but this count. `provider` is None for one that there is not."""
+    """Count a refused webhook, of which nothing else is stored. `provider` is None if it is unknown."""
     with connection.cursor() as cursor:
         cursor.execute(sql.REFUSED, {"provider": provider.id if provider else None, "reason": reason})

@@ -1,4 +1,4 @@
-"""`POST /webhooks/<provider>`: no path through here waits on a network call but the database's."""
+"""`POST /webhooks/<provider>`; it makes no network calls but those to the database."""
 
 from uuid import UUID
 
@@ -16,13 +16,13 @@ from webhooks.incoming.services import Malformed, count_refusal, receive
 
 @csrf_exempt
 def webhook(request: HttpRequest, provider: str, id: UUID | None = None, token: str = "") -> HttpResponse:
-    """204 for applied, repeated, late and contradicting alike; 401 for what is not authentic, 400 for no such JSON."""
+    """Answer 204 to applied, repeated, late and contradicting webhooks, 401 to unauthentic, 400 to malformed ones."""
     if request.method != "POST":
         return problem(request, "method-not-allowed", headers={"Allow": "POST"})
     found = provider_by_slug(provider) if len(provider) <= LONGEST_SLUG else None
     if found is None:
         count_refusal(None, "unknown_provider")
-        return problem(request, "not-found", "No provider has this name.")
+        return problem(request, "not-found", "Unknown provider.")
     try:
         if not may_call(request, found.webhook_allowed_ips):
             raise Refused("address")
@@ -37,7 +37,7 @@ def webhook(request: HttpRequest, provider: str, id: UUID | None = None, token: 
         return problem(request, "body-late")
     except BodyTooLarge:
         count_refusal(found, "too_large")
-        return problem(request, "body-too-large", f"A webhook's body has at most {MAX_BODY} bytes.")
+        return problem(request, "body-too-large", f"Send at most {MAX_BODY} bytes.")
     except Malformed as malformed:
         count_refusal(found, "malformed")
         return problem(request, "invalid", str(malformed))

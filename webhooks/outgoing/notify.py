@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from typing import Any
 import structlog
 from django.conf import settings
 from django.db import connection
+from standardwebhooks import Webhook as Signer
 
 from transactions import sql
 from transactions.config import ClientSettings, client_settings, provider_by_id
@@ -20,7 +20,6 @@ from transactions.handlers.work import given_up, snapshots
 from transactions.news import apply
 from transactions.records import Record, rfc3339
 from transactions.reviews import client_told
-from transactions.signing import signature
 from transactions.template import fill
 from webhooks.sql import ENDPOINTS
 from workers.outbound import CallFailed, Http, Response
@@ -158,13 +157,13 @@ def _values(record: Record) -> Mapping[str, Any]:
 
 
 def _headers(notice: Notice, body: bytes) -> dict[str, str]:
-    """Signed with every live secret, so that a receiver may switch to a new one when it likes."""
-    claim = notice.claim
-    message_id, timestamp = f"msg_{claim.transaction_id.hex}_{claim.key.replace(':', '-')}", str(int(time.time()))
-    signatures = [signature(secret, message_id, timestamp, body) for secret in notice.client.callback_secrets]
+    """Sign with every live secret, so that a receiver can switch to a new one at any time."""
+    claim, now = notice.claim, datetime.now(UTC)
+    message_id = f"msg_{claim.transaction_id.hex}_{claim.key.replace(':', '-')}"
+    signatures = [Signer(secret).sign(message_id, now, body.decode()) for secret in notice.client.callback_secrets]
     return {
         "content-type": "application/json",
         "webhook-id": message_id,
-        "webhook-timestamp": timestamp,
+        "webhook-timestamp": str(int(now.timestamp())),
         "webhook-signature": " ".join(signatures),
     }
