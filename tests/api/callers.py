@@ -1,4 +1,4 @@
-"""How the tests speak to the API, and what they expect of every refusal."""
+"""API client of the tests, and assertions on its problem responses."""
 
 import json
 from typing import Any
@@ -75,5 +75,5 @@ def wrong_fields(answer: Any) -> list[tuple[str, str]]:
 
 
 def stored() -> tuple[int, int, int]:
-    """How many transactions, entries of timelines and jobs there are."""
+    """Return the numbers of transactions, events and jobs."""
     return Transaction.objects.count(), Event.objects.count(), Job.objects.count()

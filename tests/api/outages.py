@@ -1,4 +1,4 @@
-"""Real outages: what is stored elsewhere is asked for where nobody listens."""
+"""Outages of the stores: connections to ports without a listener."""
 
 import contextlib
 import os

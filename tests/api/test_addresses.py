@@ -1,4 +1,4 @@
-"""Addresses, methods and headers that are none: always a problem, never HTML."""
+"""Invalid URLs, methods and headers: the response is always a problem, never HTML."""
 
 import pytest
 from django.test import Client as Web

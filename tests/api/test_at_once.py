@@ -1,4 +1,4 @@
-"""Many requests at the same moment."""
+"""Concurrent requests."""
 
 import json
 from collections import Counter

@@ -1,4 +1,4 @@
-"""What a body may be, before any field is looked at."""
+"""Request bodies, before the validation of fields."""
 
 import json
 

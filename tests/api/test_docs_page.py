@@ -1,4 +1,4 @@
-"""The pages for people: the interactive documentation, and what each kind of problem is."""
+"""Pages for people: the interactive documentation, and a page for each kind of problem."""
 
 import re
 from contextlib import closing

@@ -1,4 +1,4 @@
-"""Each field's rules. What is refused stores nothing: `wrong_fields` and `refused` see to that."""
+"""Rules of each field. `wrong_fields` and `refused` assert that a refused request stores nothing."""
 
 import json
 

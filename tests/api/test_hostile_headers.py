@@ -1,4 +1,4 @@
-"""Headers that a stranger may send, meant to cost the service memory or an error of its own."""
+"""Headers of unauthenticated requests that try to exhaust memory or to cause an internal error."""
 
 import encodings
 

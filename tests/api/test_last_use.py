@@ -1,4 +1,4 @@
-"""When a key was last used is known to the minute, and costs a request nothing."""
+"""Time of the last use of a key: accurate to a minute, without cost for a request."""
 
 import contextlib
 from collections.abc import Iterator
@@ -120,7 +120,7 @@ def test_nobody_who_holds_the_keys_row_holds_up_a_request(alice, caplog):
 
 
 def commits_wait() -> bool:
-    """Whether a commit waits for the disk."""
+    """Return whether a commit waits for the disk."""
     with connection.cursor() as cursor:
         cursor.execute("SHOW synchronous_commit")
         return bool(cursor.fetchone()[0] != "off")

@@ -1,6 +1,6 @@
-"""Mallory has a valid key. Of Alice's transactions she can read, change and notice nothing: every operation is tried.
+"""Isolation of clients: Mallory's valid key cannot read, change or detect a transaction of Alice.
 
-To her an id of Alice's is like one that does not exist: status, headers and body are the same but for the id itself.
+The tests try every operation. The response to an id of Alice equals the response to an unknown id, but for the id.
 """
 
 import re

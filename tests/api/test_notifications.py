@@ -14,7 +14,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def told(api: Api) -> Api:
-    """alice's API; she has one transaction, and has been told of it."""
+    """alice's API; she has one transaction, and her endpoint has confirmed its notification."""
     api.post()
     Job.objects.filter(kind="notify").update(state="done")
     return api

@@ -174,7 +174,7 @@ def test_while_redis_is_down_everything_passes(alice, monkeypatch):
 
 
 def asked(counters: Counters, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What is asked of Redis from now on."""
+    """Record the requests to the counters' storage from now on."""
     storage: Any = counters._limiter.storage
     questions: list[Any] = []
     ask = storage.acquire_sliding_window_entry
@@ -195,7 +195,7 @@ def test_a_redis_that_answers_nothing_is_asked_once(someone, monkeypatch, caplog
         assert passed(counters, someone, 20) == 20
 
     assert len(questions) == 1
-    assert [record.getMessage().count("not counted") for record in caplog.records] == [1]
+    assert [record.getMessage().count("not enforced") for record in caplog.records] == [1]
 
 
 def test_after_a_pause_one_request_asks_again(someone, monkeypatch, caplog):
@@ -208,7 +208,7 @@ def test_after_a_pause_one_request_asks_again(someone, monkeypatch, caplog):
     passed(counters, someone, 10)
 
     assert len(questions) == 1
-    assert caplog.text.count("not counted") == 1
+    assert caplog.text.count("not enforced") == 1
 
 
 def test_once_redis_is_back_the_limit_holds_again(counted, someone, monkeypatch, caplog):
@@ -218,10 +218,10 @@ def test_once_redis_is_back_the_limit_holds_again(counted, someone, monkeypatch,
         pool.reset()
         assert passed(counted, someone, 9) == 9
     pool.reset()
-    monkeypatch.setattr(counted, "_ask_again_at", 0.0)
+    monkeypatch.setattr(counted, "_retry_at", 0.0)
 
     assert passed(counted, someone, 9) == 5
-    assert "counted again" in caplog.text
+    assert "are enforced" in caplog.text
 
 
 def test_a_restart_of_redis_goes_unnoticed(counted, someone):

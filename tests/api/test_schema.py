@@ -1,4 +1,4 @@
-"""The description of the API: valid, complete, and the same for everybody."""
+"""OpenAPI description: valid, complete, and the same for every caller."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Bodies as they come over a wire: in pieces, of a length that no header tells, slowly, or not to their end."""
+"""Bodies that arrive in pieces, without a length, slowly, or incomplete."""
 
 import itertools
 from typing import Any

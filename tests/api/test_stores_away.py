@@ -1,4 +1,4 @@
-"""Real outages: connections that are refused, and connections that were cut."""
+"""Outages of the stores: refused and broken connections."""
 
 from collections.abc import Iterator
 
@@ -29,7 +29,7 @@ def _new_connection(transactional_db: None) -> Iterator[None]:
 
 
 def settings_known(api: Api, known: bool) -> None:
-    """Whether the web process has read the keys' and providers' settings within the last two seconds."""
+    """Let the web process cache the settings of keys and providers; clear the cache unless `known`."""
     api.post(id="before")
     if not known:
         clear_caches()

@@ -1,4 +1,4 @@
-"""`make schemathesis`: the long run, on a stack and stores of its own."""
+"""`make schemathesis`: a long run, on its own stack and stores."""
 
 import argparse
 import tempfile
@@ -10,13 +10,13 @@ from devstack.throwaway import throwaway_stores
 from tests.schema.run import explore, make_mallory, make_providers
 
 WANTED = 2000
-"""Cases that a run of the default size has at least."""
+"""Minimum number of cases in a run of the default size."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make schemathesis", description=__doc__)
-    parser.add_argument("--examples", type=int, default=150, help="random cases of an operation, at most (150)")
-    parser.add_argument("--seed", type=int, help="repeats the run that had this seed")
+    parser.add_argument("--examples", type=int, default=150, help="maximum number of random cases per operation (150)")
+    parser.add_argument("--seed", type=int, help="repeat the run with this seed")
     asked = parser.parse_args()
     with throwaway_stores() as stores, tempfile.TemporaryDirectory() as folder:
         stack = Stack(
@@ -36,7 +36,7 @@ def main() -> None:
             stack.stop()
     print(f"No failure in {with_key} cases with an API key and {without} without.")
     if asked.examples >= parser.get_default("examples") and with_key + without < WANTED:
-        raise SystemExit(f"These were fewer than {WANTED} cases: the run is not worth its name.")
+        raise SystemExit(f"Too few cases: a run of this size must have at least {WANTED}.")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""What Schemathesis cannot know from the description: values that only the service or its operators can hand out.
+"""Values that Schemathesis cannot generate from the description, because the service or its operators issue them.
 
-Only values that are valid by themselves are replaced, by others that are valid: what is wrong on purpose stays wrong.
+The hooks replace only valid values, by other valid ones, so that intentionally wrong values stay wrong.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ _numbers = itertools.count(1)
 
 @schemathesis.hook
 def before_call(context: schemathesis.HookContext, case: schemathesis.Case[Any], kwargs: dict[str, Any]) -> None:
-    """A provider that there is, a cursor like ours, an id in the header where the body has none, a signature."""
+    """Set an existing provider, a cursor in our format, an id in the header if the body has none, and a signature."""
     if case.operation.label == "POST /v1/transactions" and isinstance(case.body, dict):
         _fill_order(case, case.body)
     if case.operation.label == "GET /v1/transactions" and isinstance(case.query, dict):
@@ -46,7 +46,7 @@ def before_call(context: schemathesis.HookContext, case: schemathesis.Case[Any],
 
 @schemathesis.deserializer("application/vnd.oai.openapi")
 def read_yaml(context: schemathesis.DeserializationContext, response: schemathesis.Response) -> Any:
-    """It knows no content type of descriptions."""
+    """Parse the content type of OpenAPI descriptions, which Schemathesis does not know."""
     return yaml.safe_load(response.content)
 
 
@@ -54,15 +54,13 @@ def _fill_order(case: schemathesis.Case[Any], body: dict[str, Any]) -> None:
     if isinstance(body.get("provider"), str) and SLUG.fullmatch(body["provider"]):
         body["provider"] = PROVIDER
     if isinstance(body.get("amount"), float) and body["amount"].is_integer():
-        body["amount"] = int(
-            body["amount"]
-        )  # JSON Schema takes 1.0 for an integer, we do not: amounts are never floats
+        # JSON Schema accepts 1.0 as an integer; the API refuses it, because amounts are never floats.
+        body["amount"] = int(body["amount"])
     if body.get("id") is None:
         case.headers["Idempotency-Key"] = f"by-header-{next(_numbers)}"
     elif isinstance(body["id"], str) and CLIENT_REF.fullmatch(body["id"]) and next(_numbers) % 2:
-        body["id"] = (
-            f"new-{next(_numbers)}"  # the generated ones are few, and most often used for other content already
-        )
+        # Schemathesis generates few ids, most of which are already used with different content.
+        body["id"] = f"new-{next(_numbers)}"
 
 
 def _fill_filters(query: dict[str, Any]) -> None:
@@ -70,11 +68,11 @@ def _fill_filters(query: dict[str, Any]) -> None:
         query["cursor"] = CURSOR
     for name in ("created_after", "created_before"):
         if str(query.get(name, "")).startswith(("0001-", "9999-")):
-            del query[name]  # in UTC it may lie in a year that has not four digits: refused, and no format says so
+            del query[name]  # refused if its year in UTC has not four digits, which no format can express
 
 
 def _fill_address(case: schemathesis.Case[Any], address: dict[str, Any]) -> None:
-    """The address of a transaction's webhooks, as it is handed to a provider that cannot sign."""
+    """Set the webhook URL of a transaction at a provider that cannot sign."""
     if SLUG.fullmatch(str(address["provider"])):
         address["provider"] = TOKEN_PROVIDER
     if re.fullmatch("[0-9a-f]{64}", str(address["token"])):
@@ -85,12 +83,12 @@ def _fill_address(case: schemathesis.Case[Any], address: dict[str, Any]) -> None
 
 
 def sign(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Sign it as a provider does."""
+    """Sign the request, as a provider does."""
     body, now = request.body or b"", datetime.now(UTC)
     id_, text = f"msg_{next(_numbers)}", body if isinstance(body, str) else body.decode("utf-8", "surrogateescape")
     try:
         signature = Webhook(SECRET).sign(id_, now, text)
-    except UnicodeEncodeError:  # not UTF-8, which the official signer cannot sign: it goes unsigned, and is refused
+    except UnicodeEncodeError:  # not UTF-8: the official package cannot sign it; unsigned, it is refused
         return request
     signed = {"webhook-id": id_, "webhook-timestamp": str(int(now.timestamp())), "webhook-signature": signature}
     request.headers.update(signed)

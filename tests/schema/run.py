@@ -1,4 +1,4 @@
-"""Schemathesis over the whole description, with all of its checks, against a stack that runs."""
+"""Schemathesis run of all its checks on the whole description, against a running stack."""
 
 import json
 import os
@@ -18,7 +18,7 @@ SLUG = "signing"
 
 
 def make_providers(stack: Stack) -> dict[str, str]:
-    """Whom the hooks play: a provider that signs its webhooks, and the stack's own, which cannot. Their variables."""
+    """Create a provider that signs; return its variables and those of the stack's own provider, which cannot sign."""
     words = ["--base-url", f"{stack.sandbox_url}/third-party", "--webhook-auth", "standard", "--json"]
     words += ["--set", "create_timeout=3"]  # so that it fits into the shortest lease of a stack of the tests
     made = json.loads(stack.manage("createprovider", SLUG, *words))
@@ -31,7 +31,7 @@ def make_providers(stack: Stack) -> dict[str, str]:
 
 
 def make_mallory(stack: Stack) -> str:
-    """The key of a second client, which must not see what the stack's own client has."""
+    """Return the key of a second client, which must not see the transactions of the stack's own client."""
     words = ["--callback-url", f"{stack.sandbox_url}/client/callback", "--provider", stack.kept["provider"], "--json"]
     key: str = json.loads(stack.manage("createclient", "mallory", *words))["api_key"]
     return key
@@ -40,10 +40,10 @@ def make_mallory(stack: Stack) -> str:
 def explore(
     stack: Stack, variables: dict[str, str], *, keys: tuple[str, str] | None, examples: int, seed: int | None = None
 ) -> int:
-    """Run it and print what it says; the number of cases it tried. Raises AssertionError if it found anything.
+    """Run Schemathesis and print its output. Return the number of cases. Raises AssertionError if it found an error.
 
-    It uses the first key, and tries whether the second one reads what the first one made; or none. `examples` bounds
-    the random cases of an operation; without a seed they are others each time.
+    The requests use the first key, or none; the second key tries to read what the first one created. `examples` is
+    the maximum number of random cases per operation. Without a seed, each run generates other cases.
     """
     words = [
         "--url",
@@ -57,7 +57,7 @@ def explore(
     ]
     words += ["--generation-database", "none", *([] if seed is None else ["--seed", str(seed)])]
     with tempfile.TemporaryDirectory() as folder:
-        # From a file: read from its address, it would take the description for no operation of its own.
+        # From a file: if Schemathesis loads the description from its URL, it does not test that operation.
         description = Path(folder, "schema.json")
         description.write_bytes(_description(stack))
         config = Path(folder, "schemathesis.toml")
@@ -78,7 +78,7 @@ def explore(
 
 
 def _identities(file: Path, keys: tuple[str, str]) -> str:
-    """Its settings for two clients whose keys it reads from a file."""
+    """Return the settings for two clients, whose keys Schemathesis reads from a file."""
     both = zip(("alice", "mallory"), keys, strict=True)
     headers = {name: [{"name": "Authorization", "value": f"Bearer {key}"}] for name, key in both}
     file.write_text(json.dumps({"auth": [{"name": name, "fixedHeaders": given} for name, given in headers.items()]}))

@@ -1,4 +1,4 @@
-"""Webhooks from the addresses that a provider's settings allow, and from no other, whatever a header says."""
+"""Allowed IP addresses of a provider's webhooks; headers cannot change the address of the sender."""
 
 import pytest
 from django.test import Client as Web

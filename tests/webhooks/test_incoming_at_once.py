@@ -1,4 +1,4 @@
-"""Webhooks, polls and creates that bring their news at the same moment."""
+"""Concurrent webhooks, status checks and creates."""
 
 from collections import Counter
 from collections.abc import Callable

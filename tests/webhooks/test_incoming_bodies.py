@@ -1,4 +1,4 @@
-"""What the body of an authentic webhook may be, and where the provider's settings find id and status in it."""
+"""Bodies of authentic webhooks, and the provider's settings for the paths of id and status."""
 
 import json
 

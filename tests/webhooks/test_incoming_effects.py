@@ -1,4 +1,4 @@
-"""What an authentic webhook does, once."""
+"""Effects of an authentic webhook, each exactly once."""
 
 from datetime import UTC, datetime
 

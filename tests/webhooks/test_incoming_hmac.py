@@ -1,4 +1,4 @@
-"""The scheme `hmac-sha256`: the body's digest in a header of the provider's own."""
+"""Scheme `hmac-sha256`: the HMAC of the body in a header that the provider chooses."""
 
 import base64
 import hashlib

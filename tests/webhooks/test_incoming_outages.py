@@ -1,4 +1,4 @@
-"""Webhooks while a store is away, and webhooks whose length is not told."""
+"""Webhooks during an outage of a store, and webhooks without a length."""
 
 from collections.abc import Iterator
 

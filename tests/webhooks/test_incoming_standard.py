@@ -1,4 +1,4 @@
-"""The scheme `standard`: signatures of Standard Webhooks, made by its official package."""
+"""Scheme `standard`: signatures of Standard Webhooks, created by its official package."""
 
 import base64
 from datetime import UTC, datetime, timedelta
@@ -29,7 +29,7 @@ def record(alice, third) -> Record:
 
 @pytest.fixture
 def noon(monkeypatch) -> datetime:
-    """It is noon exactly, for whoever checks a timestamp."""
+    """Freeze the clock of the authentication at noon."""
     monkeypatch.setattr(authentication, "time", SimpleNamespace(time=NOON.timestamp))
     return NOON
 

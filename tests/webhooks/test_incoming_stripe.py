@@ -1,4 +1,4 @@
-"""The scheme `stripe`: signatures of Stripe, made and checked by its official package."""
+"""Scheme `stripe`: signatures of Stripe, created and verified by its official package."""
 
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""The scheme `url-token`, for providers that cannot sign: the address proves what the webhook may speak of."""
+"""Scheme `url-token` for providers that cannot sign: the URL authenticates a webhook for one transaction."""
 
 from uuid import UUID
 

@@ -1,4 +1,4 @@
-"""Every scheme against whoever changes, repeats or borrows what was signed: refused, or without effect."""
+"""Attacks on each scheme: changed, replayed and foreign signatures are refused or have no effect."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace

@@ -21,7 +21,7 @@ class NewestFirst(CursorPagination):
         self.page_size = limit or 20
 
     def decode_cursor(self, request: Request) -> Cursor | None:
-        """Return the cursor. Raises ValidationError unless it comes from a link of ours."""
+        """Return the cursor. Raises ValidationError unless it comes from a page's links."""
         try:
             cursor = super().decode_cursor(request)
             if cursor is not None and cursor.position is not None:

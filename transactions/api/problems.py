@@ -118,7 +118,7 @@ def problem_body(slug: str, path: str, detail: str = "") -> dict[str, Any]:
 @csrf_exempt
 @require_safe
 def problem_page(request: HttpRequest, slug: str) -> HttpResponse:
-    """The page about a kind of problem, at the URL in `type`."""
+    """Serve the page about a kind of problem, at the URL in its `type`."""
     found = PROBLEMS.get(slug)
     if found is None:
         raise Http404
@@ -126,7 +126,7 @@ def problem_page(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 def problem_response(error: Exception, context: Mapping[str, Any]) -> Response | HttpResponse:
-    """Exception handler of DRF."""
+    """Exception handler for DRF: map an exception to a problem response."""
     return for_exception(error, context["request"]._request)
 
 

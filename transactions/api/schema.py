@@ -148,5 +148,5 @@ class Description(APIView):
         tag="Description",
     )
     def get(self, request: Request) -> Response:
-        """As JSON, or as YAML if the `Accept` header asks for it."""
+        """Read it as JSON, or as YAML if the `Accept` header asks for it."""
         return Response(description())

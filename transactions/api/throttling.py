@@ -1,4 +1,4 @@
-"""Rate limits of clients: counted in the broker's Redis over all web processes; without one, in this process."""
+"""Rate limits of clients, counted in the broker's Redis for all web processes, or in this process without Redis."""
 
 import threading
 import time
@@ -23,23 +23,23 @@ from transactions.config import KeyOwner, client_settings
 log = structlog.get_logger(__name__)
 
 TIMEOUT = 0.5
-"""Seconds that a request waits for Redis to connect, or to answer."""
+"""Timeout of a connection to Redis and of a response, in seconds."""
 PAUSE = 5.0
-"""Seconds for which Redis is not asked after it has failed: a dead one holds up one request in so many seconds."""
+"""Seconds without calls to Redis after a failure; one request per pause waits for a dead Redis."""
 
 
 class Counters:
-    """Counts clients' requests; lets everything pass while the counters cannot be reached."""
+    """Counters of clients' requests; they pass every request while Redis is unavailable."""
 
     def __init__(self, storage: Storage) -> None:
         self._limiter = SlidingWindowCounterRateLimiter(storage)
         self._lock = threading.Lock()
         self._away = False
-        self._ask_again_at = 0.0
+        self._retry_at = 0.0
 
     def wait(self, client_id: int, limit: RateLimitItem) -> float | None:
-        """Count a request. None: it may pass, else the seconds until the next one may."""
-        if self._left_alone():
+        """Count a request. Return None if it may pass, else the seconds until the next one may."""
+        if self._paused():
             return None
         try:
             passes = self._limiter.hit(limit, str(client_id))
@@ -50,38 +50,38 @@ class Counters:
         self._answered()
         return None if passes else max(free_at - time.time(), 0.0)
 
-    def _left_alone(self) -> bool:
-        """Whether Redis failed a moment ago. After the pause one request asks again, and the others still do not."""
+    def _paused(self) -> bool:
+        """Return whether to skip Redis after a failure. After each pause, one request tries it again."""
         if not self._away:
             return False
         with self._lock:
             now = time.monotonic()
-            if now < self._ask_again_at:
+            if now < self._retry_at:
                 return True
-            self._ask_again_at = now + PAUSE
+            self._retry_at = now + PAUSE
             return False
 
     def _failed(self, error: RedisError) -> None:
         with self._lock:
             known, self._away = self._away, True
-            self._ask_again_at = time.monotonic() + PAUSE
+            self._retry_at = time.monotonic() + PAUSE
         if not known:
-            said = type(error).__name__
-            log.warning("Requests are not counted: rate limits do not hold", action="rate_limits_off", error=said)
+            name = type(error).__name__
+            log.warning("Redis is unavailable; rate limits are not enforced", action="rate_limits_off", error=name)
 
     def _answered(self) -> None:
         if self._away:
             with self._lock:
                 known, self._away = self._away, False
             if known:
-                log.info("Requests are counted again", action="rate_limits_on")
+                log.info("Redis is available again; rate limits are enforced", action="rate_limits_on")
 
 
 def counters_at(broker_url: str) -> Counters:
-    """Counters in this Redis, or in memory where the broker is none."""
+    """Return counters in this Redis, or in memory for another broker."""
     if not broker_url.startswith(("redis://", "rediss://", "unix://")):
         return Counters(MemoryStorage())
-    # One retry, at once: after a restart of Redis every kept connection is dead, and a new one is not.
+    # One immediate retry: a restart of Redis breaks pooled connections, but a new one works.
     once = Retry(NoBackoff(), retries=1, supported_errors=(NoConnection,))
     return Counters(
         RedisStorage(
@@ -89,19 +89,19 @@ def counters_at(broker_url: str) -> Counters:
             key_prefix="relay-rate",
             socket_timeout=TIMEOUT,
             socket_connect_timeout=TIMEOUT,
-            retry=once,  # type: ignore[arg-type]  # any argument of redis-py's client is passed on to it
+            retry=once,  # type: ignore[arg-type]  # passed on to the client of redis-py
         )
     )
 
 
 @lru_cache(maxsize=1)
 def counters() -> Counters:
-    """This process's, made at the first request of a client with a limit."""
+    """Return the counters of this process; create them at the first request of a client with a rate limit."""
     return counters_at(settings.BROKER_URL)
 
 
 class ClientRateLimit(BaseThrottle):
-    """DRF's throttle: after authentication, before the view. Without a limit it costs a look at known settings."""
+    """Throttle of DRF, after authentication. For a client without a rate limit it only reads cached settings."""
 
     _wait: float | None = None
 

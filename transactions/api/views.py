@@ -1,4 +1,4 @@
-"""The client API: each view parses, calls one service, and shapes the answer."""
+"""Client API: each view parses the request, calls one service, and builds the response."""
 
 from typing import Any, cast
 
@@ -55,7 +55,7 @@ class ClientView(APIView):
 class Transactions(ClientView):
     @operations.accept_transaction
     def post(self, request: Request) -> Response:
-        """Stores the transaction under your own id, which makes the request safe to retry: any number of requests
+        """Store the transaction under your own id, which makes the request safe to retry: any number of requests
         with the same id and content, also concurrent ones, create one transaction. Retry after a 503, and after a
         timeout."""
         context = {"client": self.client, "idempotency_key": request.headers.get("Idempotency-Key")}
@@ -73,7 +73,7 @@ class Transactions(ClientView):
 
     @operations.list_transactions
     def get(self, request: Request) -> Response:
-        """Newest first. Follow `next` and `previous`: new transactions do not move the pages."""
+        """List them newest first. Follow `next` and `previous`: new transactions do not move the pages."""
         query = ListQuery(data=request.query_params)
         query.is_valid(raise_exception=True)
         found = Transaction.objects.filter(client_id=self.client.id, **_filters(query.validated_data))
@@ -85,14 +85,14 @@ class Transactions(ClientView):
 class OneTransaction(ClientView):
     @operations.read_transaction
     def get(self, request: Request, id: str) -> Response:
-        """By your own id. The transaction of another client is not found."""
+        """Read it by your own id. You cannot read the transactions of other clients."""
         return Response(as_json(self.own(id)))
 
 
 class Events(ClientView):
     @operations.list_events
     def get(self, request: Request, id: str) -> Response:
-        """In order, with the time and the source of each change."""
+        """List them in order, with the time and the source of each change."""
         record = self.own(id)
         events = Event.objects.filter(transaction_id=record.id, kind=Event.Kind.STATUS).order_by("sequence")
         shown = [
@@ -105,7 +105,7 @@ class Events(ClientView):
 class Notifications(ClientView):
     @operations.repeat_notification
     def post(self, request: Request, id: str) -> Response:
-        """Sends the current status to your endpoint again, even if an earlier delivery was confirmed."""
+        """Send the current status to your endpoint again, even if an earlier delivery was confirmed."""
         record = self.own(id)
         tell_again(record)
         return Response(as_json(record), status=202)
@@ -114,15 +114,15 @@ class Notifications(ClientView):
 class Endpoint(ClientView):
     @operations.read_endpoint
     def get(self, request: Request) -> Response:
-        """Shows whether the endpoint is enabled, since when deliveries fail, and why it was disabled."""
+        """Show whether the endpoint is enabled, since when deliveries fail, and why it was disabled."""
         return Response(retry_once(lambda: endpoint_state(self.client.id)))
 
 
 class EnableEndpoint(ClientView):
     @operations.enable_endpoint
     def post(self, request: Request) -> Response:
-        """Enables the endpoint if the relay disabled it, and sends the queued notifications at once. Has no effect on
-        an enabled endpoint."""
+        """Enable the endpoint if the relay disabled it, and send the queued notifications at once. This has no effect
+        on an enabled endpoint."""
         try:
             retry_once(lambda: enable_endpoint(self.client.id))
         except DisabledByStaff as error:
