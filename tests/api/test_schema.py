@@ -12,6 +12,8 @@ from drf_spectacular.validation import validate_schema
 
 from transactions.api.problems import PROBLEMS, problem_type
 from transactions.currencies import CURRENCIES
+from transactions.status import Status
+from webhooks.incoming.authentication import TOLERANCE
 
 pytestmark = pytest.mark.django_db
 
@@ -185,3 +187,12 @@ def test_it_describes_what_a_clients_endpoint_is_sent(described):
     assert [header["name"] for header in sent["parameters"]] == ["webhook-id", "webhook-timestamp", "webhook-signature"]
     assert sent["requestBody"]["content"]["application/json"]["schema"]["$ref"] == "#/components/schemas/Notification"
     assert set(sent["responses"]) == {"2XX", "410", "429", "503"}
+
+
+def test_its_static_parts_agree_with_the_code(described, operations):
+    schemas = described["components"]["schemas"]
+    timestamp = next(one for one in operations["receive_webhook"]["parameters"] if one["name"] == "webhook-timestamp")
+
+    assert schemas["Notification"]["properties"]["type"]["enum"] == [f"transaction.{status}" for status in Status]
+    assert set(schemas["FieldError"]["properties"]) == {"field", "code", "detail"}
+    assert f"at most {TOLERANCE} s" in timestamp["description"]
