@@ -5,12 +5,12 @@ from datetime import timedelta
 from typing import Any
 
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from tests.cast import Third, now
-from tests.servers import until
 from transactions.config import clear_caches
-from transactions.counting import count_events
-from transactions.models import Event, Provider, Totals, Transaction
+from transactions.counting import MINUTE, count_until
+from transactions.models import Event, Provider, Transaction
 from transactions.news import News, apply
 from transactions.records import Record
 from transactions.status import Source, Status
@@ -91,10 +91,8 @@ def tell(record: Record, status: str) -> None:
 
 
 def count() -> None:
-    """Count the timelines up to the newest entry, as workers do all the time."""
-    newest = Event.objects.latest("pk").pk
-    until(lambda: not count_events() and Totals.objects.filter(counted=newest).exists())
-    count_events()  # and look again: now it is known as of when these counts are
+    """Count all events, including those of this minute, which workers count when it has ended."""
+    count_until(timezone.now().replace(second=0, microsecond=0) + MINUTE)
 
 
 def perform(claimed: Claim, http: type[Http] = Http) -> Outcome:

@@ -161,59 +161,63 @@ FROM transactions_transaction t
 WHERE t.id = ANY (%(ids)s::uuid[])
 """
 
-NEWEST = """
--- The newest entry of all timelines, the time, and who writes entries just now. Numbers are given before the commit,
--- so one below the newest may yet appear. Whoever may bring it holds this lock from before it has the number until its
--- transaction has ended; so when these have ended, all up to the newest is to be seen, in a statement that begins then.
-SELECT (SELECT coalesce(max(id), 0) FROM transactions_event), clock_timestamp(),
-       ARRAY(SELECT DISTINCT virtualtransaction FROM pg_locks
-             WHERE relation = 'transactions_event'::regclass AND mode = 'RowExclusiveLock' AND pid <> pg_backend_pid()
-               AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))
+COUNTED = """
+-- True if no other process is counting (until the transaction ends); the start of this minute; the end of the last
+-- minute that was counted.
+SELECT pg_try_advisory_xact_lock(733, 0), date_trunc('minute', clock_timestamp()),
+       (SELECT max(minute) + interval '1 minute' FROM transactions_minutecount)
 """
 
 COUNT_EVENTS = """
--- Entries of all timelines, by their numbers: how many transactions came to a status, and the minutes in which they did
--- so, unless these are older than is kept. In a minute a transaction's first final status counts; one that staff set
--- later does not. The range has both ends given: with a LIMIT instead, old statistics have the planner read and sort
--- all that is to come.
-WITH changes AS MATERIALIZED (
-    SELECT e.status, b.status AS before, date_trunc('minute', e.at) AS minute,
-           e.at >= clock_timestamp() - %(keep)s * interval '1 second' AS kept,
-           extract(epoch FROM e.at - b.at)::double precision AS seconds
+-- The status changes of whole minutes, from a range of event ids: acceptances, first final statuses by the time since
+-- acceptance, and changes of a final status by staff (bucket -1). The last minute gets a row even when it had no event:
+-- that row says how far counting has come. The range has both ends given: with a LIMIT instead, old statistics make
+-- the planner read and sort all later events.
+INSERT INTO transactions_minutecount (minute, status, bucket, count)
+SELECT minute, status, bucket, sum(n)
+FROM (
+    SELECT date_trunc('minute', e.at) AS minute, change.*
     FROM transactions_event e
-    LEFT JOIN LATERAL (  -- with a LIMIT it is an index probe an entry, whatever the statistics say
+    LEFT JOIN LATERAL (  -- the LIMIT makes it one index probe an event, whatever the statistics say
         SELECT status, at FROM transactions_event p
         WHERE p.transaction_id = e.transaction_id AND p.sequence = e.sequence - 1 AND e.sequence > 1
         LIMIT 1
-    ) AS b ON true
-    WHERE e.id > %(after)s AND e.id <= %(upto)s AND e.kind = 'status'
-), minutes AS (
-    INSERT INTO transactions_minute AS m (minute, accepted, completed, declined, failed)
-    SELECT minute, count(*) FILTER (WHERE before IS NULL), count(*) FILTER (WHERE status = 'completed'),
-           count(*) FILTER (WHERE status = 'declined'), count(*) FILTER (WHERE status = 'failed')
-    FROM changes
-    WHERE kept AND (before IS NULL OR before = 'pending')
-    GROUP BY minute
-    ON CONFLICT (minute) DO UPDATE
-    SET accepted = m.accepted + excluded.accepted, completed = m.completed + excluded.completed,
-        declined = m.declined + excluded.declined, failed = m.failed + excluded.failed
-), durations AS (
-    INSERT INTO transactions_duration AS d (minute, bucket, count)
-    SELECT minute, ceil(%(steps)s * ln(greatest(1, seconds / %(first)s)) / ln(2)), count(*)
-    FROM changes
-    WHERE kept AND before = 'pending'
-    GROUP BY 1, 2
-    ON CONFLICT (minute, bucket) DO UPDATE SET count = d.count + excluded.count
+    ) AS previous ON true
+    CROSS JOIN LATERAL (VALUES
+        (e.status, CASE WHEN e.sequence > 2 THEN -1 ELSE ceil(
+            %(steps)s * ln(greatest(1, extract(epoch FROM e.at - previous.at)::float8 / %(shortest)s)) / ln(2)
+        ) END, 1),
+        (CASE WHEN e.sequence > 2 THEN previous.status END, -1, -1)
+    ) AS change(status, bucket, n)
+    WHERE e.id >= %(low)s AND e.id < %(high)s AND e.kind = 'status' AND e.at >= %(start)s AND e.at < %(end)s
+      AND change.status IS NOT NULL
+    UNION ALL
+    SELECT %(end)s - interval '1 minute', 'pending', 0, 0
+) AS changes
+GROUP BY minute, status, bucket
+"""
+
+FOLD_MINUTES = """
+-- Minutes that are no longer kept become part of one row a status, so that totals stay exact.
+WITH old AS (
+    DELETE FROM transactions_minutecount WHERE minute > to_timestamp(0) AND minute < %(before)s RETURNING status, count
 )
-SELECT count(*) FILTER (WHERE status = 'pending') - count(*) FILTER (WHERE before = 'pending'),
-       count(*) FILTER (WHERE status = 'completed') - count(*) FILTER (WHERE before = 'completed'),
-       count(*) FILTER (WHERE status = 'declined') - count(*) FILTER (WHERE before = 'declined'),
-       count(*) FILTER (WHERE status = 'failed') - count(*) FILTER (WHERE before = 'failed')
-FROM changes
+INSERT INTO transactions_minutecount AS m (minute, status, bucket, count)
+SELECT to_timestamp(0), status, 0, sum(count) FROM old GROUP BY status
+ON CONFLICT (minute, status, bucket) DO UPDATE SET count = m.count + excluded.count
+"""
+
+PENDING = """
+-- The number of pending transactions, up to `most`. "pending" is the last status in the alphabet, so the partial index
+-- of those that are not completed, read backwards, begins with them: no sort, whatever the statistics say.
+SELECT count(*) FILTER (WHERE status = 'pending')
+FROM (
+    SELECT status FROM transactions_transaction WHERE status <> 'completed' ORDER BY status DESC, id DESC LIMIT %(most)s
+) AS last
 """
 
 REVIEWS = """
--- How many transactions need an operator, by reason, each counted no further than `most`: by the partial index.
+-- The number of transactions that need review, by reason, each counted up to `most` (null: all) in the partial index.
 SELECT reason, (
     SELECT count(*) FROM (
         SELECT 1 FROM transactions_transaction WHERE review = reason AND review <> '' ORDER BY id DESC LIMIT %(most)s

@@ -1,7 +1,7 @@
-"""The operators' first page: what needs them first, then how everything goes.
+"""Dashboard: lines that need attention first, then figures and charts.
 
-`overview` reads it; here it becomes sentences, links and charts. The page is complete when it arrives; a script
-replaces its middle with what `/admin/overview/` answers, every few seconds.
+`transactions.overview` reads the figures; this module turns them into sentences, links and charts. The page is complete
+when it arrives; a script replaces its middle with `/admin/overview/` every few seconds.
 """
 
 from collections.abc import Callable, Iterable
@@ -22,18 +22,16 @@ from workers.admin.bases import change_url
 from workers.figures import span
 
 LATE = 60.0
-"""Seconds that a job may be due before somebody should look why."""
+"""Seconds after which a due job, or counting a minute, is reported as late."""
 LONG = 600.0
-"""Seconds for which an endpoint may fail before it is worth a line."""
+"""Seconds after which a failing endpoint is reported."""
 RECENT = 300.0
-"""Seconds for which a worker that has gone silent is worth one."""
-
-May = Callable[[str], bool]
+"""Seconds for which a worker that has stopped reporting is listed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Something that somebody should look at; `urgent` when they must act, or nothing goes on."""
+    """Something that needs attention; `urgent` if work has stopped or a person must act."""
 
     text: str
     url: str = ""
@@ -41,13 +39,13 @@ class Line:
 
 
 def fragment(request: HttpRequest) -> HttpResponse:
-    """The part of the page that is replaced."""
+    """Render the part of the page that is replaced."""
     return render(request, "admin/relay/dashboard.html", context(request))
 
 
 def context(request: HttpRequest) -> dict[str, Any]:
     seen = overview(request.user.has_perm)
-    lines = [line for source in LINES for line in source(seen, request.user.has_perm)]
+    lines = [line for source in LINES for line in source(seen)]
     return {
         "overview": seen,
         "lines": sorted(lines, key=lambda line: not line.urgent),
@@ -57,7 +55,7 @@ def context(request: HttpRequest) -> dict[str, Any]:
 
 
 def rows(model: str, **params: Any) -> str:
-    """The address of a list, such as `transactions_transaction`, with these filters."""
+    """Return the address of a list, such as `transactions_transaction`, with these filters."""
     query = f"?{urlencode(params)}" if params else ""
     return reverse(f"admin:{model}_changelist") + query
 
@@ -66,60 +64,63 @@ def _charts(seen: Overview) -> list[Chart]:
     if seen.flow is None:
         return []
     return [
-        stacked("hour", "The last hour: transactions a minute", seen.flow.hour, labels=5),
-        stacked("day", "The last 24 hours: transactions in 15 minutes", seen.flow.day, labels=5),
+        stacked("hour", "Last hour: transactions per minute", seen.flow.hour, labels=5),
+        stacked("day", "Last 24 hours: transactions per 15 minutes", seen.flow.day, labels=5),
     ]
 
 
-def _workers(seen: Overview, may: May) -> Iterable[Line]:
+def _workers(seen: Overview) -> Iterable[Line]:
     if seen.processes is None:
         return
     url = rows("workers_workerprocess")
-    if not any(one.alive for one in seen.processes):
-        last = f" The last sign of life came {span(seen.processes[0].silence)} ago." if seen.processes else ""
-        yield Line(f"No worker is alive: nothing is created, polled or told.{last}", url, urgent=True)
+    if not seen.alive:
+        last = f" The last report came {span(seen.processes[0].silence)} ago." if seen.processes else ""
+        text = f"No worker is running: transactions are not created, polled or notified.{last}"
+        yield Line(text, url, urgent=True)
         return
     for one in seen.processes:
         if not one.alive and one.silence < RECENT:
-            yield Line(f"Nothing was heard of worker {one.name} for {span(one.silence)}: others finish its work.", url)
+            text = f"Worker {one.name} has not reported for {span(one.silence)}: other workers take over its jobs."
+            yield Line(text, url)
 
 
-def _broker(seen: Overview, may: May) -> Iterable[Line]:
+def _broker(seen: Overview) -> Iterable[Line]:
     if not health.broker()["ok"]:
-        yield Line("The broker cannot be reached. Nothing is lost, but each step may start a second later.")
+        yield Line("The broker cannot be reached. No work is lost, but each step may start a second later.")
 
 
-def _reviews(seen: Overview, may: May) -> Iterable[Line]:
+def _reviews(seen: Overview) -> Iterable[Line]:
     for reason, count in (seen.reviews or {}).items():
         need = "transaction needs" if count == 1 else "transactions need"
         url = rows("transactions_transaction", review=reason)
-        yield Line(f"{number(count)} {need} a look: {reason.label}.", url, urgent=True)
+        yield Line(f"{number(count)} {need} review: {reason.label}.", url, urgent=True)
 
 
-def _providers(seen: Overview, may: May) -> Iterable[Line]:
+def _providers(seen: Overview) -> Iterable[Line]:
     for one in seen.providers or ():
-        it, url, wait = one.provider, change_url(one.provider), _wait(one.due, "job")
-        if it.paused:
-            why = f": {it.paused_why}" if it.paused_why else ""
-            yield Line(f"Provider {it} is paused{why}.{wait}", url, urgent=True)
+        provider, url, queued = one.provider, change_url(one.provider), _queued(one.due, "job")
+        if provider.paused:
+            why = f": {provider.paused_why}" if provider.paused_why else ""
+            yield Line(f"Provider {provider} is paused{why}.{queued}", url, urgent=True)
         elif one.held_back:
-            what = " and ".join(one.held_back)
-            said = f"Provider {it} fails: its {what} jobs are held back, but for a try every few seconds.{wait}"
-            yield Line(said, url)
+            kinds = " and ".join(one.held_back)
+            text = f"Provider {provider} fails: its {kinds} jobs are held back, except for a probe every few seconds."
+            yield Line(text + queued, url)
 
 
-def _endpoints(seen: Overview, may: May) -> Iterable[Line]:
+def _endpoints(seen: Overview) -> Iterable[Line]:
     for one in seen.endpoints or ():
-        it, url, wait = one.client, change_url(one.client), _wait(one.waiting, "notification")
-        since = it.endpoint_failing_since
-        if it.endpoint_disabled_at:
-            yield Line(f"The endpoint of {it} is disabled: {it.endpoint_disabled_why}.{wait}", url, urgent=True)
+        client, url, queued = one.client, change_url(one.client), _queued(one.waiting, "notification")
+        since = client.endpoint_failing_since
+        if client.endpoint_disabled_at:
+            text = f"The endpoint of {client} is disabled: {client.endpoint_disabled_why}.{queued}"
+            yield Line(text, url, urgent=True)
         elif since and (seconds := (timezone.now() - since).total_seconds()) > LONG:
-            yield Line(f"The endpoint of {it} has failed for {span(seconds)}.{wait}", url)
+            yield Line(f"The endpoint of {client} has failed for {span(seconds)}.{queued}", url)
 
 
-def _late(seen: Overview, may: May) -> Iterable[Line]:
-    """Jobs that wait although nothing holds them back. Who may not see what might do so is told nothing."""
+def _late(seen: Overview) -> Iterable[Line]:
+    """Report due jobs that nothing holds back, to readers who can see everything that might hold them back."""
     if seen.providers is None or seen.endpoints is None:
         return
     stopped = any(one.provider.paused or one.held_back for one in seen.providers)
@@ -127,22 +128,23 @@ def _late(seen: Overview, may: May) -> Iterable[Line]:
     for queue in seen.queues or ():
         if queue.oldest > LATE and not (disabled if queue.kind == "notify" else stopped):
             url = rows("workers_job", kind=queue.kind, due=1)
-            yield Line(f"A {queue.kind} job has been due for {span(queue.oldest)}: the workers do not keep up.", url)
+            text = f"A {queue.kind} job has been due for {span(queue.oldest)}: the workers do not keep up."
+            yield Line(text, url)
 
 
-def _wait(count: int, what: str) -> str:
+def _counts(seen: Overview) -> Iterable[Line]:
+    """Report that counting is late although workers run."""
+    if seen.alive and seen.flow and seen.flow.age > 60 + LATE:
+        yield Line(f"Transaction counts are {span(seen.flow.age)} old. If this does not shrink, see the workers' log.")
+
+
+def _queued(count: int, what: str) -> str:
     if not count:
         return ""
-    return f" 1 {what} waits." if count == 1 else f" {number(count)} {what}s wait."
+    return f" 1 {what} is queued." if count == 1 else f" {number(count)} {what}s are queued."
 
 
-def _counts(seen: Overview, may: May) -> Iterable[Line]:
-    """Counting has stopped, though workers live. While it catches up, the heading says so."""
-    if seen.alive and seen.flow and seen.counted == 1 and seen.flow.age > LATE:
-        yield Line(f"Transactions have not been counted for {span(seen.flow.age)}: see the workers' log.")
-
-
-LINES: tuple[Callable[[Overview, May], Iterable[Line]], ...] = (
+LINES: tuple[Callable[[Overview], Iterable[Line]], ...] = (
     _workers, _broker, _reviews, _providers, _endpoints, _late, _counts,
 )  # fmt: skip
-"""Who adds a line: each is given what the page shows, and what its reader may."""
+"""Sources of lines."""

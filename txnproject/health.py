@@ -1,4 +1,4 @@
-"""`/healthz`: this process lives. `/readyz`: database, broker and dispatcher do their part."""
+"""`/healthz`: this process runs. `/readyz`: database, broker and dispatcher work."""
 
 import math
 import threading
@@ -15,7 +15,7 @@ from django.http import HttpRequest, JsonResponse
 from workers.models import WorkerProcess
 
 FRESH = 5.0
-"""Seconds for which `is_ready` says what it found: strangers ask it, by `/`, and their number must cost nothing."""
+"""Seconds for which `is_ready` caches its result: `/` is public, so its visitors must not cost a check each."""
 
 _looking = threading.Lock()
 _found = (-math.inf, False)
@@ -28,8 +28,11 @@ def healthz(request: HttpRequest) -> JsonResponse:
 
 
 def readyz(request: HttpRequest) -> JsonResponse:
-    """200 when all parts work, else 503; the body names each. `?only=database` asks for one part alone: transactions
-    are accepted without a broker and without workers, so a load balancer in front of the web processes asks so."""
+    """Answer 200 if all parts work, else 503; the body names each part.
+
+    `?only=database` checks one part: transactions are accepted without a broker and without workers, so load balancers
+    in front of web processes use it.
+    """
     only = request.GET.get("only")
     found = {name: part() for name, part in _parts().items() if only in (None, name)}
     ready = bool(found) and all(part["ok"] for part in found.values())
@@ -37,7 +40,7 @@ def readyz(request: HttpRequest) -> JsonResponse:
 
 
 def is_ready() -> bool:
-    """Whether all parts do theirs, as found some seconds ago at most: one thread looks, and nobody waits for it."""
+    """True if all parts worked at most `FRESH` seconds ago. One thread checks; the others use its last result."""
     global _found
     if time.monotonic() - _found[0] > FRESH and _looking.acquire(blocking=False):
         try:
@@ -63,10 +66,10 @@ def _database() -> dict[str, Any]:
 
 
 def broker() -> dict[str, Any]:
-    """Whether the broker answers; takes two seconds at the most."""
+    """Check that the broker answers, within two seconds."""
     broker = dramatiq.get_broker()
     if not hasattr(broker, "client"):
-        return {"ok": True, "note": "only Redis is asked"}
+        return {"ok": True, "note": "only Redis is checked"}
     try:
         _probe().ping()
     except redis.RedisError as error:
@@ -76,7 +79,7 @@ def broker() -> dict[str, Any]:
 
 @lru_cache
 def _probe() -> "redis.Redis":
-    """A client that gives up soon: a probe has less patience than the broker's own client."""
+    """Return a client with shorter timeouts than the broker's own client."""
     from django.conf import settings
 
     return redis.Redis.from_url(settings.BROKER_URL, socket_timeout=1, socket_connect_timeout=1)

@@ -1,17 +1,17 @@
-"""`/metrics` for Prometheus: read from PostgreSQL when asked, so they are true whatever process answers."""
+"""`/metrics` for Prometheus: read from PostgreSQL per request, so every web process reports the same values."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
-from django.db import connection
 from django.http import HttpRequest, HttpResponse
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from workers.models import WorkerProcess
-from workers.sql import COUNTS
+from transactions.overview import reviews
+from workers import overview as jobs
+from workers.overview import rows
 
-_REVIEWS = "SELECT review, count(*) FROM transactions_transaction WHERE review <> '' GROUP BY review"
 _REFUSALS = """
 SELECT coalesce(p.slug, ''), r.reason, sum(r.count)::double precision
 FROM webhooks_refusalcount r LEFT JOIN transactions_provider p ON p.id = r.provider_id
@@ -21,46 +21,38 @@ _BREAKERS = """
 SELECT p.slug, b.kind, (b.opened_at IS NOT NULL AND p.circuit_breaker)::int FROM workers_breaker b
 JOIN transactions_provider p ON b.lane = 'p' || p.id
 """
-_WORKERS = """
-SELECT count(*), coalesce(sum(in_flight), 0)::int FROM workers_workerprocess
-WHERE beat_at > now() - %s * interval '1 second'
-"""
 
 
 class ServiceCollector(Collector):
+    """All series of the service. Counts are exact: the cost of `relay_jobs` grows with the due and failed jobs."""
+
     def collect(self) -> Iterator[Metric]:
-        jobs = GaugeMetricFamily("relay_jobs", "Jobs that are due, running or failed", labels=["kind", "state"])
-        age = GaugeMetricFamily("relay_oldest_due_seconds", "Age of the oldest due job", labels=["kind"])
-        reviews = GaugeMetricFamily("relay_reviews", "Transactions that need an operator", labels=["reason"])
-        refusals = GaugeMetricFamily(
-            "relay_webhooks_refused", "Webhooks refused", labels=["provider", "reason"]
-        )  # fmt: skip
-        breakers = GaugeMetricFamily(
-            "relay_breaker_open", "1 while a circuit breaker holds back a provider's jobs", labels=["provider", "kind"]
+        queues = jobs.queues()
+        numbers = [(one.kind, state, getattr(one, state)) for one in queues for state in ("due", "running", "failed")]
+        yield _gauge(
+            "relay_jobs", "Jobs that are due, running or failed", ["kind", "state"], [row for row in numbers if row[-1]]
         )
-        with connection.cursor() as cursor:
-            cursor.execute(COUNTS)
-            for kind, state, count, oldest in cursor.fetchall():
-                jobs.add_metric([kind, state], count)
-                if state == "due":
-                    age.add_metric([kind], oldest)
-            cursor.execute(_REVIEWS)
-            for reason, count in cursor.fetchall():
-                reviews.add_metric([reason], count)
-            cursor.execute(_REFUSALS)
-            for provider, reason, count in cursor.fetchall():
-                refusals.add_metric([provider, reason], count)
-            cursor.execute(_BREAKERS)
-            for provider, kind, is_open in cursor.fetchall():
-                breakers.add_metric([provider, kind], is_open)
-            cursor.execute(_WORKERS, [WorkerProcess.SILENT_AFTER])
-            workers, in_flight = cursor.fetchone()
-        yield from (jobs, age, reviews, refusals, breakers)
-        yield GaugeMetricFamily("relay_workers", "Worker processes that report", value=workers)
-        yield GaugeMetricFamily("relay_in_flight", "Jobs under way in them", value=in_flight)
+        ages = [(one.kind, one.oldest) for one in queues if one.due]
+        yield _gauge("relay_oldest_due_seconds", "Age of the oldest due job", ["kind"], ages)
+        yield _gauge("relay_reviews", "Transactions that need review", ["reason"], reviews().items())
+        refusals = rows(_REFUSALS)
+        yield _gauge("relay_webhooks_refused", "Webhooks refused", ["provider", "reason"], refusals)
+        help_text = "1 while a circuit breaker holds back a provider's jobs"
+        yield _gauge("relay_breaker_open", help_text, ["provider", "kind"], rows(_BREAKERS))
+        alive = [one for one in jobs.processes() if one.alive]
+        yield _gauge("relay_workers", "Worker processes that report", [], [(len(alive),)])
+        yield _gauge("relay_in_flight", "Running jobs in them", [], [(sum(one.in_flight for one in alive),)])
 
 
 def metrics(request: HttpRequest) -> HttpResponse:
     registry = CollectorRegistry()
     registry.register(ServiceCollector())
     return HttpResponse(generate_latest(registry), content_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _gauge(name: str, help_text: str, labels: Sequence[str], values: Iterable[Sequence[Any]]) -> Metric:
+    """Build a gauge from its values, each preceded by the values of its labels."""
+    gauge = GaugeMetricFamily(name, help_text, labels=labels)
+    for *of, value in values:
+        gauge.add_metric(of, value)
+    return gauge

@@ -1,27 +1,25 @@
-"""What the jobs and the workers are doing, in a few queries each of which ends, however many jobs there are."""
+"""State of jobs, calls and worker processes, for the dashboard and `/metrics`; each function is one query."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from django.db import connection
-from django.db.models import Count, ExpressionWrapper, F, fields
+from django.db.models import ExpressionWrapper, F, fields
 from django.db.models.functions import Now
 
 from workers import registry, sql
-from workers.figures import MOST, at_most
-from workers.models import Job, JobState, WorkerProcess
+from workers.figures import at_most
+from workers.models import WorkerProcess
 from workers.registry import Lane
 
 MOST_IN_A_LANE = 100
-"""Jobs of a lane that are counted; of a kind it is `MOST`."""
+"""Upper bound for the count of a lane's due jobs."""
 LATEST, WITHIN = 5_000, 300
-"""The calls that are looked at: the newest so many, as far as they began within so many seconds."""
-Running = dict[tuple[Lane, str], int]
-"""How many jobs run, by lane and kind."""
+"""Calls that are evaluated: at most this many, begun within this many seconds."""
 SILENCE = ExpressionWrapper(Now() - F("beat_at"), fields.DurationField())
-"""Of a worker process, by the database's clock."""
+"""Time since a worker process last reported, by the database's clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,32 +29,31 @@ class Queue:
     kind: str
     due: int
     oldest: float
-    """For so many seconds the first of them has been due; 0: none is."""
+    """Seconds since the first of them was due; 0 if none is."""
     running: int
     failed: int
 
 
 @dataclass(frozen=True, slots=True)
 class Calls:
-    """How the latest calls of one lane went."""
+    """Results of the latest calls of one lane; durations in seconds."""
 
     count: int
     failed: int
     median: float
     p95: float
-    """Seconds, both."""
     reach: float
-    """The first of them began so many seconds ago."""
+    """Seconds since the first of them began."""
 
     @property
     def share(self) -> float:
-        """Of them failed, from 0 to 1."""
+        """Share of failed calls, from 0 to 1."""
         return self.failed / self.count
 
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A worker process, and for how many seconds nothing was heard of it."""
+    """A worker process; `silence` is the time in seconds since it last reported."""
 
     name: str
     version: str
@@ -68,48 +65,39 @@ class Process:
         return self.silence < WorkerProcess.SILENT_AFTER
 
 
-def running() -> Running:
-    """It reads what runs, which is no more than the lanes' limits allow."""
-    found = Job.objects.filter(state=JobState.RUNNING).order_by().values_list("lane", "kind").annotate(n=Count("*"))
-    return {(lane, kind): n for lane, kind, n in found}
+def queues(most: int | None = None) -> list[Queue]:
+    """Return a queue for each registered kind of job.
+
+    Due and failed jobs are counted up to `most`; without it the count is exact, and its cost grows with them.
+    """
+    return [
+        Queue(kind, at_most(due, most), oldest, running, at_most(failed, most))
+        for kind, due, oldest, running, failed in rows(sql.COUNTS, kinds=_kinds(), most=most)
+    ]
 
 
-def queues(running: Running) -> list[Queue]:
-    """One for each kind of job that is registered."""
-    due = {kind: (count, oldest) for kind, count, oldest in _rows(sql.DUE, most=MOST)}
-    failed: dict[str, int] = dict(_rows(sql.FAILED, most=MOST))
-    found = []
-    for kind in (kind.name for kind in registry.kinds()):
-        count, oldest = due.get(kind, (0, 0.0))
-        under_way = sum(n for (_, its_kind), n in running.items() if its_kind == kind)
-        found.append(Queue(kind, at_most(count, MOST), max(oldest, 0.0), under_way, at_most(failed.get(kind, 0), MOST)))
-    return found
+def lanes(names: Iterable[Lane], *, within: float = 0.0) -> dict[Lane, tuple[int, int]]:
+    """By lane, count the jobs that are due within these seconds, up to `MOST_IN_A_LANE`, and the running ones."""
+    found = rows(sql.LANE_COUNTS, lanes=list(names), kinds=_kinds(), within=within, most=MOST_IN_A_LANE)
+    return {lane: (at_most(due, MOST_IN_A_LANE), running) for lane, due, running in found}
 
 
-def due_in(lanes: Mapping[Lane, float]) -> dict[Lane, int]:
-    """How many jobs of each of these lanes are due within so many seconds, at most `MOST_IN_A_LANE`."""
-    kinds = [kind.name for kind in registry.kinds()]
-    asked = {"lanes": list(lanes), "within": list(lanes.values())}
-    return {
-        lane: at_most(n, MOST_IN_A_LANE) for lane, n in _rows(sql.DUE_IN, kinds=kinds, most=MOST_IN_A_LANE, **asked)
-    }
+def _kinds() -> list[str]:
+    return [kind.name for kind in registry.kinds()]
 
 
 def latest_calls() -> dict[Lane, Calls]:
-    found = _rows(sql.LATEST_CALLS, most=LATEST, within=WITHIN)
-    return {
-        lane: Calls(count, failed, median / 1000, p95 / 1000, reach)
-        for lane, count, failed, median, p95, reach in found
-    }
+    return {lane: Calls(*figures) for lane, *figures in rows(sql.LATEST_CALLS, most=LATEST, within=WITHIN)}
 
 
 def processes() -> list[Process]:
-    """Those that were heard of within the last hour, the liveliest first."""
+    """Return the processes that reported within the last hour, the latest report first."""
     found = WorkerProcess.objects.annotate(silence=SILENCE).order_by("-beat_at")
     return [Process(str(one), one.version, one.in_flight, one.silence / timedelta(seconds=1)) for one in found]
 
 
-def _rows(statement: str, **given: Any) -> list[tuple[Any, ...]]:
+def rows(statement: str, **given: Any) -> list[tuple[Any, ...]]:
+    """Run a statement and return its rows."""
     with connection.cursor() as cursor:
         cursor.execute(statement, given)
         found: list[tuple[Any, ...]] = cursor.fetchall()

@@ -212,31 +212,17 @@ GROUP BY first.lane
 
 COUNTS = (
     """
--- For operators: the jobs that are due, running or failed, by kind, and the age of the oldest due one. Bounded by
--- partial indexes and the loose scan: what lies in the future or is done costs nothing.
-"""
-    + _LANES
-    + """
-SELECT j.kind, 'due', count(*), extract(epoch FROM statement_timestamp() - min(j.run_at))::double precision
-FROM lanes JOIN workers_job j
-  ON j.lane = lanes.lane AND j.kind = lanes.kind AND j.state = 'waiting' AND j.run_at <= statement_timestamp()
-GROUP BY j.kind
-UNION ALL
-SELECT kind, state, count(*), 0 FROM workers_job WHERE state = 'running' GROUP BY kind, state
-UNION ALL
-SELECT kind, state, count(*), 0 FROM workers_job WHERE state = 'failed' GROUP BY kind, state
-"""
-)
-
-DUE = (
-    """
--- For the dashboard: by kind, how many jobs are due, counted no further than `most`, and the age of the oldest. When a
--- million are due, too, it reads an entry a lane, and what it counts. (In the index's order: without that the planner
+-- For operators: by kind, the number of due jobs, the age in seconds of the oldest due one, and the numbers of running
+-- and failed jobs. Due and failed jobs are counted up to `most` (null: all; the cost grows with them). With a bound it
+-- reads an entry a lane and what it counts, even if a million are due. (In the index's order: otherwise the planner
 -- reads the table when it knows that many are due, in the hope to meet some of this lane soon.)
 """
     + _LANES
     + """
-SELECT kinds.kind, (
+, newest AS MATERIALIZED (
+    SELECT kind FROM workers_job WHERE state = 'failed' ORDER BY id DESC LIMIT %(most)s
+)
+SELECT asked.kind, (
     SELECT count(*) FROM (
         SELECT 1 FROM lanes CROSS JOIN LATERAL (
             SELECT 1 FROM workers_job j
@@ -245,58 +231,53 @@ SELECT kinds.kind, (
             ORDER BY j.run_at
             LIMIT %(most)s
         ) AS job
-        WHERE lanes.kind = kinds.kind
+        WHERE lanes.kind = asked.kind
         LIMIT %(most)s
     ) AS due
 ), (
-    SELECT extract(epoch FROM statement_timestamp() - min(job.run_at))::double precision
+    SELECT greatest(0, extract(epoch FROM statement_timestamp() - min(job.run_at)))::double precision
     FROM lanes CROSS JOIN LATERAL (
         SELECT run_at FROM workers_job j
         WHERE j.lane = lanes.lane AND j.kind = lanes.kind AND j.state = 'waiting'
         ORDER BY run_at
         LIMIT 1
     ) AS job
-    WHERE lanes.kind = kinds.kind
-)
-FROM (SELECT DISTINCT kind FROM lanes) AS kinds
+    WHERE lanes.kind = asked.kind
+), (SELECT count(*) FROM workers_job r WHERE r.state = 'running' AND r.kind = asked.kind),
+   (SELECT count(*) FROM newest WHERE newest.kind = asked.kind)
+FROM unnest(%(kinds)s::text[]) AS asked(kind)
 """
 )
 
-DUE_IN = """
--- How many jobs of each lane are due within so many seconds, counted no further than `most`. As DUE.
+LANE_COUNTS = """
+-- By lane, the number of its jobs that are due within `within` seconds, up to `most` (see COUNTS), and of its running
+-- jobs.
 SELECT lane, (
     SELECT count(*) FROM (
         SELECT 1 FROM unnest(%(kinds)s::text[]) AS its(kind) CROSS JOIN LATERAL (
             SELECT 1 FROM workers_job j
             WHERE j.lane = asked.lane AND j.kind = its.kind AND j.state = 'waiting'
-              AND j.run_at <= statement_timestamp() + within * interval '1 second'
+              AND j.run_at <= statement_timestamp() + %(within)s * interval '1 second'
             ORDER BY j.run_at
             LIMIT %(most)s
         ) AS job
         LIMIT %(most)s
     ) AS due
-)
-FROM unnest(%(lanes)s::text[], %(within)s::double precision[]) AS asked(lane, within)
-"""
-
-FAILED = """
--- How many jobs of each kind have failed, the newest `most` of them.
-SELECT kind, count(*)
-FROM (SELECT kind FROM workers_job WHERE state = 'failed' ORDER BY id DESC LIMIT %(most)s) AS newest
-GROUP BY kind
+), (SELECT count(*) FROM workers_job r WHERE r.lane = asked.lane AND r.state = 'running')
+FROM unnest(%(lanes)s::text[]) AS asked(lane)
 """
 
 LATEST_CALLS = """
--- How the latest `most` calls went, as far as they are young enough: by lane their number, how many of them failed (as
--- the circuit breaker counts it), the median and the 95th percentile of their duration in ms, and how many seconds back
--- they reach.
+-- Of the latest `most` calls those that began within `within` seconds: by lane their number, the number of failed ones,
+-- the median and 95th percentile of their duration, and the age of the oldest one, all in seconds. The circuit breaker
+-- defines "failed" (`_failed` in `workers.breaker`): no response, 5xx or 429.
 WITH latest AS MATERIALIZED (
     SELECT job_id, started_at, duration_ms, http_status FROM workers_attempt ORDER BY id DESC LIMIT %(most)s
 )
 SELECT (SELECT lane FROM workers_job WHERE id = job_id), count(*),
        count(*) FILTER (WHERE http_status IS NULL OR http_status >= 500 OR http_status = 429),
-       percentile_disc(0.5) WITHIN GROUP (ORDER BY duration_ms),
-       percentile_disc(0.95) WITHIN GROUP (ORDER BY duration_ms),
+       percentile_disc(0.5) WITHIN GROUP (ORDER BY duration_ms) / 1000::float8,
+       percentile_disc(0.95) WITHIN GROUP (ORDER BY duration_ms) / 1000::float8,
        extract(epoch FROM statement_timestamp() - min(started_at))::double precision
 FROM latest
 WHERE started_at > statement_timestamp() - %(within)s * interval '1 second' AND duration_ms IS NOT NULL

@@ -1,4 +1,4 @@
-"""The operators' first page: what needs them, what may be seen, and links to the rows behind each number."""
+"""Dashboard: lines that need attention, permissions, and links from each number to its rows."""
 
 import re
 import uuid
@@ -13,7 +13,7 @@ from django.utils import timezone
 from tests.admin.conftest import give_up, signed_in
 from tests.cast import accepted, due_now, job, make_provider
 from tests.running import count, tell
-from transactions.models import Client, Provider, Totals, Transaction
+from transactions.models import Client, MinuteCount, Provider, Transaction
 from txnproject import dashboard
 from workers.models import Breaker, Job, WorkerProcess
 
@@ -47,44 +47,44 @@ def busy(worker, alice, mallory, third):
     count()
 
 
-# --- what needs somebody
+# --- lines that need attention
 
 
-def test_when_all_is_well_nothing_needs_anybody(viewer, worker, alice):
+def test_without_a_problem_nothing_needs_attention(viewer, worker, alice):
     page = viewer.get(PAGE).content.decode()
 
-    assert "Nothing needs you." in page
+    assert "Nothing needs attention." in page
     assert "relay-pill--bad" not in page
 
 
-def test_without_a_worker_somebody_must_act(viewer, alice):
-    assert lines(viewer) == ["No worker is alive: nothing is created, polled or told."]
+def test_without_a_worker_action_is_required(viewer, alice):
+    assert lines(viewer) == ["No worker is running: transactions are not created, polled or notified."]
 
 
-def test_the_last_worker_that_died_is_one_that_must_be_acted_on(viewer, alice, worker):
+def test_a_stopped_last_worker_requires_action(viewer, alice, worker):
     WorkerProcess.objects.update(beat_at=Now() - timedelta(minutes=3))
 
     [line] = viewer.get(FRAGMENT).context["lines"]
     assert line.urgent
-    assert line.text.endswith("The last sign of life came 3 min ago.")
+    assert line.text.endswith("The last report came 3 min ago.")
 
 
-def test_a_worker_that_died_beside_others_is_worth_a_line_for_a_while(viewer, alice, worker):
+def test_a_stopped_worker_beside_others_is_reported_for_a_while(viewer, alice, worker):
     dead = WorkerProcess.objects.create(id=uuid.uuid4(), host="host", pid=78, queues="create")
     WorkerProcess.objects.filter(pk=dead.pk).update(beat_at=Now() - timedelta(seconds=40))
-    assert lines(viewer) == ["Nothing was heard of worker host/78 for 40 s: others finish its work."]
+    assert lines(viewer) == ["Worker host/78 has not reported for 40 s: other workers take over its jobs."]
 
     WorkerProcess.objects.filter(pk=dead.pk).update(beat_at=Now() - timedelta(seconds=dashboard.RECENT + 1))
     assert lines(viewer) == []
 
 
-def test_a_broker_that_is_away_is_worth_a_line(viewer, alice, worker, monkeypatch):
+def test_an_unreachable_broker_is_reported(viewer, alice, worker, monkeypatch):
     monkeypatch.setattr("txnproject.health.broker", lambda: {"ok": False, "error": "ConnectionError"})
 
     assert [line.split(".")[0] for line in lines(viewer)] == ["The broker cannot be reached"]
 
 
-def test_what_somebody_must_act_on_comes_first(viewer, worker, alice, mallory, third):
+def test_lines_that_require_action_come_first(viewer, worker, alice, mallory, third):
     failing = make_provider("failing").provider
     Breaker.objects.create(lane=failing.lane, kind="track", opened_at=timezone.now(), probe_at=timezone.now())
     Transaction.objects.filter(pk=accepted(alice, third).id).update(review="contradiction")
@@ -96,47 +96,47 @@ def test_what_somebody_must_act_on_comes_first(viewer, worker, alice, mallory, t
     due_now()
 
     assert lines(viewer) == [
-        "1 transaction needs a look: the provider contradicted a final status.",
-        "Provider third is paused: refused our credentials. 2 jobs wait.",
+        "1 transaction needs review: the provider contradicted a final status.",
+        "Provider third is paused: refused our credentials. 2 jobs are queued.",
         "The endpoint of mallory is disabled: 410 Gone.",
-        "Provider failing fails: its track jobs are held back, but for a try every few seconds.",
-        "The endpoint of alice has failed for 3 h. 1 notification waits.",
+        "Provider failing fails: its track jobs are held back, except for a probe every few seconds.",
+        "The endpoint of alice has failed for 3 h. 1 notification is queued.",
     ]
 
 
-def test_a_provider_that_fails_is_left_alone_and_worth_a_line(viewer, worker, alice, third):
+def test_a_failing_provider_is_reported(viewer, worker, alice, third):
     Breaker.objects.create(lane=third.provider.lane, kind="create", opened_at=timezone.now(), probe_at=timezone.now())
 
     assert lines(viewer) == [
-        "Provider third fails: its create jobs are held back, but for a try every few seconds."
+        "Provider third fails: its create jobs are held back, except for a probe every few seconds."
     ]  # fmt: skip
 
 
-def test_jobs_that_are_late_without_a_reason_are_worth_a_line(viewer, worker, alice, third):
+def test_jobs_that_are_late_without_a_reason_are_reported(viewer, worker, alice, third):
     accepted(alice, third)
     Job.objects.update(run_at=Now() + timedelta(hours=1))
     Job.objects.filter(kind="create").update(run_at=Now() - timedelta(minutes=5))
     assert lines(viewer) == ["A create job has been due for 5 min: the workers do not keep up."]
 
     Provider.objects.update(paused=True)
-    assert lines(viewer) == ["Provider third is paused. 1 job waits."]
+    assert lines(viewer) == ["Provider third is paused. 1 job is queued."]
 
 
-def test_counts_that_have_stopped_are_worth_a_line(viewer, worker, alice, third):
-    accepted(alice, third)
-    count()
-    Totals.objects.update(as_of=Now() - timedelta(minutes=4))
+def test_late_counts_are_reported(viewer, worker, alice):
+    MinuteCount.objects.create(minute=Now() - timedelta(minutes=2, seconds=50), status="pending", bucket=0, count=0)
+    assert lines(viewer) == []
 
-    assert lines(viewer) == ["Transactions have not been counted for 4 min: see the workers' log."]
+    MinuteCount.objects.update(minute=Now() - timedelta(minutes=5))
+    assert lines(viewer) == ["Transaction counts are 4 min old. If this does not shrink, see the workers' log."]
 
 
 # --- the page
 
 
-def test_a_new_service_says_what_to_do_first(admin_client, viewer):
+def test_a_new_service_shows_the_first_steps(admin_client, viewer):
     for client, links in ((admin_client, True), (viewer, False)):
         page = client.get(PAGE).content.decode()
-        assert "This service is new" in page
+        assert "This service is not set up yet" in page
         assert ("/admin/transactions/provider/add/" in page, "/admin/transactions/client/add/" in page) == (
             links,
             links,

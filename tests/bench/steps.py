@@ -52,10 +52,9 @@ class Place:
         rows.make(count, providers=providers, clients=[one.client.pk for one in self.clients], have=have, show=show)
 
     def count(self) -> None:
-        """Count all new events, as the periodic task of the workers does."""
-        for _ in range(2):  # the first pass finds the new events, the second counts them
-            while count_events():
-                pass
+        """Count the minutes that have ended, as the periodic task of the workers does."""
+        while count_events():
+            pass
 
     def look(self) -> None:
         """Read all figures of the dashboard."""

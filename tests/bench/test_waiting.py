@@ -3,6 +3,7 @@
 import pytest
 from django.db import connection
 
+import transactions.overview
 import workers.overview
 from tests.bench import rows
 from tests.bench.steps import STEPS, Place, RowsRead, Seconds
@@ -64,7 +65,7 @@ def test_processing_new_transactions_does_not_read_waiting_ones(place, known):
 @pytest.mark.parametrize("known", [False, True], ids=["no statistics", "after ANALYZE"])
 @pytest.mark.parametrize("due", [False, True], ids=["in the future", "due"])
 def test_the_dashboard_reads_a_bounded_number_of_waiting_jobs(place, monkeypatch, known, due):
-    monkeypatch.setattr(workers.overview, "MOST", 100)
+    monkeypatch.setattr(transactions.overview, "MOST", 100)
     monkeypatch.setattr(workers.overview, "MOST_IN_A_LANE", 10)
     monkeypatch.setattr(workers.overview, "LATEST", 100)
     place.fill(WAITING)

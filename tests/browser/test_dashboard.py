@@ -2,7 +2,7 @@
 
 from playwright.sync_api import expect
 
-CONTRADICTED = "1 transaction needs a look: the provider contradicted a final status."
+CONTRADICTED = "1 transaction needs review: the provider contradicted a final status."
 
 
 def test_a_figure_links_to_its_list(at_work):
@@ -16,7 +16,7 @@ def test_a_figure_links_to_its_list(at_work):
 def test_the_chart_has_a_text_alternative(at_work):
     at_work.goto("/admin/")
 
-    expect(at_work.get_by_role("img", name="The last hour")).to_be_visible()
+    expect(at_work.get_by_role("img", name="Last hour")).to_be_visible()
 
 
 def test_the_dashboard_refreshes_without_a_reload(at_work):

@@ -1,4 +1,4 @@
-"""What the dashboard shows, and to whom."""
+"""Figures of the dashboard, and who may view them."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -10,7 +10,7 @@ from tests.cast import accepted, due_now, job, make_provider
 from tests.running import count, tell
 from transactions import counting
 from transactions import overview as module
-from transactions.models import Client, Event, Minute, Provider, Totals, Transaction
+from transactions.models import Client, Event, MinuteCount, Provider, Transaction
 from transactions.overview import overview, percentile
 from transactions.status import Review
 from workers.models import Breaker, Job
@@ -27,12 +27,11 @@ def seen(*permissions: str):
 
 
 def count_a_whole_minute() -> None:
-    """Let all have happened in one minute, count it, and have no other begin: at whatever second the test runs."""
+    """Move all events into one minute, and count up to its end."""
     minute = timezone.now().replace(second=0, microsecond=0) - timedelta(minutes=1)
     for sequence in (1, 2):
         Event.objects.filter(sequence=sequence).update(at=minute + timedelta(seconds=sequence))
-    count()
-    Totals.objects.update(as_of=minute + timedelta(seconds=61))
+    counting.count_until(minute + counting.MINUTE)
 
 
 def test_it_takes_few_queries_however_much_there_is(alice, third, django_assert_max_num_queries):
@@ -47,13 +46,14 @@ def test_it_takes_few_queries_however_much_there_is(alice, third, django_assert_
         assert seen().flow.totals["completed"] == 5
 
 
-def test_until_all_has_been_counted_it_says_how_far_it_is(record):
-    assert (seen().flow, seen().counted) == (None, 1.0)
-    newest = Event.objects.latest("pk").pk
-    Totals.objects.create(pk=1, counted=newest // 4, newest=newest)
-
+def test_it_says_how_far_counting_has_come(record):
     assert seen().flow is None
-    assert seen().counted == pytest.approx(0.25, abs=0.25)
+    Event.objects.update(at=Now() - timedelta(hours=2))
+    until = (timezone.now() - timedelta(hours=1)).replace(second=0, microsecond=0)
+    counting.count_until(until)
+
+    assert seen().flow.as_of == until
+    assert seen().flow.age == pytest.approx(3600, abs=70)
 
 
 def test_it_shows_transactions_by_status_now_and_over_time(alice, third):
@@ -70,10 +70,8 @@ def test_it_shows_transactions_by_status_now_and_over_time(alice, third):
 
 
 def test_its_columns_have_no_gap_and_end_with_the_last_whole_one(record):
-    count()
-    Totals.objects.update(as_of=datetime(2026, 5, 4, 10, 20, 30, tzinfo=UTC))
     for at, n in ((datetime(2026, 5, 4, 10, 19, tzinfo=UTC), 7), (datetime(2026, 5, 4, 9, 46, tzinfo=UTC), 5)):
-        Minute.objects.create(minute=at, accepted=n, completed=0, declined=0, failed=0)
+        MinuteCount.objects.create(minute=at, status="pending", bucket=0, count=n)
 
     flow = seen().flow
     assert [f"{one.at:%H:%M}" for one in (flow.hour[0], flow.hour[-1])] == ["09:20", "10:19"]
@@ -87,7 +85,22 @@ def test_a_percentile_is_the_time_within_which_so_many_came(share, bucket):
     assert percentile([(3, 500), (8, 450), (20, 50)], share) == counting.seconds(bucket)
 
 
-def test_it_counts_what_needs_a_look_by_reason(alice, third, monkeypatch):
+def test_pending_transactions_are_counted_now_and_beyond_the_bound_up_to_the_last_minute(alice, third, monkeypatch):
+    monkeypatch.setattr(module, "MOST", 3)
+    for _ in range(2):
+        accepted(alice, third)
+    count()
+    assert seen().flow.totals["pending"] == 2
+
+    accepted(alice, third)
+    assert str(seen().flow.totals["pending"]) == "3 or more"
+
+    accepted(alice, third)
+    count()
+    assert str(seen().flow.totals["pending"]) == "4"
+
+
+def test_it_counts_what_needs_review_by_reason(alice, third, monkeypatch):
     monkeypatch.setattr(module, "MOST", 2)
     for review in ("overdue", "contradiction", "contradiction", "contradiction", ""):
         Transaction.objects.filter(pk=accepted(alice, third).id).update(review=review)

@@ -1,4 +1,4 @@
-"""What the dashboard says of jobs and workers: true, and bounded."""
+"""Figures of jobs and workers for the dashboard: correct and bounded."""
 
 import uuid
 from datetime import timedelta
@@ -14,8 +14,8 @@ from workers.models import Attempt, Job, WorkerProcess
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("probe")]
 
 
-def queue():
-    [found] = (one for one in overview.queues(overview.running()) if one.kind == "probe")
+def queue(most=None):
+    [found] = (one for one in overview.queues(most) if one.kind == "probe")
     return found
 
 
@@ -48,12 +48,14 @@ def test_it_counts_what_is_due_running_or_failed_and_nothing_else(probe):
     assert found.oldest == pytest.approx(90, abs=10)
 
 
-def test_it_counts_no_further_than_its_bound_and_says_so(monkeypatch):
-    monkeypatch.setattr(overview, "MOST", 3)
+def test_it_stops_counting_at_a_bound_and_marks_the_count():
     for n in range(8):
         new_job(lane=f"x{n % 2}")
+    for _ in range(4):
+        Job.objects.filter(pk=new_job(lane="x3").pk).update(state="failed")
 
-    assert str(queue().due) == "3 or more"
+    assert (str(queue(most=3).due), str(queue(most=3).failed)) == ("3 or more", "3 or more")
+    assert (str(queue().due), str(queue().failed)) == ("8", "4")
 
 
 def test_it_counts_by_lane_what_is_due_within_some_seconds(monkeypatch):
@@ -63,8 +65,15 @@ def test_it_counts_by_lane_what_is_due_within_some_seconds(monkeypatch):
     new_job(lane="x2")
     new_job(lane="x2", due_in=60)
 
-    assert overview.due_in({"x1": 0, "x2": 0, "x3": 0}) == {"x1": 3, "x2": 1, "x3": 0}
-    assert overview.due_in({"x2": 100}) == {"x2": 2}
+    assert overview.lanes(["x1", "x2", "x3"]) == {"x1": (3, 0), "x2": (1, 0), "x3": (0, 0)}
+    assert overview.lanes(["x2"], within=100) == {"x2": (2, 0)}
+
+
+def test_it_counts_by_lane_what_runs(probe):
+    probe.claim_new()
+    new_job(lane="x2")
+
+    assert overview.lanes(["x1", "x2"]) == {"x1": (0, 1), "x2": (1, 0)}
 
 
 def test_it_says_how_a_lanes_latest_calls_went():

@@ -1,6 +1,6 @@
 from transactions.models.bulk import BulkRun
 from transactions.models.clients import ApiKey, CallbackSecret, Client
-from transactions.models.counts import Duration, Minute, Totals
+from transactions.models.counts import MinuteCount
 from transactions.models.proposals import Proposal
 from transactions.models.providers import Provider, WebhookSecret
 from transactions.models.transactions import Event, Transaction
@@ -11,13 +11,11 @@ __all__ = [
     "BulkRun",
     "CallbackSecret",
     "Client",
-    "Duration",
     "Event",
-    "Minute",
+    "MinuteCount",
     "Proposal",
     "Provider",
     "SavedView",
-    "Totals",
     "Transaction",
     "WebhookSecret",
 ]

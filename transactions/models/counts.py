@@ -1,62 +1,28 @@
-"""What has been counted of the timelines, for operators: written by `transactions.counting` alone.
+"""Status changes per minute, for the dashboard: written by `transactions.counting` alone.
 
-It is made of the timelines, so none of it is worth a backup: emptied, it is counted anew from the first entry on.
+The table is derived from the timelines and needs no backup: once emptied, it is counted again from the first event.
 """
 
-from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
 
-class Totals(models.Model):
-    """How many transactions stand at each status, as far as their timelines have been counted. It has one row."""
+class MinuteCount(models.Model):
+    """Number of transactions that reached a status within one minute (UTC).
 
-    pending = models.BigIntegerField(default=0)
-    completed = models.BigIntegerField(default=0)
-    declined = models.BigIntegerField(default=0)
-    failed = models.BigIntegerField(default=0)
-    counted = models.BigIntegerField(default=0, help_text="The number of the last entry that was counted")
-    newest = models.BigIntegerField(default=0, help_text="The number of the newest entry when it was looked for")
-    looked_at = models.DateTimeField(null=True, help_text="When that was")
-    as_of = models.DateTimeField(null=True, help_text="All that was written by then has been counted")
-    writers = ArrayField(
-        models.TextField(), default=list,
-        help_text="Who wrote entries at that time: as long as one of them does, an earlier number may yet come",
-    )  # fmt: skip
+    `pending` counts acceptances. The minute 1970-01-01 00:00 holds the sums of all minutes that are no longer kept.
+    """
 
-    class Meta:
-        default_permissions = ()  # there is no page for it
-
-    def __str__(self) -> str:
-        return f"{self.counted} of {self.newest}"
-
-
-class Minute(models.Model):
-    """How many transactions were accepted, and how many became final, in one minute (UTC)."""
-
-    minute = models.DateTimeField(primary_key=True)
-    accepted = models.IntegerField()
-    completed = models.IntegerField()
-    declined = models.IntegerField()
-    failed = models.IntegerField()
-
-    class Meta:
-        default_permissions = ()  # there is no page for it
-
-    def __str__(self) -> str:
-        return f"{self.minute:%Y-%m-%d %H:%M}"
-
-
-class Duration(models.Model):
-    """How many of those that became final in a minute took so long from acceptance on; `transactions.counting` says
-    which times are in a bucket."""
-
-    pk = models.CompositePrimaryKey("minute", "bucket")
+    pk = models.CompositePrimaryKey("minute", "status", "bucket")
     minute = models.DateTimeField()
-    bucket = models.SmallIntegerField()
-    count = models.IntegerField()
+    status = models.CharField(max_length=9)
+    bucket = models.SmallIntegerField(
+        help_text="Time from acceptance to the first final status, see transactions.counting. "
+        "-1: changes of a final status by staff, which add to one status and subtract from another"
+    )
+    count = models.BigIntegerField()
 
     class Meta:
-        default_permissions = ()  # there is no page for it
+        default_permissions = ()  # it has no admin page
 
     def __str__(self) -> str:
-        return f"{self.minute:%Y-%m-%d %H:%M}, {self.bucket}"
+        return f"{self.minute:%Y-%m-%d %H:%M}, {self.status}, {self.bucket}"

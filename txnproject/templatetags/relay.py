@@ -1,4 +1,4 @@
-"""How figures are written on the operators' pages."""
+"""Formatting of figures on the operators' pages."""
 
 from datetime import UTC, datetime
 
@@ -17,12 +17,12 @@ def number(count: int) -> str:
 
 @register.filter
 def percent(share: float) -> str:
-    """A share from 0 to 1; one that is not none is never shown as 0 %."""
+    """Format a share from 0 to 1; show non-zero shares below 1 % as `< 1%`."""
     return f"{share:.0%}" if share == 0 or share >= 0.01 else "< 1%"
 
 
 @register.filter
 def clock(time: datetime) -> str:
-    """The hour and minute of today in UTC, and the day of what is older."""
+    """Format a time in UTC: hour and minute, with the date unless it is today."""
     at = time.astimezone(UTC)
     return f"{at:%H:%M}" if at.date() == datetime.now(UTC).date() else f"{at:%Y-%m-%d %H:%M}"

@@ -38,7 +38,7 @@ async function refresh() {
     say("");
   } catch {
     const made = part.querySelector("time").textContent;
-    say(`Newer figures cannot be had since ${made} UTC; trying again. Load the page again if you were logged out.`);
+    say(`No update since ${made} UTC; retrying. If you were logged out, reload the page.`);
   }
 }
 
