@@ -1,4 +1,4 @@
-"""Counting of status changes per minute: a periodic task of the workers, for the dashboard.
+"""Counts of status changes per minute: a periodic task of the workers, for the dashboard.
 
 Counting all transactions takes seconds, and an index for it would slow down every accept. Event ids ascend with time,
 so the events of some minutes are a range of ids, which a binary search by the primary key finds. Each run counts the

@@ -7,14 +7,13 @@ when it arrives; a script replaces its middle with `/admin/overview/` every few 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
 
-from transactions.overview import Overview, overview
+from transactions.overview import Flow, Overview, overview
 from txnproject import health
 from txnproject.charts import Chart, stacked
 from txnproject.templatetags.relay import number
@@ -49,37 +48,31 @@ def context(request: HttpRequest) -> dict[str, Any]:
     return {
         "overview": seen,
         "lines": sorted(lines, key=lambda line: not line.urgent),
-        "charts": _charts(seen),
+        "charts": _charts(seen.flow) if seen.flow else [],
         "made_at": timezone.now(),
     }
 
 
 def rows(model: str, **params: Any) -> str:
     """Return the address of a list, such as `transactions_transaction`, with these filters."""
-    query = f"?{urlencode(params)}" if params else ""
-    return reverse(f"admin:{model}_changelist") + query
+    return reverse(f"admin:{model}_changelist", query=params)
 
 
-def _charts(seen: Overview) -> list[Chart]:
-    if seen.flow is None:
-        return []
+def _charts(flow: Flow) -> list[Chart]:
     return [
-        stacked("hour", "Last hour: transactions per minute", seen.flow.hour, labels=5),
-        stacked("day", "Last 24 hours: transactions per 15 minutes", seen.flow.day, labels=5),
+        stacked("hour", "Last hour: transactions per minute", flow.hour, labels=5),
+        stacked("day", "Last 24 hours: transactions per 15 minutes", flow.day, labels=5),
     ]
 
 
 def _workers(seen: Overview) -> Iterable[Line]:
-    if seen.processes is None:
-        return
     url = rows("workers_workerprocess")
-    if not seen.alive:
+    if seen.processes is not None and not seen.alive:
         last = f" The last report came {span(seen.processes[0].silence)} ago." if seen.processes else ""
-        text = f"No worker is running: transactions are not created, polled or notified.{last}"
-        yield Line(text, url, urgent=True)
-        return
-    for one in seen.processes:
-        if not one.alive and one.silence < RECENT:
+        text = "No worker is running: transactions are not created, polled or notified."
+        yield Line(text + last, url, urgent=True)
+    for one in seen.processes or ():
+        if seen.alive and not one.alive and one.silence < RECENT:
             text = f"Worker {one.name} has not reported for {span(one.silence)}: other workers take over its jobs."
             yield Line(text, url)
 
@@ -139,9 +132,8 @@ def _counts(seen: Overview) -> Iterable[Line]:
 
 
 def _queued(count: int, what: str) -> str:
-    if not count:
-        return ""
-    return f" 1 {what} is queued." if count == 1 else f" {number(count)} {what}s are queued."
+    several = f" {number(count)} {what}s are queued." if count else ""
+    return f" 1 {what} is queued." if count == 1 else several
 
 
 LINES: tuple[Callable[[Overview], Iterable[Line]], ...] = (
