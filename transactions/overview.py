@@ -149,26 +149,27 @@ def percentile(buckets: Sequence[tuple[int, int]], share: float) -> float:
 
 
 def _flow() -> Flow | None:
-    counted = {
-        status: (count, last)
-        for status, count, last in MinuteCount.objects.values_list("status").annotate(Sum("count"), Max("minute"))
-    }
+    counted = list(MinuteCount.objects.values_list("status").annotate(Sum("count"), Max("minute")))
     if not counted:
         return None
-    as_of = max(last for _, last in counted.values()) + counting.MINUTE
-    totals = {status: counted[status][0] if status in counted else 0 for status in Status}
-    [(count,)] = rows(sql.PENDING, most=MOST)
-    pending = at_most(count, MOST)
-    not_final = totals[Status.PENDING] - sum(totals[status] for status in FINAL)
+    as_of = max(last for *_, last in counted) + counting.MINUTE
+    totals = dict.fromkeys(Status, 0) | {Status(status): count for status, count, _ in counted}
+    totals[Status.PENDING] = _pending(totals[Status.PENDING] - sum(totals[status] for status in FINAL))
     times = MinuteCount.objects.filter(minute__gte=as_of - timedelta(hours=1), status__in=FINAL, bucket__gte=0)
     buckets = list(times.values_list("bucket").annotate(Sum("count")).order_by("bucket"))
     return Flow(
-        totals=totals | {Status.PENDING: pending if pending < MOST else max(pending, not_final)},
+        totals=totals,
         as_of=as_of,
         hour=_columns(timedelta(minutes=1), 60, as_of),
         day=_columns(timedelta(minutes=15), 96, as_of),
         times={p: percentile(buckets, p / 100) for p in (50, 95, 99)} if buckets else {},
     )
+
+
+def _pending(counted: int) -> int:
+    """Count pending transactions up to `MOST`; if there are more, return those of the last minute, `counted`."""
+    [(count,)] = rows(sql.PENDING, most=MOST)
+    return count if count < MOST else max(at_most(count, MOST), counted)
 
 
 def _columns(width: timedelta, number: int, until: datetime) -> list[Column]:
