@@ -185,7 +185,7 @@ FROM (
     ) AS previous ON true
     CROSS JOIN LATERAL (VALUES
         (e.status, CASE WHEN e.sequence > 2 THEN -1 ELSE ceil(
-            %(steps)s * ln(greatest(1, extract(epoch FROM e.at - previous.at)::float8 / %(shortest)s)) / ln(2)
+            %(steps)s * ln(greatest(1, date_part('epoch', e.at - previous.at) / %(shortest)s)) / ln(2)
         ) END, 1),
         (CASE WHEN e.sequence > 2 THEN previous.status END, -1, -1)
     ) AS change(status, bucket, n)
