@@ -12,7 +12,7 @@ from tests.admin.browser import fields_of
 from tests.admin.conftest import give_up, signed_in
 from tests.cast import job, now
 from tests.running import facts, run, tell
-from tests.staff.steps import created, deeds, polled
+from tests.staff.steps import created, polled, staff_events
 from transactions.admin.acting import do_url
 from transactions.models import Client, Event, Provider, Transaction
 from transactions.staff.actions import ACTIONS
@@ -146,21 +146,21 @@ def test_a_second_press_of_the_same_page_does_nothing_however_fast_the_first_was
 
     answer = client.post(url, form, follow=True)
 
-    assert "since that page was opened" in answer.content.decode()
+    assert "since this page was opened" in answer.content.decode()
     assert Job.objects.filter(key__startswith="again:").count() == 1
 
 
 def test_what_can_not_be_done_now_is_listed_with_the_reason(order):
     page = presser("poll_now").get(page_of(now(order))).content.decode()
 
-    assert "Poll now is not possible: no create has begun" in page
+    assert "Poll now is not possible now: it is not sent yet" in page
     assert "/do/poll_now/" not in page
 
 
 def test_the_page_of_what_can_not_be_done_asks_nothing(order):
     page = presser("poll_now").get(do_url(ACTIONS["poll_now"], now(order))).content.decode()
 
-    assert "Not now: no create has begun" in page
+    assert "Not possible now: it is not sent yet" in page
     assert 'name="reason"' not in page
 
 
@@ -199,7 +199,7 @@ def test_a_status_that_moved_while_the_page_was_open_is_not_set(order):
     tell(order, "declined")
     tell(order, "completed")
 
-    assert "its status has changed since then" in client.post(url, form, follow=True).content.decode()
+    assert "the status has changed meanwhile" in client.post(url, form, follow=True).content.decode()
     assert now(order).status == "declined"
 
 
@@ -240,11 +240,11 @@ def test_all_buttons_of_a_transaction_cost_few_queries(admin_client, order, djan
         admin_client.get(page)
 
 
-def test_deeds_are_on_the_timeline_with_who_and_why(order):
+def test_staff_events_are_on_the_timeline_with_who_and_why(order):
     created(order, 300)
     client, url = presser("poll_now"), do_url(ACTIONS["poll_now"], now(order))
 
     page = client.post(url, filled_in(client.get(url), reason="they called"), follow=True).content.decode()
 
-    assert "asked for a poll now" in page and "they called" in page
-    assert [deed["who"] for deed in deeds(order)] == ["olga"]
+    assert "requested a poll" in page and "they called" in page
+    assert [event["who"] for event in staff_events(order)] == ["olga"]

@@ -15,10 +15,10 @@ from workers.models import Attempt, Job
 
 def why_not(name: str, record: Record) -> str:
     """What the page says of a button."""
-    return ACTIONS[name].judge(now(record))
+    return ACTIONS[name].blocked_reason(now(record))
 
 
-def deeds(record: Record) -> list[dict[str, Any]]:
+def staff_events(record: Record) -> list[dict[str, Any]]:
     """What staff did to it, as its timeline says."""
     return list(Event.objects.filter(transaction=record.id, kind="staff").values_list("detail", flat=True))
 

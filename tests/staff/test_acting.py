@@ -5,14 +5,16 @@ from uuid import uuid4
 
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.contrib.contenttypes.models import ContentType
 from django.db import connection
 
-from tests.cast import job
+from tests.cast import accepted, job, now
 from tests.running import run
-from tests.staff.steps import created, deeds, is_over, polled
+from tests.staff.steps import created, is_over, polled, staff_events
 from tests.threads import at_once
-from transactions.models import Transaction
-from transactions.staff.acting import GONE, newest_deed
+from transactions.audit import OUTDATED, newest_entry
+from transactions.models import Provider, Transaction
+from transactions.staff.acting import GONE
 from transactions.staff.actions import ACTIONS
 from workers.models import Job
 
@@ -35,8 +37,8 @@ def ready(record):
 def test_it_is_on_the_timeline_and_in_the_audit_log(press, ready, name):
     assert press(name, ready.id, "we agreed to") == ""
 
-    [deed] = deeds(ready)
-    assert (deed["who"], deed["why"]) == ("olga", "we agreed to")
+    [event] = staff_events(ready)
+    assert (event["who"], event["why"]) == ("olga", "we agreed to")
     entry = LogEntry.objects.get()
     assert (entry.user.username, entry.object_id, entry.object_repr) == ("olga", str(ready.id), ready.client_ref)
     assert entry.get_change_message().endswith(": we agreed to")
@@ -48,25 +50,64 @@ def test_two_people_at_once_have_one_effect(ready, olga, otto, name):
     both = [partial(ACTIONS[name].run, pk=ready.id, by=by, reason="because") for by in (olga, otto)]
 
     assert sorted(map(bool, at_once(*both))) == [False, True]
-    assert len(deeds(ready)) == LogEntry.objects.count() == 1
+    assert len(staff_events(ready)) == LogEntry.objects.count() == 1
 
 
 def test_a_page_that_was_opened_before_something_was_done_does_nothing(press, ready):
     """A second press, however fast the first one was worked on: here the notification has been delivered already."""
-    seen = newest_deed(ready.id)
+    seen = newest_entry(now(ready))
     assert press("notify_again", ready.id, seen=seen) == ""
     run(Job.objects.get(key__startswith="again:"))
 
-    assert "since that page was opened" in press("notify_again", ready.id, seen=seen)
-    assert len(deeds(ready)) == 1
+    assert press("notify_again", ready.id, seen=seen) == OUTDATED
+    assert len(staff_events(ready)) == 1
 
 
 def test_a_job_of_a_transaction_is_overtaken_with_it(press, ready):
     failed = is_over(job(ready, "track"), "failed")
-    seen = newest_deed(ready.id)
+    seen = newest_entry(now(ready))
     press("notify_again", ready.id)
 
-    assert "since that page was opened" in press("retry", failed.pk, seen=seen)
+    assert press("retry", failed.pk, seen=seen) == OUTDATED
+
+
+def test_a_transaction_is_overtaken_with_its_job(press, ready):
+    failed = is_over(job(ready, "track"), "failed")
+    seen = newest_entry(now(ready))
+    press("retry", failed.pk)
+    Job.objects.filter(pk=failed.pk).delete()
+
+    assert press("notify_again", ready.id, seen=seen) == OUTDATED
+
+
+def test_an_action_on_another_row_does_not_outdate_a_form(press, ready, third, mallory):
+    other = accepted(mallory, third, client_ref="other")
+    run(job(other, "notify"))
+    seen = newest_entry(now(ready))
+    press("notify_again", other.id)
+    press("pause_provider", third.provider.pk)
+
+    assert press("notify_again", ready.id, seen=seen) == ""
+
+
+def test_the_newest_entry_is_found_by_one_query_and_an_index(press, ready, third, olga, django_assert_num_queries):
+    press("notify_again", ready.id)
+    press("pause_provider", third.provider.pk)
+    types = list(ContentType.objects.get_for_models(Transaction, Provider).values())
+    others = [
+        LogEntry(user=olga, content_type=types[n % 2], object_id=f"{n + 2**30}", action_flag=2) for n in range(9999)
+    ]
+    LogEntry.objects.bulk_create(others)
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE django_admin_log")
+
+    for row in (now(ready), third.provider):
+        with django_assert_num_queries(1) as queries:
+            assert newest_entry(row) > 0
+        with connection.cursor() as cursor:
+            cursor.execute(f"EXPLAIN {queries.captured_queries[0]['sql']}")
+            plan = "".join(line for (line,) in cursor.fetchall())
+        assert "audit_object" in plan and "Seq Scan on django_admin_log" not in plan
 
 
 @pytest.mark.parametrize(("name", "key"), [("poll_now", uuid4()), ("retry", 2**40), ("pause_provider", 2**40)])
@@ -82,7 +123,7 @@ def test_what_fails_amidst_is_not_on_the_record(press, ready, monkeypatch):
     with pytest.raises(RuntimeError):
         press("poll_now", ready.id)
 
-    assert (deeds(ready), LogEntry.objects.count()) == ([], 0)
+    assert (staff_events(ready), LogEntry.objects.count()) == ([], 0)
 
 
 @pytest.mark.parametrize("name", ON_TRANSACTIONS)

@@ -5,7 +5,7 @@ import pytest
 from tests.cast import job, now
 from tests.running import again, claim, facts, run
 from tests.servers import Answer
-from tests.staff.steps import created, deeds, is_final, is_over, why_not
+from tests.staff.steps import created, is_final, is_over, staff_events, why_not
 from tests.webhooks import senders
 
 pytestmark = pytest.mark.django_db
@@ -18,7 +18,7 @@ def test_the_polling_ends_and_the_status_stays(press, record):
 
     assert (job(record, "track").state, job(record, "track").last_error) == ("cancelled", "cancelled by staff")
     assert facts(record) == ("pending", "created", "")
-    assert deeds(record) == [{"who": "olga", "what": "cancelled the tracking", "why": "third asked us to"}]
+    assert staff_events(record) == [{"who": "olga", "what": "cancelled the tracking", "why": "third asked us to"}]
 
 
 def test_a_create_that_waits_goes_on(press, record, far):
@@ -56,7 +56,7 @@ def test_a_poll_under_way_is_waited_for(press, record):
     created(record, 300)
     claimed = claim(job(record, "track"))
 
-    assert press("cancel_tracking", record.id) == "a poll is under way: try again in a moment"
+    assert press("cancel_tracking", record.id) == "a poll is running: try again in a moment"
     assert again(job(record, "track")).attempt == claimed.attempt
 
 
@@ -64,26 +64,26 @@ def test_a_poll_that_a_worker_takes_amidst_is_left_alone(press, record, monkeypa
     created(record, 300)
     monkeypatch.setattr("transactions.staff.jobs.cancel", lambda **given: False)
 
-    assert "a worker has just taken it up" in press("cancel_tracking", record.id)
-    assert deeds(record) == []
+    assert "a worker has just claimed the job" in press("cancel_tracking", record.id)
+    assert staff_events(record) == []
 
 
 def test_there_is_nothing_to_cancel_twice(press, record):
     created(record, 300)
     press("cancel_tracking", record.id)
 
-    assert press("cancel_tracking", record.id) == "nothing polls for it any more"
-    assert len(deeds(record)) == 1
+    assert press("cancel_tracking", record.id) == "tracking has ended already"
+    assert len(staff_events(record)) == 1
 
 
 def test_there_is_nothing_to_cancel_of_a_final_one(record):
     is_final(record, "completed")
 
-    assert why_not("cancel_tracking", record) == "it is completed: nothing polls for it any more"
+    assert why_not("cancel_tracking", record) == "the status is final (completed): tracking has ended"
 
 
 def test_there_is_nothing_to_cancel_where_polling_has_ended(record):
     created(record, 300)
     is_over(job(record, "track"))
 
-    assert why_not("cancel_tracking", record) == "nothing polls for it any more"
+    assert why_not("cancel_tracking", record) == "tracking has ended already"

@@ -8,7 +8,7 @@ from django.db.models.functions import Now
 from tests.cast import job, now
 from tests.running import age, began, claim, facts, run
 from tests.servers import Answer
-from tests.staff.steps import created, deeds, is_final, is_over, polled, why_not
+from tests.staff.steps import created, is_final, is_over, polled, staff_events, why_not
 from tests.webhooks import senders
 from transactions.models import Provider, Transaction
 from workers.models import Job
@@ -56,7 +56,7 @@ def test_a_webhook_amidst_stops_it(press, vanished, third, far):
 
 
 def test_the_create_itself_waits_for_the_window_after_it_was_seen(press, vanished, far):
-    """Should the judge be wrong, by the clock of a worker say, then the create's own rule holds."""
+    """Should `blocked_reason` be wrong, by the clock of a worker say, then the create's own rule holds."""
     press("create_again", vanished.id)
     Transaction.objects.filter(pk=vanished.id).update(create_began_at=Now())
 
@@ -113,8 +113,8 @@ def test_a_create_that_was_given_up_is_taken_up_again(press, record):
 def test_it_is_on_the_record(press, vanished):
     press("create_again", vanished.id, "third lost its data")
 
-    [deed] = deeds(vanished)
-    assert (deed["who"], deed["why"], deed["submission"]) == ("olga", "third lost its data", "created")
+    [event] = staff_events(vanished)
+    assert (event["who"], event["why"], event["submission"]) == ("olga", "third lost its data", "created")
 
 
 def test_it_needs_a_reason(press, vanished):
@@ -125,8 +125,8 @@ def test_it_needs_a_reason(press, vanished):
 def test_pressing_twice_creates_once(press, vanished):
     press("create_again", vanished.id)
 
-    assert press("create_again", vanished.id) == "a create waits already: it runs now"
-    assert len(deeds(vanished)) == 1
+    assert press("create_again", vanished.id) == "a create is scheduled: it runs now"
+    assert len(staff_events(vanished)) == 1
 
 
 # --- why not
@@ -135,7 +135,7 @@ def test_pressing_twice_creates_once(press, vanished):
 def test_a_final_one_is_not_created(record):
     is_final(record, "failed")
 
-    assert why_not("create_again", record) == "it is failed: nothing is left to create"
+    assert why_not("create_again", record) == "the status is final (failed): there is nothing to create"
 
 
 def test_a_refused_one_is_not_created(record):
@@ -147,12 +147,12 @@ def test_a_refused_one_is_not_created(record):
 def test_a_create_under_way_is_waited_for(record):
     claim(job(record, "create"))
 
-    assert why_not("create_again", record) == "a create is under way"
+    assert why_not("create_again", record) == "a create is running"
 
 
 def test_a_create_that_waits_is_waited_for(record):
     Job.objects.filter(kind="create").update(run_at=Now() + timedelta(seconds=80))
-    assert why_not("create_again", record) == "a create waits already: it runs in 80 s"
+    assert why_not("create_again", record) == "a create is scheduled: it runs in 80 s"
 
     Provider.objects.update(paused=True)
     assert why_not("create_again", record).endswith(", as soon as third is resumed")
@@ -163,14 +163,14 @@ def test_a_create_that_may_still_take_effect_is_waited_for(record, fields):
     is_over(job(record, "create"))
     began(record, 40, **fields)
 
-    assert why_not("create_again", record) == "a create began 40 s ago and may take effect for another 80 s"
+    assert why_not("create_again", record) == "a create began 40 s ago and may still take effect: try again in 80 s"
 
 
 def test_a_lost_run_counts_to_the_end_of_its_lease(record):
     is_over(job(record, "create"), lost_at=Now() - timedelta(seconds=40))
     began(record, HOUR)
 
-    assert "40 s ago and may take effect for another 80 s" in why_not("create_again", record)
+    assert "40 s ago and may still take effect: try again in 80 s" in why_not("create_again", record)
 
 
 def test_a_create_that_was_given_up_just_now_may_have_begun_just_now(record):
@@ -178,35 +178,35 @@ def test_a_create_that_was_given_up_just_now_may_have_begun_just_now(record):
     Job.objects.filter(kind="create").update(updated_at=Now() - timedelta(seconds=40))
     began(record, HOUR)
 
-    assert "40 s ago and may take effect for another 80 s" in why_not("create_again", record)
+    assert "40 s ago and may still take effect: try again in 80 s" in why_not("create_again", record)
 
 
 def test_one_that_was_seen_just_now_is_not_created(vanished):
     Transaction.objects.update(seen_at=Now() - timedelta(seconds=40))
     polled(vanished, 404, 10)
 
-    assert why_not("create_again", vanished) == "it was seen at its provider 40 s ago, which counts for another 80 s"
+    assert why_not("create_again", vanished) == "the provider reported the transaction 40 s ago: try again in 80 s"
 
 
 def test_one_that_was_not_looked_for_since_it_was_seen_is_not_created(vanished):
     Transaction.objects.update(seen_at=Now() - timedelta(seconds=50))
     Provider.objects.update(settle_window=10)
 
-    assert "was not asked since: poll now" in why_not("create_again", vanished)
+    assert "was not polled since: use Poll now first" in why_not("create_again", vanished)
 
 
 def test_one_that_was_never_looked_for_is_not_created(record):
     created(record, HOUR)
 
-    assert "was not asked since: poll now" in why_not("create_again", record)
+    assert "was not polled since: use Poll now first" in why_not("create_again", record)
 
 
 @pytest.mark.parametrize(
     ("answer", "why"),
     [
-        (200, "third may have it: the newest poll, 10 s ago, was answered 200"),
-        (503, "third may have it: the newest poll, 10 s ago, was answered 503"),
-        (None, "third has it, as it said itself: the newest poll, 10 s ago, brought no answer"),
+        (200, "third may have it: it answered the newest poll, 10 s ago, with 200"),
+        (503, "third may have it: it answered the newest poll, 10 s ago, with 503"),
+        (None, "third has reported the transaction, and the newest poll, 10 s ago, got no response"),
     ],
 )
 def test_only_the_newest_look_counts(vanished, answer, why):
@@ -218,7 +218,7 @@ def test_only_the_newest_look_counts(vanished, answer, why):
 def test_a_webhook_that_says_pending_is_a_sign_of_life(vanished, third):
     senders.tell(third, vanished.id, "pending")
 
-    assert "it was seen at its provider" in why_not("create_again", vanished)
+    assert "the provider reported the transaction" in why_not("create_again", vanished)
 
 
 def test_an_old_one_is_tracked_once_it_is_created_again(press, vanished, far):

@@ -80,7 +80,7 @@ def test_an_open_breaker_holds_back_its_kind_only(press, third):
 def test_a_breaker_that_is_switched_off_is_not_opened(press, third):
     Provider.objects.update(circuit_breaker=False)
 
-    assert "pause it instead" in press("open_breaker_track", third.provider.pk)
+    assert "use Pause instead" in press("open_breaker_track", third.provider.pk)
 
 
 def test_what_a_closed_breaker_held_back_goes_on(press, third, record):

@@ -5,7 +5,7 @@ from django.db.models.functions import Now
 
 from tests.cast import job, now
 from tests.running import run, tell
-from tests.staff.steps import deeds, why_not
+from tests.staff.steps import staff_events, why_not
 from transactions.models import Client
 from transactions.staff.actions import ACTIONS
 from workers.models import Job
@@ -21,7 +21,7 @@ def test_the_client_is_told_how_it_stands(press, record, endpoint):
     run(Job.objects.get(key__startswith="again:"))
 
     assert [asked.json["data"]["status"] for asked in endpoint.asked] == ["completed", "completed"]
-    assert deeds(record) == [{"who": "olga", "what": "asked for the client to be told again", "why": ""}]
+    assert staff_events(record) == [{"who": "olga", "what": "requested another notification of the client", "why": ""}]
 
 
 def test_what_waits_already_is_told_at_once(press, record):
@@ -30,7 +30,7 @@ def test_what_waits_already_is_told_at_once(press, record):
 
     press("notify_again", record.id)
 
-    assert why_not("notify_again", record) == "its news is due already"
+    assert why_not("notify_again", record) == "a notification is due already"
     assert not Job.objects.filter(key__startswith="again:").exists()
 
 
@@ -39,7 +39,7 @@ def test_pressing_twice_tells_once(press, record):
     run(job(record, "notify", "seq:2"))
     press("notify_again", record.id)
 
-    assert press("notify_again", record.id) == "its news is due already"
+    assert press("notify_again", record.id) == "a notification is due already"
     assert Job.objects.filter(key__startswith="again:").count() == 1
 
 

@@ -5,7 +5,7 @@ import pytest
 from tests.cast import job, now
 from tests.running import age, claim, run
 from tests.servers import Answer
-from tests.staff.steps import created, deeds, is_final, is_over, why_not
+from tests.staff.steps import created, is_final, is_over, staff_events, why_not
 from transactions.models import Provider, Transaction
 from transactions.staff.actions import ACTIONS
 from workers.breaker import open_
@@ -21,7 +21,7 @@ def test_the_waiting_poll_is_due_at_once_and_keeps_its_schedule(press, record):
     track = job(record, "track")
     assert (track.state, track.step) == ("waiting", 3)
     assert why_not("poll_now", record) == "a poll is due already"
-    assert deeds(record) == [{"who": "olga", "what": "asked for a poll now", "why": "because", "was": "waiting"}]
+    assert staff_events(record) == [{"who": "olga", "what": "requested a poll", "why": "because", "was": "waiting"}]
 
 
 @pytest.mark.parametrize("state", ["done", "cancelled", "failed"])
@@ -60,34 +60,34 @@ def test_it_takes_back_the_flag_of_polling_that_was_given_up(press, record):
 def test_a_final_transaction_is_not_polled(record):
     is_final(record, "declined")
 
-    assert why_not("poll_now", record) == "it is declined: there is nothing left to find out"
+    assert why_not("poll_now", record) == "the status is final (declined): there is nothing to poll for"
 
 
 def test_there_is_nothing_to_poll_for_before_a_create(record):
-    assert "no create has begun" in why_not("poll_now", record)
+    assert "it is not sent yet" in why_not("poll_now", record)
 
 
 def test_a_poll_under_way_is_waited_for(press, record):
     created(record, 300)
     claim(job(record, "track"))
 
-    assert press("poll_now", record.id) == "a poll is under way"
-    assert deeds(record) == []
+    assert press("poll_now", record.id) == "a poll is running"
+    assert staff_events(record) == []
 
 
 def test_a_create_under_way_is_waited_for(press, record):
     claim(job(record, "create"))
     Transaction.objects.update(submission="unknown")
 
-    assert press("poll_now", record.id).startswith("a create is under way")
+    assert press("poll_now", record.id).startswith("a create is running")
 
 
 def test_a_poll_that_a_worker_takes_amidst_is_left_alone(press, record, monkeypatch):
     created(record, 300)
     monkeypatch.setattr("transactions.staff.jobs.hasten", lambda job_id: None)
 
-    assert "a worker has just taken it up" in press("poll_now", record.id)
-    assert deeds(record) == []
+    assert "a worker has just claimed the job" in press("poll_now", record.id)
+    assert staff_events(record) == []
 
 
 def test_it_says_what_the_poll_will_wait_for(record, third):

@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 
 from tests.admin.conftest import give_up
 from tests.cast import job, now
-from tests.staff.steps import deeds
+from tests.staff.steps import staff_events
 from tests.threads import aside, at_once
 from transactions.handlers.work import load
 from transactions.models import Event, Provider, Transaction
@@ -49,8 +49,8 @@ def test_it_is_recorded_with_who_what_and_why(press, given_up):
 
     press("retry", failed.pk, "the provider is back")
 
-    [deed] = deeds(given_up)
-    assert deed == {"who": "olga", "what": "retried the job create", "why": "the provider is back", "job": failed.pk,
+    [event] = staff_events(given_up)
+    assert event == {"who": "olga", "what": "retried the job create", "why": "the provider is back", "job": failed.pk,
                     "error": failed.last_error}  # fmt: skip
     logged = LogEntry.objects.get(object_id=failed.pk)
     assert logged.get_change_message() == "Retried the job create: the provider is back"
@@ -65,7 +65,7 @@ def test_pressing_twice_has_no_further_effect(press, given_up):
     press("retry", job(given_up, "create").pk)
 
     assert press("retry", job(given_up, "create").pk) == NOT_FAILED
-    assert len(deeds(given_up)) == LogEntry.objects.count() == 1
+    assert len(staff_events(given_up)) == LogEntry.objects.count() == 1
 
 
 @pytest.mark.django_db(transaction=True)
@@ -73,7 +73,7 @@ def test_two_people_at_once_have_one_effect(press, olga, otto, given_up):
     both = [partial(press, "retry", job(given_up, "create").pk, by=by) for by in (olga, otto)]
 
     assert sorted(at_once(*both)) == ["", NOT_FAILED]
-    assert len(deeds(given_up)) == 1
+    assert len(staff_events(given_up)) == 1
 
 
 @pytest.mark.django_db(transaction=True)
@@ -186,7 +186,7 @@ def test_it_wakes_the_lane_after_the_commit(olga, given_up, monkeypatch):
 def test_the_page_says_what_will_happen_and_what_it_waits_for(given_up):
     says = ACTIONS["retry"].explain(job(given_up, "create"))
     assert says.startswith("It was given up: its worker was lost 5 times in a row while it ran.")
-    assert "not before 120 s have passed since this job failed" in says
+    assert "no earlier than 120 s after this job failed" in says
 
     Provider.objects.update(paused=True)
     assert "as soon as third is resumed" in ACTIONS["retry"].explain(job(given_up, "create"))

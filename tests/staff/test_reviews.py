@@ -6,7 +6,7 @@ from tests.admin.conftest import give_up
 from tests.cast import job, now
 from tests.running import facts, run, tell, timeline
 from tests.servers import Answer
-from tests.staff.steps import created, deeds
+from tests.staff.steps import created, staff_events
 from transactions.models import Event, Transaction
 from transactions.services import find, tell_again
 from transactions.staff.actions import ACTIONS
@@ -32,7 +32,7 @@ def test_any_flag_is_taken_back_with_what_was_found(press, record, flag):
     assert press("resolve_review", record.id, "third confirmed it") == ""
 
     assert facts(record) == ("pending", "unsent", "")
-    assert deeds(record) == [{"who": "olga", "what": "resolved the review", "why": "third confirmed it"}]
+    assert staff_events(record) == [{"who": "olga", "what": "resolved the review", "why": "third confirmed it"}]
     told = Event.objects.get(kind="review", source="staff").detail
     assert told == {"who": "olga", "why": "third confirmed it", "review": "", "was": flag}
 
@@ -48,8 +48,8 @@ def test_there_is_nothing_to_resolve_twice(press, record):
     Transaction.objects.update(review="overdue")
     press("resolve_review", record.id)
 
-    assert press("resolve_review", record.id) == "nobody is asked to look at it"
-    assert len(deeds(record)) == 1
+    assert press("resolve_review", record.id) == "it is not flagged for review"
+    assert len(staff_events(record)) == 1
 
 
 def test_the_page_says_what_will_flag_it_again(record):

@@ -9,7 +9,7 @@ from tests.cast import job, now
 from tests.races.amid import amid, second
 from tests.running import claim, facts, run, tell, timeline
 from tests.servers import Answer
-from tests.staff.steps import created, deeds, why_not
+from tests.staff.steps import created, staff_events, why_not
 from tests.threads import aside, at_once
 from transactions.models import Event
 from transactions.news import News, apply
@@ -74,7 +74,7 @@ def test_the_client_is_not_told_the_reason(set_status, record, endpoint, status)
 def test_it_is_on_the_record(set_status, record):
     set_status("failed")
 
-    assert deeds(record) == [
+    assert staff_events(record) == [
         {"who": "olga", "what": "set the status to failed", "why": "third said so by phone", "was": "pending"}
     ]
 
@@ -129,13 +129,13 @@ def test_it_answers_what_a_final_status_answers(set_status, record, flag, left):
 def test_a_final_one_that_nothing_contradicts_stays(set_status, record):
     tell(record, "declined")
 
-    assert set_status("completed") == "it is declined, and nothing contradicts that"
+    assert set_status("completed") == "the status is final (declined), and nothing contradicts it"
     assert facts(record) == ("declined", "unsent", "")
 
 
 @pytest.mark.parametrize("status", ["pending", "declined"])
 def test_it_becomes_another_final_status_or_stays(set_status, contradicted, status):
-    assert set_status(status) == f"{status} is not another final status"
+    assert set_status(status) == f"{status} is not a different final status: choose another one"
     assert now(contradicted).sequence == 2
 
 
@@ -150,8 +150,8 @@ def test_what_has_moved_since_the_page_was_made_stays(set_status, record):
 def test_a_create_under_way_is_waited_for(set_status, record):
     claim(job(record, "create"))
 
-    assert set_status("failed") == "a create is under way: try again in a moment"
-    assert (now(record).status, deeds(record)) == ("pending", [])
+    assert set_status("failed") == "a create is running: try again in a moment"
+    assert (now(record).status, staff_events(record)) == ("pending", [])
 
 
 # --- at once
@@ -162,7 +162,7 @@ def test_two_people_at_once_have_one_effect(set_status, otto, record):
     done = at_once(partial(set_status, "completed"), partial(set_status, "failed", by=otto))
 
     assert sorted(map(bool, done)) == [False, True]
-    assert (now(record).sequence, Job.objects.filter(key="seq:2").count(), len(deeds(record))) == (2, 1, 1)
+    assert (now(record).sequence, Job.objects.filter(key="seq:2").count(), len(staff_events(record))) == (2, 1, 1)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -171,7 +171,7 @@ def test_a_webhook_just_before_it_wins(set_status, record):
 
     told = second(partial(set_status, "completed", sequence=1), ours=partial(apply, [(record.id, first)]))
 
-    assert told == "it is declined, and nothing contradicts that"
+    assert told == "the status is final (declined), and nothing contradicts it"
     assert now(record).status == "declined"
 
 
@@ -201,9 +201,9 @@ def test_a_create_that_waits_can_not_begin_amidst(set_status, record, far, monke
 
 
 def test_the_page_says_what_is_known_of_the_provider(record):
-    assert "none will" in ACTIONS["set_status"].explain(now(record))
+    assert "will not be sent" in ACTIONS["set_status"].explain(now(record))
     created(record, 300)
-    assert "third, which has it" in ACTIONS["set_status"].explain(now(record))
+    assert "third has the transaction" in ACTIONS["set_status"].explain(now(record))
     assert why_not("set_status", record) == ""
 
 
@@ -213,4 +213,4 @@ def test_the_page_says_that_a_lost_worker_may_have_created_it(record):
 
     said = ACTIONS["set_status"].explain(now(record))
 
-    assert "third may have it" in said and "No create has begun" not in said
+    assert "third may have the transaction" in said and "not sent yet" not in said

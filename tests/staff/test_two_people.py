@@ -8,7 +8,7 @@ from django.db.models.functions import Now
 
 from tests.cast import now
 from tests.running import tell, timeline
-from tests.staff.steps import created, deeds, why_not
+from tests.staff.steps import created, staff_events, why_not
 from tests.threads import at_once
 from transactions.models import Proposal
 from transactions.staff.outcomes import MOVED, OWN
@@ -31,7 +31,7 @@ def proposed(press, record):
 
 def test_nothing_changes_before_the_second(proposed):
     assert (now(proposed).status, now(proposed).sequence) == ("pending", 1)
-    assert deeds(proposed) == [{"who": "olga", "what": "proposed the status completed", "why": "by phone"}]
+    assert staff_events(proposed) == [{"who": "olga", "what": "proposed the status completed", "why": "by phone"}]
 
 
 def test_another_one_approves(press, proposed, otto):
@@ -40,13 +40,13 @@ def test_another_one_approves(press, proposed, otto):
     assert (now(proposed).status, now(proposed).sequence) == ("completed", 2)
     proposal = Proposal.objects.get()
     assert (proposal.decision, proposal.decided_by, proposal.decided_at is None) == ("approved", otto, False)
-    assert deeds(proposed)[1]["what"] == "approved the status completed, proposed by olga"
+    assert staff_events(proposed)[1]["what"] == "approved the status completed, proposed by olga"
     assert timeline(proposed)[-1] == ("status", "completed", 2, "staff")
 
 
 def test_nobody_approves_their_own(press, proposed):
     assert press("approve_status", proposed.id) == OWN
-    assert (now(proposed).status, len(deeds(proposed))) == ("pending", 1)
+    assert (now(proposed).status, len(staff_events(proposed))) == ("pending", 1)
 
 
 def test_the_database_itself_wants_two(proposed, olga):
@@ -68,7 +68,7 @@ def test_who_proposed_may_take_it_back(press, proposed):
 def test_one_at_a_time_is_proposed(press, proposed, otto):
     told = press("set_status", proposed.id, by=otto, status="failed", sequence=1)
 
-    assert told == "a status is proposed already, and waits to be approved or rejected"
+    assert told == "a proposed status is waiting for approval: approve or reject it first"
     with pytest.raises(IntegrityError, match="proposal_open_once"), transaction.atomic():
         Proposal.objects.create(transaction_id=proposed.id, status="failed", sequence=1, reason="", by=otto)
 
@@ -87,7 +87,7 @@ def test_a_contradiction_that_was_resolved_meanwhile_is_not_decided(press, recor
     press("set_status", record.id, status="completed", sequence=2)
     press("resolve_review", record.id)
 
-    assert press("approve_status", record.id, by=otto) == "it is declined, and nothing contradicts that"
+    assert press("approve_status", record.id, by=otto) == "the status is final (declined), and nothing contradicts it"
 
 
 @pytest.mark.parametrize("name", ["approve_status", "reject_status"])
@@ -96,7 +96,10 @@ def test_there_is_nothing_to_decide_where_nothing_is_proposed(press, record, nam
 
 
 def test_no_other_status_is_proposed_than_a_final_one(press, record):
-    assert press("set_status", record.id, status="pending", sequence=1) == "pending is not another final status"
+    assert (
+        press("set_status", record.id, status="pending", sequence=1)
+        == "pending is not a different final status: choose another one"
+    )
     assert not Proposal.objects.exists()
 
 

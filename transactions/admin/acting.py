@@ -1,4 +1,4 @@
-"""The buttons of what staff may do to a row, and the page that asks before each, all from the table of actions."""
+"""Buttons and confirmation pages of the actions that staff can run on a row, generated from the table of actions."""
 
 from __future__ import annotations
 
@@ -12,30 +12,34 @@ from django.urls import URLPattern, path, reverse
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
 from transactions.admin.pages import ask, staff
-from transactions.staff.acting import newest_deed, transaction_of
+from transactions.audit import newest_entry
+from transactions.staff.acting import transaction_of
 from transactions.staff.actions import ACTIONS, Action
 from workers.admin.bases import PageAdmin, change_url
 
 
-class ReasonForm(forms.Form):
+class SeenForm(forms.Form):
+    seen = forms.IntegerField(widget=forms.HiddenInput)
+    """The newest audit-log entry when the form was made, so that a second submission is refused."""
+
+
+class ReasonForm(SeenForm):
     reason = forms.CharField(
         max_length=500,
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
-        help_text="Kept on the record, with your name",
+        help_text="Recorded with your name",
     )
-    seen = forms.IntegerField(widget=forms.HiddenInput, required=False)
-    """What staff had done when the page was made, so that a second press finds it changed."""
 
 
 class ActingAdmin(PageAdmin):
-    """The pages of a model to whose rows staff may do something."""
+    """Page of a model on whose rows staff can run actions."""
 
     def get_urls(self) -> list[URLPattern]:
         view, name = self.admin_site.admin_view(self.do_view), f"{self.opts.app_label}_{self.opts.model_name}_do"
         return [path("<str:key>/do/<slug:action>/", view, name=name), *super().get_urls()]
 
     def do_view(self, request: HttpRequest, key: str, action: str) -> HttpResponse:
-        """GET says what will happen, and asks; POST does it."""
+        """GET explains the action and asks for confirmation; POST runs it."""
         found = ACTIONS.get(action)
         if found is None or found.on is not self.model:
             raise Http404
@@ -48,9 +52,9 @@ class ActingAdmin(PageAdmin):
         if form.is_valid():  # it has data on a POST only
             why_not = found.run(pk=row.pk, by=staff(request), **form.cleaned_data)
             return self._done(request, found, row, why_not)
-        why_not = found.judge(row)
+        why_not = found.blocked_reason(row)
         title = f"{found.label}: {row}"
-        says = [f"Not now: {why_not}."] if why_not else [found.explain(row)]
+        says = [f"Not possible now: {why_not}."] if why_not else [found.explain(row)]
         return ask(self, request, form, title=title, of=row, says=says, submit="" if why_not else found.label)
 
     def _done(self, request: HttpRequest, action: Action, row: Any, why_not: str) -> HttpResponse:
@@ -64,27 +68,28 @@ class ActingAdmin(PageAdmin):
 
 
 def buttons(request: HttpRequest, row: Any) -> list[dict[str, str]]:
-    """What this person may do to the row: the label, the page that asks, and why not now where that is so."""
+    """Return the actions that this user may run on the row: label, URL, and why it is not possible now, if so."""
     found = []
     for action in ACTIONS.values():
         if isinstance(row, action.on) and request.user.has_perm(action.permission):
-            why_not = action.judge(row)
+            why_not = action.blocked_reason(row)
             if not (why_not and action.silent):
                 found.append({"label": action.label, "url": do_url(action, row), "why_not": why_not})
     return sorted(found, key=lambda button: bool(button["why_not"]))
 
 
 def do_url(action: Action, row: Any) -> str:
-    """The page that asks before this is done."""
+    """Return the URL of the confirmation page."""
     return reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_do", args=[row.pk, action.name])
 
 
 def _form(action: Action, row: Any, request: HttpRequest) -> forms.Form:
     bases = (ReasonForm,) if action.form is None else (ReasonForm, action.form)
-    of = transaction_of(row)
-    initial = {"seen": newest_deed(of.pk)} if of is not None else {}
+    initial = {"seen": newest_entry(transaction_of(row) or row)}
     initial |= {name: getattr(row, name) for name in getattr(action.form, "base_fields", ())}
-    form: forms.Form = type("Asked", bases, {})(request.POST if request.method == "POST" else None, initial=initial)
+    form: forms.Form = type("ActionForm", bases, {})(
+        request.POST if request.method == "POST" else None, initial=initial
+    )
     form.fields["reason"].required = action.reason
     for field in form.fields.values():
         if isinstance(field, forms.ChoiceField):

@@ -167,7 +167,7 @@ def _describe(
     name, count = page.opts.verbose_name, rows[:MOST].count()
     many = f"{at_most(count, MOST)} {name if count == 1 else page.opts.verbose_name_plural}"
     examples = page.get_queryset(request).filter(pk__in=list(rows.values_list("pk", flat=True)[:SHOWN]))
-    effects = [(row, action.judge(row) or action.explain(row)) for row in examples]
+    effects = [(row, action.blocked_reason(row) or action.explain(row)) for row in examples]
     return many, [
         f"{action.label} {which}: {many}. Rows that start matching during the run are included; rows created after the "
         "start are not.",

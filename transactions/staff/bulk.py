@@ -128,7 +128,7 @@ def _next_rows(run: BulkRun) -> None:
         _end(run.pk, BulkState.DONE)
     until, reason = time.monotonic() + STEP, f"{run.reason} (bulk run {run.pk})".lstrip()
     for pk in batch:
-        if refused := action.run(pk=pk, by=run.by, reason=reason, along=partial(_count, run, pk)):
+        if refused := action.run(pk=pk, by=run.by, reason=reason, in_transaction=partial(_count, run, pk)):
             _count(run, pk, refused)
         if time.monotonic() > until:
             break
