@@ -1,57 +1,100 @@
-"""API keys and secrets: made, rotated and ended, whoever asks for it. Each in the caller's database transaction."""
+"""API keys of clients, and secrets of clients and providers: create, rotate and revoke. For the admin and the commands.
+
+With `by`, a change is written to the audit log. With `seen`, it is refused if the form is out of date (see `audit`).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import structlog
+from django.contrib.auth.models import User
+from django.db import transaction
 from django.db.models import Q
 
+from transactions.audit import record, refuse_outdated
 from transactions.models import ApiKey, CallbackSecret, Client, Provider, WebhookSecret
 from transactions.models.providers import validate_webhook_secret
 from transactions.signing import new_secret
 
+log = structlog.get_logger(__name__)
 
-def lock(owner: Client | Provider) -> None:
-    """Two who add a key or secret come in turn."""
-    type(owner)._default_manager.select_for_update().values_list("pk").get(pk=owner.pk)
-
-
-def add_key(client: Client, *, name: str, lasts: timedelta | None) -> str:
-    """A new API key: it is stored nowhere, so whoever gets it here must keep it."""
-    return ApiKey.create_for(client, name=name, expires_at=_in(lasts))
+MAX_KEY_DAYS = 3650
+"""Longest lifetime of an API key in days; a key without a lifetime does not expire."""
 
 
-def revoke(key_id: int) -> bool:
-    """Revoke an API key; it takes effect everywhere within two seconds. False when it was revoked before."""
-    return bool(ApiKey.objects.filter(pk=key_id, revoked_at=None).update(revoked_at=datetime.now(UTC)))
+def create_key(
+    client: Client, *, name: str, lifetime: timedelta | None = None, by: User | None = None, seen: int | None = None
+) -> str:
+    """Create an API key and return it. Only its hash is stored, so it cannot be shown again.
+
+    Raises Refused when `seen` is out of date, and ValidationError for an invalid name.
+    """
+    ApiKey._meta.get_field("name").clean(name, None)
+    with _locked(client, seen):
+        key = ApiKey.create_for(client, name=name, expires_at=_in(lifetime))
+        if by:
+            record(by, client, f"Created the API key {key[:12]}… ({name})")
+    log.info("An API key was created", action="key_created", key={"client": client.name, "begins": key[:12]})
+    return key
+
+
+def revoke_key(key: ApiKey, *, by: User | None = None) -> bool:
+    """Revoke an API key: requests with it are refused within two seconds. False if it was revoked before."""
+    with transaction.atomic():
+        if not ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=datetime.now(UTC)):
+            return False
+        if by:
+            record(by, key.client, f"Revoked the API key {key}")
+    log.info("An API key was revoked", action="key_revoked", key={"client": key.client.name, "begins": key.prefix})
+    return True
 
 
 def add_secret(
-    owner: Client | Provider, *, overlap: timedelta | None, secret: str = ""
-) -> CallbackSecret | WebhookSecret:
-    """A new secret of a client (it signs notifications) or provider (it signs webhooks): this one, or a fresh one.
+    owner: Client | Provider,
+    *,
+    overlap: timedelta | None = None,
+    secret: str = "",
+    by: User | None = None,
+    seen: int | None = None,
+) -> str:
+    """Add a secret of a client (signs notifications) or of a provider (signs webhooks), and return it.
 
-    The ones before it end after `overlap`; None keeps them. Raises ValidationError for a secret that is none.
+    Generates the secret unless one is given. Older secrets expire after `overlap`; None leaves them unchanged.
+    Raises Refused when `seen` is out of date, and ValidationError for an invalid secret.
     """
-    secrets = secrets_of(owner)
-    if (end := _in(overlap)) is not None:
-        secrets.filter(Q(expires_at=None) | Q(expires_at__gt=end)).update(expires_at=end)
-    # Built by hand: a manager's `create` would store it unchecked.
-    added: CallbackSecret | WebhookSecret
-    if isinstance(owner, Client):
-        added = CallbackSecret(client=owner, secret=secret or new_secret())
-    else:
-        added = WebhookSecret(provider=owner, secret=secret or new_secret())
-        validate_webhook_secret(owner.webhook_auth, added.secret)
-    added.full_clean()
-    added.save(force_insert=True)
-    return added
+    with _locked(owner, seen):
+        if (end := _in(overlap)) is not None:
+            secrets_of(owner).filter(Q(expires_at=None) | Q(expires_at__gt=end)).update(expires_at=end)
+        added: CallbackSecret | WebhookSecret
+        if isinstance(owner, Client):
+            added = CallbackSecret(client=owner, secret=secret or new_secret())
+        else:
+            added = WebhookSecret(provider=owner, secret=secret or new_secret())
+            validate_webhook_secret(owner.webhook_auth, added.secret)
+        added.full_clean()
+        added.save(force_insert=True)
+        if by:
+            record(by, owner, f"Added the {added}")
+    log.info("A secret was added", action="secret_added", secret={"of": str(owner), "number": added.pk})
+    return str(added.secret)
 
 
 def secrets_of(owner: Client | Provider) -> Any:
-    """The related manager of its secrets."""
+    """Return the related manager of the owner's secrets."""
     return owner.callback_secrets if isinstance(owner, Client) else owner.webhook_secrets
+
+
+@contextmanager
+def _locked(owner: Client | Provider, seen: int | None) -> Iterator[None]:
+    """Open a database transaction with the owner's row locked, so that concurrent changes take turns."""
+    with transaction.atomic():
+        type(owner)._default_manager.select_for_update().values_list("pk").get(pk=owner.pk)
+        refuse_outdated(owner, seen)
+        yield
 
 
 def _in(time: timedelta | None) -> datetime | None:

@@ -10,7 +10,7 @@ from django.db import models
 
 
 class SecretUnreadable(Exception):
-    """A stored secret cannot be decrypted: is one of ENCRYPTION_KEYS missing?"""
+    """A stored secret cannot be decrypted: check whether one of ENCRYPTION_KEYS is missing."""
 
     def __init__(self) -> None:
         super().__init__(self.__doc__)
@@ -26,7 +26,7 @@ def encrypt(text: str) -> str:
 
 
 def decrypt(token: str) -> str:
-    """The text that `encrypt` was given. Raises SecretUnreadable."""
+    """Return the text of an encrypted token. Raises SecretUnreadable."""
     try:
         return _cipher(tuple(settings.ENCRYPTION_KEYS)).decrypt(token.encode()).decode()
     except InvalidToken as error:
@@ -34,7 +34,7 @@ def decrypt(token: str) -> str:
 
 
 def is_current(token: str) -> bool:
-    """Whether the first key encrypted it."""
+    """Return True if the first key encrypted the token."""
     try:
         Fernet(settings.ENCRYPTION_KEYS[0]).decrypt(token.encode())
     except InvalidToken:
@@ -43,7 +43,7 @@ def is_current(token: str) -> bool:
 
 
 def reencrypt(token: str) -> str:
-    """The same text, encrypted by the first key. Raises SecretUnreadable."""
+    """Return the same text encrypted with the first key. Raises SecretUnreadable."""
     return encrypt(decrypt(token))
 
 
@@ -54,10 +54,10 @@ else:
 
 
 class EncryptedJSON(_TextField):
-    """A JSON value that the database holds encrypted; it cannot be searched."""
+    """JSON value that is encrypted in the database; queries cannot filter by it."""
 
     def to_python(self, value: Any) -> Any:
-        return value  # any JSON value; a text field's would be its text
+        return value  # any JSON value; a text field would convert it to text
 
     def from_db_value(self, value: str | None, *_: Any) -> Any:
         return None if value is None else json.loads(decrypt(value))

@@ -1,4 +1,4 @@
-"""A client's endpoint: whether it is told of news, why not, and how it is told again."""
+"""State of a client's endpoint, and how it is enabled again."""
 
 from typing import Any
 
@@ -15,15 +15,15 @@ from workers.models import Job, JobState
 from workers.registry import Wake
 
 AT_ONCE = 1000
-"""Jobs that are hastened in one transaction: their locks hold up nobody for long."""
+"""Jobs updated in one database transaction, so that their locks are held briefly."""
 
 
 class DisabledByStaff(Exception):
-    """Staff have disabled this endpoint: only they enable it again."""
+    """Staff have disabled this endpoint; only staff can enable it again."""
 
 
 def endpoint_state(client_id: int) -> dict[str, Any]:
-    """The endpoint as its client sees it; read anew, for the settings that are kept may be seconds old."""
+    """Return the endpoint as its client sees it, read from the database: cached settings may be seconds old."""
     client = Client.objects.get(pk=client_id)
     disabled, failing = client.endpoint_disabled_at, client.endpoint_failing_since
     return {
@@ -36,10 +36,10 @@ def endpoint_state(client_id: int) -> dict[str, Any]:
 
 
 def enable_endpoint(client_id: int) -> None:
-    """Enable what the service has disabled; what waits is told at once. Raises DisabledByStaff.
+    """Enable an endpoint that the service has disabled, and send its queued notifications now. Raises DisabledByStaff.
 
-    Nothing happens to one that is enabled. What waits is hastened first: nothing is taken from a lane that is stopped,
-    and whoever asks again after a crash in between finds it disabled.
+    Does nothing if the endpoint is enabled. Makes the notifications due first: workers take no jobs from a stopped
+    lane, and after a crash in between the endpoint is still disabled, so that the client can repeat the request.
     """
     client = Client.objects.get(pk=client_id)
     if client.endpoint_disabled_at is None:
@@ -54,7 +54,7 @@ def enable_endpoint(client_id: int) -> None:
 
 
 def hasten_notifications(client_id: int) -> None:
-    """Have what was tried before told now, and by a schedule that begins anew."""
+    """Make notifications that were tried before due now, and restart their retries."""
     tried = Job.objects.filter(lane=f"c{client_id}", kind="notify", state=JobState.WAITING, attempt__gt=0)
     later = tried.filter(Q(run_at__gt=Now()) | Q(step__gt=0))
     while True:

@@ -1,4 +1,4 @@
-"""Re-encrypting what is stored encrypted, after a new key was put first in ENCRYPTION_KEYS."""
+"""Re-encryption of all encrypted fields after a new key was put first in ENCRYPTION_KEYS."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from django.db.models.functions import Cast
 from transactions.encryption import EncryptedJSON, SecretUnreadable, is_current, reencrypt
 
 BATCH = 100
-"""Rows that are read at a time; each is written by a statement of its own, so that no lock is held for long."""
+"""Rows read at a time. Each is written by its own statement, so that locks are held briefly."""
 
 
 @dataclass(slots=True)
 class Found:
-    """What became of one field's values."""
+    """Result of the re-encryption of one field."""
 
     name: str
     rewritten: int = 0
     current: int = 0
     unreadable: list[Any] = field(default_factory=list)
-    """The primary keys of the rows whose value no key decrypts."""
+    """Primary keys of the rows whose value no key decrypts."""
 
 
 def reencrypt_all() -> Iterator[Found]:
-    """Encrypt every value with the first key, field by field. May run while the service does, and again at any time."""
+    """Encrypt every value with the first key, field by field. Safe while the service is running, and to repeat."""
     for model in apps.get_models():
         for one in model._meta.local_concrete_fields:
             if isinstance(one, EncryptedJSON):
@@ -49,7 +49,7 @@ def _field(model: type[models.Model], encrypted: EncryptedJSON) -> Found:
 
 
 def _values(model: type[models.Model], encrypted: EncryptedJSON) -> Iterator[tuple[Any, str]]:
-    """Primary key and value as stored of every row, in batches: a row that is added meanwhile is met as well."""
+    """Yield primary key and encrypted value of every row, in batches; includes rows that are added meanwhile."""
     rows = _stored(model, encrypted).order_by("pk")
     batch = list(rows[:BATCH])
     while batch:
@@ -58,8 +58,11 @@ def _values(model: type[models.Model], encrypted: EncryptedJSON) -> Iterator[tup
 
 
 def _rewrite(model: type[models.Model], encrypted: EncryptedJSON, key: Any, stored: str | None) -> bool:
-    """Encrypt one row's value with the first key; False when it was, or is gone. What somebody else has written
-    meanwhile is not overwritten, but looked at in its turn: it may be by a process that knows the older key only."""
+    """Encrypt one row's value with the first key; False if that is done already, or if the row is gone.
+
+    Compare-and-set: a value that another process has written meanwhile is not overwritten but checked again, because
+    that process may know the older key only. Raises SecretUnreadable.
+    """
     while stored is not None and not is_current(stored):
         written = models.Value(reencrypt(stored), output_field=models.TextField())
         rows = model._base_manager.annotate(stored=_as_stored(encrypted)).filter(pk=key, stored=stored)
@@ -75,4 +78,4 @@ def _stored(model: type[models.Model], encrypted: EncryptedJSON) -> models.Query
 
 
 def _as_stored(encrypted: EncryptedJSON) -> Cast:
-    return Cast(encrypted.name, models.TextField())  # as a text of no kind: the field itself would decrypt it
+    return Cast(encrypted.name, models.TextField())  # the field itself would decrypt it

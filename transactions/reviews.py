@@ -1,4 +1,4 @@
-"""Taking back the flag that has an operator look, in the database transaction that holds the transaction's row."""
+"""Removal of review flags. Call these in the database transaction that holds the transaction's row lock."""
 
 from typing import Any
 from uuid import UUID
@@ -11,21 +11,21 @@ from workers.models import Job, JobState
 
 
 def withdraw(transaction_id: UUID, was: str, source: Source, **told: Any) -> None:
-    """Nobody need look any more at what was flagged for this reason; `told` goes with it to the timeline."""
+    """Remove the review flag if its reason is `was`, and record it on the timeline with `told`."""
     if Transaction.objects.filter(pk=transaction_id, review=was).update(review=""):
         detail = told | {"review": "", "was": was}
         Event.objects.create(transaction_id=transaction_id, kind=Event.Kind.REVIEW, source=source, detail=detail)
 
 
 def withdraw_given_up(transaction_id: UUID, source: Source, **told: Any) -> None:
-    """The same for a job that was given up, unless another one of the transaction still is."""
+    """Remove the flag `given_up`, unless another job of the transaction has failed."""
     if not Job.objects.filter(transaction_id=transaction_id, state=JobState.FAILED).exists():
         withdraw(transaction_id, Review.GIVEN_UP, source, **told)
 
 
 def client_told(transaction_id: UUID) -> None:
-    """The client has confirmed how it stands: what was given up of telling it is needless."""
-    why = "the client has confirmed the news"
+    """Cancel failed notifications, because the client has confirmed the current status."""
+    why = "the client has confirmed the current status"
     failed = Job.objects.filter(transaction_id=transaction_id, kind="notify", state=JobState.FAILED)
     failed.update(state=JobState.CANCELLED, last_error=why, updated_at=Now())
     withdraw_given_up(transaction_id, Source.CLOCK, why=why)

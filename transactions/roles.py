@@ -1,4 +1,4 @@
-"""The roles that there are after `migrate`, and what each may do. Superusers may do everything."""
+"""Roles that `migrate` creates, and their permissions. Superusers have every permission."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _OPERATOR = (
     "transactions.disable_endpoint",
     "transactions.enable_endpoint",
 )
-# None deletes a user: the audit log would go with them. Users are made inactive.
+# No role can delete users, because their audit-log entries would be deleted too. Users are made inactive.
 _ADMINISTRATOR = (
     "transactions.approve_status",
     *(f"transactions.{may}_{what}" for what in ("client", "provider") for may in ("add", "change", "delete")),
@@ -60,14 +60,14 @@ ROLES: dict[str, tuple[str, ...]] = {
 
 
 def grant(apps: Any) -> None:
-    """Make the roles, and give each what it lacks of `ROLES`; members, and what was added by hand, stay.
+    """Create the roles and add the permissions of `ROLES` that they lack; keeps members and other permissions.
 
-    `apps`: those of a migration, or the installed ones. In a fresh database their permissions are made first: Django
-    does so only after all migrations. Raises Permission.DoesNotExist for one that no model has.
+    `apps` is the registry of a migration, or the installed one. Creates missing permissions first, because Django does
+    so only after all migrations. Raises Permission.DoesNotExist for a permission that no model has.
     """
     for label in sorted({name.partition(".")[0] for names in ROLES.values() for name in names}):
         app = apps.get_app_config(label)
-        # An app of a migration has no module of models, and would be passed over.
+        # create_permissions skips an app without a models module, as apps of a migration are.
         kept, app.models_module = getattr(app, "models_module", None), True
         create_permissions(app, verbosity=0, apps=apps)
         app.models_module = kept

@@ -1,4 +1,4 @@
-"""What keeps jobs waiting, said in words."""
+"""Reasons why jobs wait, in words."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from workers.breaker import is_open
 
 
 def held_up(transaction: Transaction, kind: str) -> str:
-    """What keeps jobs of this kind from running; empty when nothing does. Reads the client, or provider and breaker."""
+    """Return why jobs of this kind wait, "" if nothing holds them up. Reads the client, or the provider and breaker."""
     if kind == "notify":
         client = transaction.client
         return f", as soon as {client}'s endpoint is enabled again" if client.endpoint_disabled_at else ""

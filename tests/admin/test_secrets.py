@@ -17,9 +17,10 @@ from django.utils import timezone
 from tests.admin.conftest import signed_in
 from tests.cast import make_client, make_provider
 from tests.threads import at_once
+from transactions.audit import Refused, newest_entry
 from transactions.config import KeyOwner, key_owner
+from transactions.credentials import create_key
 from transactions.models import ApiKey, CallbackSecret, WebhookSecret
-from transactions.staff.credentials import create_key, newest_key
 
 pytestmark = pytest.mark.django_db
 HEADER = "Bearer hunter2-and-more"
@@ -51,8 +52,8 @@ def owner_of(key: str) -> KeyOwner:
     return owner
 
 
-def newest(client, address) -> Any:
-    return client.get(address).context["form"].initial["newest"]
+def seen(client, address) -> Any:
+    return client.get(address).context["form"].initial["seen"]
 
 
 def test_no_page_shows_a_secret(admin_client, carol, bank):
@@ -100,7 +101,7 @@ def test_a_keys_last_use_is_shown(admin_client, carol):
 
 
 def test_a_new_key_is_shown_on_the_answer_alone(admin_client, carol, add_key):
-    asked = {"name": "shop", "days": "30", "newest": newest(admin_client, add_key)}
+    asked = {"name": "shop", "days": "30", "seen": seen(admin_client, add_key)}
 
     answer = admin_client.post(add_key, asked)
 
@@ -113,7 +114,7 @@ def test_a_new_key_is_shown_on_the_answer_alone(admin_client, carol, add_key):
 
 
 def test_a_new_key_is_kept_in_no_session_message_or_log(admin_client, carol, add_key):
-    answer = admin_client.post(add_key, {"name": "shop", "newest": newest(admin_client, add_key)})
+    answer = admin_client.post(add_key, {"name": "shop", "seen": seen(admin_client, add_key)})
 
     key = answer.context["secret"]
     assert all(key not in str(session.get_decoded()) for session in Session.objects.all())
@@ -123,12 +124,12 @@ def test_a_new_key_is_kept_in_no_session_message_or_log(admin_client, carol, add
 
 
 def test_pressing_twice_makes_one_key(admin_client, carol, add_key):
-    asked = {"name": "shop", "newest": newest(admin_client, add_key)}
+    asked = {"name": "shop", "seen": seen(admin_client, add_key)}
     admin_client.post(add_key, asked)
 
     answer = admin_client.post(add_key, asked, follow=True)
 
-    assert "Nothing was made" in answer.content.decode()
+    assert "Nothing was done" in answer.content.decode()
     assert ApiKey.objects.filter(name="shop").count() == 1
 
 
@@ -136,17 +137,36 @@ def test_pressing_twice_makes_one_key(admin_client, carol, add_key):
 def test_two_people_at_once_make_one_key(carol, monkeypatch):
     root, meet = User.objects.create_superuser("root"), threading.Barrier(2)
 
-    def look_together(client):
-        found = newest_key(client)
+    def look_together(row):
+        found = newest_entry(row)
         with contextlib.suppress(threading.BrokenBarrierError):
             meet.wait(timeout=0.5)
         return found
 
-    given = {"client": carol.client, "name": "shop", "lasts": None, "by": root, "newest": newest_key(carol.client)}
-    monkeypatch.setattr("transactions.staff.credentials.newest_key", look_together)
+    monkeypatch.setattr("transactions.audit.newest_entry", look_together)
+    create = partial(create_key, carol.client, name="shop", by=root, seen=0)
 
-    assert at_once(*[partial(create_key, **given)] * 2).count(None) == 1
+    assert sum(isinstance(made, Refused) for made in at_once(create, create)) == 1
     assert ApiKey.objects.filter(name="shop").count() == 1
+
+
+def test_a_form_is_refused_after_any_change_by_staff(admin_client, carol, add_key, revoke):
+    asked = {"name": "shop", "seen": seen(admin_client, add_key)}
+    admin_client.post(revoke)
+
+    assert "since this page was opened" in admin_client.post(add_key, asked, follow=True).content.decode()
+    assert not ApiKey.objects.filter(name="shop").exists()
+
+
+def test_pressing_twice_adds_one_secret(admin_client, carol):
+    address = f"/admin/transactions/client/{carol.client.pk}/secrets/add/"
+    asked = {"older": "1", "seen": seen(admin_client, address)}
+    admin_client.post(address, asked)
+
+    answer = admin_client.post(address, asked, follow=True)
+
+    assert "Nothing was done" in answer.content.decode()
+    assert CallbackSecret.objects.count() == 2
 
 
 def test_a_key_is_revoked_after_a_confirmation(admin_client, carol, revoke):
@@ -182,7 +202,7 @@ def test_another_clients_key_is_not_found_under_this_one(admin_client, carol, al
 def test_a_new_callback_secret_signs_beside_the_older_ones_until_they_end(admin_client, carol, older, live):
     address = f"/admin/transactions/client/{carol.client.pk}/secrets/add/"
 
-    answer = admin_client.post(address, {"older": older, "newest": newest(admin_client, address)})
+    answer = admin_client.post(address, {"older": older, "seen": seen(admin_client, address)})
 
     secrets = carol.settings.callback_secrets
     assert answer.context["secret"] in answer.content.decode()
@@ -193,7 +213,7 @@ def test_a_new_callback_secret_signs_beside_the_older_ones_until_they_end(admin_
 def test_a_new_webhook_secret_is_accepted_beside_the_older_one(admin_client, bank):
     address = f"/admin/transactions/provider/{bank.provider.pk}/secrets/add/"
 
-    answer = admin_client.post(address, {"older": "7", "newest": newest(admin_client, address)})
+    answer = admin_client.post(address, {"older": "7", "seen": seen(admin_client, address)})
 
     assert bank.settings.webhook_secrets == (bank.secret, answer.context["secret"])
     assert WebhookSecret.objects.filter(expires_at__lt=timezone.now() + timedelta(days=8)).count() == 1
@@ -203,7 +223,7 @@ def test_a_secret_that_the_provider_has_given_is_stored_and_not_shown(admin_clie
     shop, given = make_provider("shop", webhook_auth="hmac-sha256"), "It's a Secret to Everybody"
     address = f"/admin/transactions/provider/{shop.provider.pk}/secrets/add/"
 
-    asked = {"older": "0", "secret": given, "newest": newest(admin_client, address)}
+    asked = {"older": "0", "secret": given, "seen": seen(admin_client, address)}
     answer = admin_client.post(address, asked, follow=True)
 
     assert shop.settings.webhook_secrets == (given,)
@@ -215,7 +235,7 @@ def test_a_secret_that_does_not_fit_is_refused_and_not_sent_back(admin_client, s
     shop, typed = make_provider("shop", webhook_auth=scheme), "whsec_<tooshort"
     address = f"/admin/transactions/provider/{shop.provider.pk}/secrets/add/"
 
-    answer = admin_client.post(address, {"older": "0", "secret": typed, "newest": newest(admin_client, address)})
+    answer = admin_client.post(address, {"older": "0", "secret": typed, "seen": seen(admin_client, address)})
 
     assert "A secret" in answer.content.decode()
     assert typed not in html.unescape(answer.content.decode())
@@ -227,7 +247,7 @@ def test_a_secret_that_ends_sooner_is_not_prolonged(admin_client, carol):
     CallbackSecret.objects.update(expires_at=soon)
     address = f"/admin/transactions/client/{carol.client.pk}/secrets/add/"
 
-    admin_client.post(address, {"older": "7", "newest": newest(admin_client, address)})
+    admin_client.post(address, {"older": "7", "seen": seen(admin_client, address)})
 
     assert CallbackSecret.objects.filter(expires_at=soon).count() == 1
 

@@ -68,7 +68,7 @@ def store(table: str, column: str, value: str) -> None:
 def complaints() -> str:
     """What the command writes to stderr before it fails."""
     err = io.StringIO()
-    with pytest.raises(CommandError, match="Not decrypted: 1"):
+    with pytest.raises(CommandError, match="1 values were not decrypted"):
         call_command("rotatesecrets", stdout=io.StringIO(), stderr=err)
     return err.getvalue()
 
@@ -107,10 +107,10 @@ def test_no_other_column_holds_what_a_key_has_encrypted(rotating):
 
 
 def test_it_counts_what_it_did_and_running_it_again_does_nothing(rotating):
-    assert said("rotatesecrets").count("1 encrypted anew, 0 were") == 3
+    assert said("rotatesecrets").count("1 re-encrypted, 0 already") == 3
     once = stored()
 
-    assert said("rotatesecrets").count("0 encrypted anew, 1 were") == 3
+    assert said("rotatesecrets").count("0 re-encrypted, 1 already") == 3
     assert stored() == once
 
 
@@ -121,7 +121,7 @@ def test_it_goes_through_more_rows_than_a_batch(rotating, carol, settings, new, 
         CallbackSecret.objects.create(client=carol.client, secret=carol.secret)
     settings.ENCRYPTION_KEYS = settings.ENCRYPTION_KEYS[::-1]
 
-    assert "CallbackSecret.secret: 5 encrypted anew" in said("rotatesecrets")
+    assert "CallbackSecret.secret: 5 re-encrypted" in said("rotatesecrets")
 
 
 @pytest.mark.parametrize("damaged", ["", "nonsense", "é", Fernet(Fernet.generate_key()).encrypt(b"{}").decode()])

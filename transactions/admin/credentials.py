@@ -1,4 +1,4 @@
-"""API keys and secrets on the pages of their owners: listed without what is secret, made to be seen once, revoked."""
+"""API keys and secrets on the pages of clients and providers: lists without secret values, create, add and revoke."""
 
 from __future__ import annotations
 
@@ -8,85 +8,95 @@ from typing import Any
 from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.db.models import Model
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
+from transactions.admin.acting import SeenForm
 from transactions.admin.fields import WriteOnlyTextInput
 from transactions.admin.pages import ask, show_once, staff
-from transactions.credentials import secrets_of
-from transactions.models import ApiKey, Client, Provider
+from transactions.audit import Refused, newest_entry
+from transactions.credentials import MAX_KEY_DAYS, add_secret, create_key, revoke_key, secrets_of
 from transactions.models.providers import validate_webhook_secret
-from transactions.staff.credentials import add_secret, create_key, newest_key, newest_secret, revoke_key
 from workers.admin.bases import SettingsAdmin, change_url, exact
 
-FASTER = "Nothing was made: one has been added since that page was opened. Look at the list before you add another."
+
+class CredentialForm(SeenForm):
+    """Base of the forms that create a key or secret of `owner`."""
+
+    def __init__(self, owner: Any, data: Any) -> None:
+        super().__init__(data, initial={"seen": newest_entry(owner)})
+        self.owner = owner
+
+    def create(self, **by_and_seen: Any) -> str:
+        """Create the key or secret. Returns the value to show once, or "" for a given secret. Raises Refused."""
+        raise NotImplementedError
 
 
-class NewestForm(forms.Form):
-    """Carries what was the newest one when the page was made, so that a second press finds it changed."""
-
-    newest = forms.IntegerField(widget=forms.HiddenInput)
-
-
-class KeyForm(NewestForm):
+class KeyForm(CredentialForm):
     name = forms.CharField(
         max_length=100,
         widget=UnfoldAdminTextInputWidget,
-        help_text="What it is for, such as the system that will use it",
+        help_text="Its purpose, such as the system that will use it",
     )
     days = forms.IntegerField(
-        label="Lasts for",
+        label="Lifetime in days",
         required=False,
         min_value=1,
-        max_value=3650,
+        max_value=MAX_KEY_DAYS,
         widget=UnfoldAdminIntegerFieldWidget,
-        help_text="Days. Empty: until it is revoked",
+        help_text="Empty: the key does not expire",
     )
 
+    def create(self, **by_and_seen: Any) -> str:
+        name, lifetime = self.cleaned_data["name"], _days(self.cleaned_data["days"])
+        return create_key(self.owner, name=name, lifetime=lifetime, **by_and_seen)
 
-class SecretForm(NewestForm):
-    def __init__(self, of: Any, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.of = of
 
+class SecretForm(CredentialForm):
     older = forms.TypedChoiceField(
         label="Older secrets",
         widget=UnfoldAdminSelectWidget,
         choices=[
-            ("1", "end in a day"),
-            ("7", "end in a week"),
-            ("0", "end now: one has leaked"),
-            ("", "stay until another is added"),
+            ("1", "expire in a day"),
+            ("7", "expire in a week"),
+            ("0", "expire now, for a leaked secret"),
+            ("", "stay valid until the next secret is added"),
         ],
         coerce=int,
         empty_value=None,
         required=False,
         initial="1",
-        help_text="Until then both count: time to give the new one to the other side",
+        help_text="Until then the older secrets stay valid too: give the new one to the other side in that time",
     )
+
+    def create(self, **by_and_seen: Any) -> str:
+        given, overlap = self.cleaned_data.get("secret", ""), _days(self.cleaned_data["older"])
+        added = add_secret(self.owner, overlap=overlap, secret=given, **by_and_seen)
+        return "" if given else added
 
 
 class GivenSecretForm(SecretForm):
-    """Providers hand out secrets of their own."""
+    """Also accepts a secret that the provider has issued."""
 
     secret = forms.CharField(
         required=False,
         widget=WriteOnlyTextInput,
         strip=False,
-        help_text="What the provider has given you; it is stored, and not shown again. Empty: a new one is made",
+        help_text="The secret that the provider has issued; it is stored and not shown again. Empty: generate one",
     )
 
     def clean_secret(self) -> str:
         secret: str = self.cleaned_data["secret"]
         if secret:
-            validate_webhook_secret(self.of.webhook_auth, secret)
+            validate_webhook_secret(self.owner.webhook_auth, secret)
         return secret
 
 
 class SecretsAdmin(SettingsAdmin):
-    """The owner of secrets. `secret_permission` is needed to add one."""
+    """Page of a model that has secrets. Adding one needs `secret_permission`."""
 
     secret_form: type[SecretForm] = SecretForm
     secret_permission: str
@@ -96,102 +106,85 @@ class SecretsAdmin(SettingsAdmin):
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.add_secret_view)
         name = f"{self.opts.app_label}_{self.opts.model_name}_add_secret"
-        return [path("<int:owner>/secrets/add/", view, name=name), *super().get_urls()]
+        return [path("<int:pk>/secrets/add/", view, name=name), *super().get_urls()]
 
-    def add_secret_view(self, request: HttpRequest, owner: int) -> HttpResponse:
-        of = self.owner(request, owner, self.secret_permission)
-        form = self.secret_form(of, request.POST or None, initial={"newest": newest_secret(of)})
-        title = f"Add a {self.secret_name} of {of}"
-        if not form.is_valid():
-            says = [self.secret_use, "A new one is shown once, on the next page."]
-            return ask(self, request, form, title=title, of=of, says=says, submit="Add a secret")
-        older = form.cleaned_data["older"]
-        overlap = None if older is None else timedelta(days=older)
-        given, newest = form.cleaned_data.get("secret"), form.cleaned_data["newest"]
-        secret = add_secret(owner=of, overlap=overlap, by=staff(request), newest=newest, secret=given)
-        if given and secret:
-            self.message_user(request, f"The {self.secret_name} is stored.", messages.SUCCESS)
-            return HttpResponseRedirect(change_url(of))
-        return self.answer(request, of, secret, f"The new {self.secret_name} of {of}")
+    def add_secret_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        owner = self.owner(request, pk, self.secret_permission)
+        return self.create(request, self.secret_form(owner, request.POST or None), self.secret_name, self.secret_use)
 
-    def owner(self, request: HttpRequest, key: int, permission: str) -> Any:
-        """The client or provider that this page is about. Raises PermissionDenied and Http404."""
+    def owner(self, request: HttpRequest, pk: int, permission: str) -> Any:
+        """Return the client or provider of the page. Raises PermissionDenied and Http404."""
         if not request.user.has_perm(permission):
             raise PermissionDenied
-        return get_object_or_404(self.get_queryset(request), pk=key)
+        return get_object_or_404(self.get_queryset(request), pk=pk)
 
-    def answer(self, request: HttpRequest, of: Any, secret: str | None, title: str) -> HttpResponse:
-        if secret is None:
-            self.message_user(request, FASTER, messages.WARNING)
-            return HttpResponseRedirect(change_url(of))
-        return show_once(self, request, title=title, secret=secret, of=of)
+    def create(self, request: HttpRequest, form: CredentialForm, name: str, use: str) -> HttpResponse:
+        """Ask with the form; once it is valid, create the key or secret and show it once."""
+        if not form.is_valid():
+            says = [use, "A generated value is shown once, on the next page."]
+            title, submit = f"Add {name}: {form.owner}", f"Add {name}"
+            return ask(self, request, form, title=title, of=form.owner, says=says, submit=submit)
+        try:
+            secret = form.create(by=staff(request), seen=form.cleaned_data["seen"])
+        except Refused as why:
+            return self.done(request, form.owner, f"Nothing was done: {why}.", messages.WARNING)
+        if not secret:
+            return self.done(request, form.owner, f"The {name} is stored.")
+        return show_once(self, request, title=f"New {name}: {form.owner}", secret=secret, of=form.owner)
+
+    def done(self, request: HttpRequest, owner: Model, text: str, level: int = messages.SUCCESS) -> HttpResponse:
+        self.message_user(request, text, level)
+        return HttpResponseRedirect(change_url(owner))
 
     def about(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
+        secrets = secrets_of(obj).order_by("id").only("created_at", "expires_at")  # never reads the secret itself
         return {
-            "secrets": _secrets(obj),
+            "secrets": [{"id": secret.pk, **_times(secret, "created", "expires")} for secret in secrets],
             "secret_name": self.secret_name,
             "may_add_secret": request.user.has_perm(self.secret_permission),
         }
 
 
 class KeysAdmin(SecretsAdmin):
-    """The owner of API keys, too."""
+    """Page of a model that has API keys as well."""
 
     def get_urls(self) -> list[URLPattern]:
-        wrap = self.admin_site.admin_view
+        view = self.admin_site.admin_view
         return [
-            path("<int:owner>/keys/add/", wrap(self.add_key_view), name="transactions_client_add_key"),
-            path("<int:owner>/keys/<int:key>/revoke/", wrap(self.revoke_view), name="transactions_client_revoke_key"),
+            path("<int:pk>/keys/add/", view(self.add_key_view), name="transactions_client_add_key"),
+            path("<int:pk>/keys/<int:key>/revoke/", view(self.revoke_view), name="transactions_client_revoke_key"),
             *super().get_urls(),
         ]
 
-    def add_key_view(self, request: HttpRequest, owner: int) -> HttpResponse:
-        of = self.owner(request, owner, "transactions.add_apikey")
-        form = KeyForm(request.POST or None, initial={"newest": newest_key(of)})
-        if not form.is_valid():
-            says = [f"Whoever has the key acts as {of}.", "It is shown once, on the next page."]
-            return ask(self, request, form, title=f"Create an API key of {of}", of=of, says=says, submit="Create a key")
-        given = form.cleaned_data
-        lasts = None if given["days"] is None else timedelta(days=given["days"])
-        key = create_key(client=of, name=given["name"], lasts=lasts, by=staff(request), newest=given["newest"])
-        return self.answer(request, of, key, f"The new API key of {of}")
+    def add_key_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        owner = self.owner(request, pk, "transactions.add_apikey")
+        use = f"Requests with the key act as {owner}."
+        return self.create(request, KeyForm(owner, request.POST or None), "API key", use)
 
-    def revoke_view(self, request: HttpRequest, owner: int, key: int) -> HttpResponse:
-        of = self.owner(request, owner, "transactions.change_apikey")
-        found = ApiKey.objects.filter(client=of, pk=key).first()
-        if found is None:
-            raise Http404
+    def revoke_view(self, request: HttpRequest, pk: int, key: int) -> HttpResponse:
+        owner = self.owner(request, pk, "transactions.change_apikey")
+        found = get_object_or_404(owner.api_keys, pk=key)
         if request.method != "POST":
             says = ["Requests with this key are refused within two seconds. This cannot be undone."]
-            title = f"Revoke the API key {found} ({found.name}) of {of}"
-            return ask(self, request, forms.Form(), title=title, of=of, says=says, submit="Revoke the key")
-        revoked = revoke_key(key_id=key, by=staff(request))
-        text = f"The key {found} is revoked." if revoked else f"The key {found} was revoked before."
-        self.message_user(request, text, messages.SUCCESS if revoked else messages.WARNING)
-        return HttpResponseRedirect(change_url(of))
+            title = f"Revoke the API key {found} ({found.name}) of {owner}"
+            return ask(self, request, forms.Form(), title=title, of=owner, says=says, submit="Revoke key")
+        if revoke_key(found, by=staff(request)):
+            return self.done(request, owner, f"The key {found} is revoked.")
+        return self.done(request, owner, f"The key {found} was revoked before.", messages.WARNING)
 
     def about(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
+        keys = obj.api_keys.order_by("id").defer("digest")
         return super().about(request, obj) | {
-            "keys": _keys(obj),
+            "keys": [{"key": key, **_times(key, "created", "last_used", "expires", "revoked")} for key in keys],
             "may_add_key": request.user.has_perm("transactions.add_apikey"),
             "may_revoke_key": request.user.has_perm("transactions.change_apikey"),
         }
 
 
-def _secrets(of: Client | Provider) -> list[dict[str, Any]]:
-    """What may be known of them. The secrets themselves are not even read."""
-    rows = secrets_of(of).order_by("id").values("id", "created_at", "expires_at")
-    return [{"id": row["id"], "created": exact(row["created_at"]), "expires": exact(row["expires_at"])} for row in rows]
+def _days(number: int | None) -> timedelta | None:
+    return None if number is None else timedelta(days=number)
 
 
-def _keys(of: Client) -> list[dict[str, Any]]:
-    return [
-        {
-            "key": key,
-            "created": exact(key.created_at),
-            "used": exact(key.last_used_at),
-            "expires": exact(key.expires_at),
-            "revoked": exact(key.revoked_at),
-        }
-        for key in of.api_keys.order_by("id").defer("digest")
-    ]
+def _times(row: Model, *names: str) -> dict[str, str]:
+    """Return the texts of these times of a row, such as `created` for its `created_at`."""
+    return {name: exact(getattr(row, f"{name}_at")) for name in names}

@@ -1,4 +1,4 @@
-"""`--set KEY=VALUE` of the commands: fields of a model by name, with clear words for what is wrong."""
+"""`--set KEY=VALUE` of the commands: sets fields of a model by name, with a clear error for each."""
 
 import json
 from typing import Any
@@ -11,9 +11,9 @@ from transactions.encryption import EncryptedJSON
 
 
 def apply_settings(instance: models.Model, pairs: list[str], *, allowed: tuple[str, ...]) -> None:
-    """Set each KEY=VALUE on `instance`: JSON for objects, else as the field reads text.
+    """Set each KEY=VALUE on `instance`; a JSON field takes JSON, any other field its own text format.
 
-    Raises CommandError, which does not repeat the value: it may be secret.
+    Raises CommandError, which omits the value because it may be secret.
     """
     for pair in pairs:
         name, equals, text = pair.partition("=")
@@ -26,7 +26,7 @@ def apply_settings(instance: models.Model, pairs: list[str], *, allowed: tuple[s
 
 
 def save_checked(instance: models.Model) -> None:
-    """Save a new row after all of its fields' checks. Raises CommandError with every field that is wrong."""
+    """Validate and insert a new row. Raises CommandError with every invalid field."""
     try:
         instance.full_clean()
     except ValidationError as error:

@@ -1,44 +1,36 @@
-"""`manage.py createkey`: one more API key of a client."""
+"""`manage.py createkey`: create an additional API key of a client."""
 
-import json
 from datetime import timedelta
 from typing import Any
 
-import structlog
 from django.core.exceptions import ValidationError
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
-from transactions.credentials import add_key
-from transactions.models import ApiKey, Client
-
-log = structlog.get_logger(__name__)
-
-LONGEST = 3650
-"""Days that a key can last; one for longer has no end."""
+from transactions.credentials import MAX_KEY_DAYS, create_key
+from transactions.management.json_output import JsonCommand
+from transactions.models import Client
 
 
-class Command(BaseCommand):
-    help = "Create an API key of a client; prints the key, which cannot be shown again."
+class Command(JsonCommand):
+    help = "Create an API key of a client and print it. It cannot be shown again."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("client", help="The client's name")
-        parser.add_argument("--name", required=True, help="What it is for, such as the system that will use it")
-        parser.add_argument("--days", type=int, metavar="N", help="It ends after so many. Default: when it is revoked")
-        parser.add_argument("--json", action="store_true", help="Print one JSON object")
+        super().add_arguments(parser)
+        parser.add_argument("client", help="Name of the client")
+        parser.add_argument("--name", required=True, help="Purpose of the key, such as the system that will use it")
+        lifetime = f"Lifetime in days, from 1 to {MAX_KEY_DAYS}. Default: the key does not expire"
+        parser.add_argument("--days", type=int, metavar="N", help=lifetime)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        client, name, days = Client.objects.filter(name=options["client"]).first(), options["name"], options["days"]
+        name, days = options["name"], options["days"]
+        client = Client.objects.filter(name=options["client"]).first()
         if client is None:
-            raise CommandError(f"There is no client {options['client']!r}: make it with createclient first.")
-        if days is not None and not 1 <= days <= LONGEST:
-            raise CommandError(f"--days: from 1 to {LONGEST}.")
+            raise CommandError(f"There is no client {options['client']!r}. Create it with createclient first.")
+        if days is not None and not 1 <= days <= MAX_KEY_DAYS:
+            raise CommandError(f"--days: give a number from 1 to {MAX_KEY_DAYS}.")
         try:
-            ApiKey._meta.get_field("name").clean(name, None)
+            key = create_key(client, name=name, lifetime=None if days is None else timedelta(days=days))
         except ValidationError as error:
             raise CommandError(f"--name: {' '.join(error.messages)}") from error
-        key = add_key(client, name=name, lasts=None if days is None else timedelta(days=days))
-        log.info("An API key was created", action="key_created", key={"client": client.name, "begins": key[:12]})
-        if options["json"]:
-            self.stdout.write(json.dumps({"client": client.name, "name": name, "api_key": key}))
-            return
-        self.stdout.write(f"Client {client.name}\n  API key  {key}\nKeep it now: it cannot be shown again.")
+        text = f"Client {client.name}\n  API key  {key}\nStore the key now. It cannot be shown again."
+        self.answer(options, {"client": client.name, "name": name, "api_key": key}, text)

@@ -1,4 +1,4 @@
-"""`manage.py rotatesecrets`: encrypt every stored secret with the first of ENCRYPTION_KEYS."""
+"""`manage.py rotatesecrets`: encrypt all stored secrets with the first of ENCRYPTION_KEYS."""
 
 from typing import Any
 
@@ -9,21 +9,21 @@ from transactions.reencryption import reencrypt_all
 
 class Command(BaseCommand):
     help = (
-        "Encrypt every stored secret with the first of ENCRYPTION_KEYS, after it was added there "
-        "(docs/configuration.md says how to rotate it). May run while the service does, and again at any time. "
-        "Exits 1 when there are values that no key decrypts."
+        "Encrypt all stored secrets with the first of ENCRYPTION_KEYS, after you have added a new key there (see "
+        "docs/configuration.md). Safe to run while the service is running, and to repeat. Exits with status 1 if no "
+        "key decrypts one of the values."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
         unreadable = 0
         for found in reencrypt_all():
-            self.stdout.write(
-                f"{found.name}: {found.rewritten} encrypted anew, {found.current} were by the first key already"
-            )
+            done = f"{found.rewritten} re-encrypted, {found.current} already encrypted with the first key"
+            self.stdout.write(f"{found.name}: {done}")
             for key in found.unreadable:
                 self.stderr.write(f"{found.name}: no key decrypts the value of row {key}")
             unreadable += len(found.unreadable)
         if unreadable:
             raise CommandError(
-                f"Not decrypted: {unreadable}. Add the key that encrypted them to ENCRYPTION_KEYS, or replace them."
+                f"{unreadable} values were not decrypted. Add the key that encrypted them to ENCRYPTION_KEYS, or "
+                "replace the values."
             )
