@@ -27,15 +27,16 @@ MAX_KEY_DAYS = 3650
 
 
 def create_key(
-    client: Client, *, name: str, lifetime: timedelta | None = None, by: User | None = None, seen: int | None = None
+    client: Client, *, name: str, days: int | None = None, by: User | None = None, seen: int | None = None
 ) -> str:
     """Create an API key and return it. Only its hash is stored, so it cannot be shown again.
 
-    Raises Refused when `seen` is out of date, and ValidationError for an invalid name.
+    The key expires after `days`; None: never. Raises Refused when `seen` is out of date, and ValidationError for an
+    invalid name.
     """
     ApiKey._meta.get_field("name").clean(name, None)
     with _locked(client, seen):
-        key = ApiKey.create_for(client, name=name, expires_at=_in(lifetime))
+        key = ApiKey.create_for(client, name=name, expires_at=_in(days))
         if by:
             record(by, client, f"Created the API key {key[:12]}… ({name})")
     log.info("An API key was created", action="key_created", key={"client": client.name, "begins": key[:12]})
@@ -56,18 +57,18 @@ def revoke_key(key: ApiKey, *, by: User | None = None) -> bool:
 def add_secret(
     owner: Client | Provider,
     *,
-    overlap: timedelta | None = None,
+    overlap_days: float | None = None,
     secret: str = "",
     by: User | None = None,
     seen: int | None = None,
 ) -> str:
     """Add a secret of a client (signs notifications) or of a provider (signs webhooks), and return it.
 
-    Generates the secret unless one is given. Older secrets expire after `overlap`; None leaves them unchanged.
+    Generates the secret unless one is given. Older secrets expire after `overlap_days`; None leaves them unchanged.
     Raises Refused when `seen` is out of date, and ValidationError for an invalid secret.
     """
     with _locked(owner, seen):
-        if (end := _in(overlap)) is not None:
+        if (end := _in(overlap_days)) is not None:
             secrets_of(owner).filter(Q(expires_at=None) | Q(expires_at__gt=end)).update(expires_at=end)
         added: CallbackSecret | WebhookSecret
         if isinstance(owner, Client):
@@ -97,5 +98,5 @@ def _locked(owner: Client | Provider, seen: int | None) -> Iterator[None]:
         yield
 
 
-def _in(time: timedelta | None) -> datetime | None:
-    return None if time is None else datetime.now(UTC) + time
+def _in(days: float | None) -> datetime | None:
+    return None if days is None else datetime.now(UTC) + timedelta(days=days)

@@ -160,7 +160,7 @@ def test_a_form_is_refused_after_any_change_by_staff(admin_client, carol, add_ke
 
 def test_pressing_twice_adds_one_secret(admin_client, carol):
     address = f"/admin/transactions/client/{carol.client.pk}/secrets/add/"
-    asked = {"older": "1", "seen": seen(admin_client, address)}
+    asked = {"overlap_days": "1", "seen": seen(admin_client, address)}
     admin_client.post(address, asked)
 
     answer = admin_client.post(address, asked, follow=True)
@@ -202,7 +202,7 @@ def test_another_clients_key_is_not_found_under_this_one(admin_client, carol, al
 def test_a_new_callback_secret_signs_beside_the_older_ones_until_they_end(admin_client, carol, older, live):
     address = f"/admin/transactions/client/{carol.client.pk}/secrets/add/"
 
-    answer = admin_client.post(address, {"older": older, "seen": seen(admin_client, address)})
+    answer = admin_client.post(address, {"overlap_days": older, "seen": seen(admin_client, address)})
 
     secrets = carol.settings.callback_secrets
     assert answer.context["secret"] in answer.content.decode()
@@ -213,7 +213,7 @@ def test_a_new_callback_secret_signs_beside_the_older_ones_until_they_end(admin_
 def test_a_new_webhook_secret_is_accepted_beside_the_older_one(admin_client, bank):
     address = f"/admin/transactions/provider/{bank.provider.pk}/secrets/add/"
 
-    answer = admin_client.post(address, {"older": "7", "seen": seen(admin_client, address)})
+    answer = admin_client.post(address, {"overlap_days": "7", "seen": seen(admin_client, address)})
 
     assert bank.settings.webhook_secrets == (bank.secret, answer.context["secret"])
     assert WebhookSecret.objects.filter(expires_at__lt=timezone.now() + timedelta(days=8)).count() == 1
@@ -223,7 +223,7 @@ def test_a_secret_that_the_provider_has_given_is_stored_and_not_shown(admin_clie
     shop, given = make_provider("shop", webhook_auth="hmac-sha256"), "It's a Secret to Everybody"
     address = f"/admin/transactions/provider/{shop.provider.pk}/secrets/add/"
 
-    asked = {"older": "0", "secret": given, "seen": seen(admin_client, address)}
+    asked = {"overlap_days": "0", "secret": given, "seen": seen(admin_client, address)}
     answer = admin_client.post(address, asked, follow=True)
 
     assert shop.settings.webhook_secrets == (given,)
@@ -235,7 +235,7 @@ def test_a_secret_that_does_not_fit_is_refused_and_not_sent_back(admin_client, s
     shop, typed = make_provider("shop", webhook_auth=scheme), "whsec_<tooshort"
     address = f"/admin/transactions/provider/{shop.provider.pk}/secrets/add/"
 
-    answer = admin_client.post(address, {"older": "0", "secret": typed, "seen": seen(admin_client, address)})
+    answer = admin_client.post(address, {"overlap_days": "0", "secret": typed, "seen": seen(admin_client, address)})
 
     assert "A secret" in answer.content.decode()
     assert typed not in html.unescape(answer.content.decode())
@@ -247,7 +247,7 @@ def test_a_secret_that_ends_sooner_is_not_prolonged(admin_client, carol):
     CallbackSecret.objects.update(expires_at=soon)
     address = f"/admin/transactions/client/{carol.client.pk}/secrets/add/"
 
-    admin_client.post(address, {"older": "7", "seen": seen(admin_client, address)})
+    admin_client.post(address, {"overlap_days": "7", "seen": seen(admin_client, address)})
 
     assert CallbackSecret.objects.filter(expires_at=soon).count() == 1
 

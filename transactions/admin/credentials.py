@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Callable
 from typing import Any
 
 from django import forms
 from django.contrib import messages
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
@@ -19,23 +19,12 @@ from transactions.admin.fields import WriteOnlyTextInput
 from transactions.admin.pages import ask, show_once, staff
 from transactions.audit import Refused, newest_entry
 from transactions.credentials import MAX_KEY_DAYS, add_secret, create_key, revoke_key, secrets_of
-from transactions.models.providers import validate_webhook_secret
 from workers.admin.bases import SettingsAdmin, change_url, exact
 
 
-class CredentialForm(SeenForm):
-    """Base of the forms that create a key or secret of `owner`."""
+class KeyForm(SeenForm):
+    """Arguments of `create_key`."""
 
-    def __init__(self, owner: Any, data: Any) -> None:
-        super().__init__(data, initial={"seen": newest_entry(owner)})
-        self.owner = owner
-
-    def create(self, **by_and_seen: Any) -> str:
-        """Create the key or secret. Returns the value to show once, or "" for a given secret. Raises Refused."""
-        raise NotImplementedError
-
-
-class KeyForm(CredentialForm):
     name = forms.CharField(
         max_length=100,
         widget=UnfoldAdminTextInputWidget,
@@ -50,13 +39,11 @@ class KeyForm(CredentialForm):
         help_text="Empty: the key does not expire",
     )
 
-    def create(self, **by_and_seen: Any) -> str:
-        name, lifetime = self.cleaned_data["name"], _days(self.cleaned_data["days"])
-        return create_key(self.owner, name=name, lifetime=lifetime, **by_and_seen)
 
+class SecretForm(SeenForm):
+    """Arguments of `add_secret`, which generates the secret."""
 
-class SecretForm(CredentialForm):
-    older = forms.TypedChoiceField(
+    overlap_days = forms.TypedChoiceField(
         label="Older secrets",
         widget=UnfoldAdminSelectWidget,
         choices=[
@@ -72,11 +59,6 @@ class SecretForm(CredentialForm):
         help_text="Until then the older secrets stay valid too: give the new one to the other side in that time",
     )
 
-    def create(self, **by_and_seen: Any) -> str:
-        given, overlap = self.cleaned_data.get("secret", ""), _days(self.cleaned_data["older"])
-        added = add_secret(self.owner, overlap=overlap, secret=given, **by_and_seen)
-        return "" if given else added
-
 
 class GivenSecretForm(SecretForm):
     """Also accepts a secret that the provider has issued."""
@@ -88,17 +70,11 @@ class GivenSecretForm(SecretForm):
         help_text="The secret that the provider has issued; it is stored and not shown again. Empty: generate one",
     )
 
-    def clean_secret(self) -> str:
-        secret: str = self.cleaned_data["secret"]
-        if secret:
-            validate_webhook_secret(self.owner.webhook_auth, secret)
-        return secret
-
 
 class SecretsAdmin(SettingsAdmin):
     """Page of a model that has secrets. Adding one needs `secret_permission`."""
 
-    secret_form: type[SecretForm] = SecretForm
+    secret_form = SecretForm
     secret_permission: str
     secret_name: str
     secret_use: str
@@ -110,7 +86,7 @@ class SecretsAdmin(SettingsAdmin):
 
     def add_secret_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         owner = self.owner(request, pk, self.secret_permission)
-        return self.create(request, self.secret_form(owner, request.POST or None), self.secret_name, self.secret_use)
+        return self.create(request, owner, self.secret_form, add_secret, self.secret_name, self.secret_use)
 
     def owner(self, request: HttpRequest, pk: int, permission: str) -> Any:
         """Return the client or provider of the page. Raises PermissionDenied and Http404."""
@@ -118,19 +94,24 @@ class SecretsAdmin(SettingsAdmin):
             raise PermissionDenied
         return get_object_or_404(self.get_queryset(request), pk=pk)
 
-    def create(self, request: HttpRequest, form: CredentialForm, name: str, use: str) -> HttpResponse:
-        """Ask with the form; once it is valid, create the key or secret and show it once."""
-        if not form.is_valid():
-            says = [use, "A generated value is shown once, on the next page."]
-            title, submit = f"Add {name}: {form.owner}", f"Add {name}"
-            return ask(self, request, form, title=title, of=form.owner, says=says, submit=submit)
-        try:
-            secret = form.create(by=staff(request), seen=form.cleaned_data["seen"])
-        except Refused as why:
-            return self.done(request, form.owner, f"Nothing was done: {why}.", messages.WARNING)
-        if not secret:
-            return self.done(request, form.owner, f"The {name} is stored.")
-        return show_once(self, request, title=f"New {name}: {form.owner}", secret=secret, of=form.owner)
+    def create(
+        self, request: HttpRequest, owner: Any, form_class: Any, service: Callable[..., str], name: str, use: str
+    ) -> HttpResponse:
+        """Ask with the form; once it is valid, call `service` with its fields and show the result once."""
+        form = form_class(request.POST or None, initial={"seen": newest_entry(owner)})
+        if form.is_valid():
+            try:
+                value = service(owner, **form.cleaned_data, by=staff(request))
+            except Refused as why:
+                return self.done(request, owner, f"Nothing was done: {why}.", messages.WARNING)
+            except ValidationError as error:  # the provider's scheme needs another format
+                form.add_error("secret", error.messages)
+            else:
+                if form.cleaned_data.get("secret"):
+                    return self.done(request, owner, f"The {name} is stored.")
+                return show_once(self, request, title=f"New {name}: {owner}", secret=value, of=owner)
+        says = [use, "A generated value is shown once, on the next page."]
+        return ask(self, request, form, title=f"Add {name}: {owner}", of=owner, says=says, submit=f"Add {name}")
 
     def done(self, request: HttpRequest, owner: Model, text: str, level: int = messages.SUCCESS) -> HttpResponse:
         self.message_user(request, text, level)
@@ -159,7 +140,7 @@ class KeysAdmin(SecretsAdmin):
     def add_key_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         owner = self.owner(request, pk, "transactions.add_apikey")
         use = f"Requests with the key act as {owner}."
-        return self.create(request, KeyForm(owner, request.POST or None), "API key", use)
+        return self.create(request, owner, KeyForm, create_key, "API key", use)
 
     def revoke_view(self, request: HttpRequest, pk: int, key: int) -> HttpResponse:
         owner = self.owner(request, pk, "transactions.change_apikey")
@@ -179,10 +160,6 @@ class KeysAdmin(SecretsAdmin):
             "may_add_key": request.user.has_perm("transactions.add_apikey"),
             "may_revoke_key": request.user.has_perm("transactions.change_apikey"),
         }
-
-
-def _days(number: int | None) -> timedelta | None:
-    return None if number is None else timedelta(days=number)
 
 
 def _times(row: Model, *names: str) -> dict[str, str]:

@@ -1,6 +1,5 @@
 """`manage.py createkey`: create an additional API key of a client."""
 
-from datetime import timedelta
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -29,7 +28,7 @@ class Command(JsonCommand):
         if days is not None and not 1 <= days <= MAX_KEY_DAYS:
             raise CommandError(f"--days: give a number from 1 to {MAX_KEY_DAYS}.")
         try:
-            key = create_key(client, name=name, lifetime=None if days is None else timedelta(days=days))
+            key = create_key(client, name=name, days=days)
         except ValidationError as error:
             raise CommandError(f"--name: {' '.join(error.messages)}") from error
         text = f"Client {client.name}\n  API key  {key}\nStore the key now. It cannot be shown again."

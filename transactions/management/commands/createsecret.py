@@ -1,6 +1,5 @@
 """`manage.py createsecret`: add a secret of a client or provider; the older ones expire after an overlap."""
 
-from datetime import timedelta
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -10,6 +9,10 @@ from transactions.credentials import add_secret
 from transactions.management.json_output import JsonCommand
 from transactions.models import Client, Provider
 
+OWNERS: dict[str, tuple[Any, str, str]] = {
+    "client": (Client, "name", "callback secret"),
+    "provider": (Provider, "slug", "webhook secret"),
+}
 MAX_OVERLAP = 8760.0
 """Hours: a year."""
 
@@ -33,22 +36,14 @@ class Command(JsonCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if not 0 <= options["overlap"] <= MAX_OVERLAP:
             raise CommandError(f"--overlap: give a number of hours from 0 to {MAX_OVERLAP:g}.")
-        of, kind = ("client", "callback secret") if options["client"] else ("provider", "webhook secret")
-        owner = _owner(of, options[of])
+        of = "client" if options["client"] else "provider"
+        model, field, kind = OWNERS[of]
+        owner = model.objects.only(field).filter(**{field: options[of]}).first()
+        if owner is None:
+            raise CommandError(f"There is no {of} {options[of]!r}.")
         try:
-            secret = add_secret(owner, overlap=timedelta(hours=options["overlap"]), secret=options["secret"] or "")
+            secret = add_secret(owner, overlap_days=options["overlap"] / 24, secret=options["secret"] or "")
         except ValidationError as error:
             raise CommandError(f"--secret: {' '.join(error.messages)}") from error
         text = f"{of.capitalize()} {owner}\n  {kind}  {secret}\nStore the secret now. It cannot be shown again."
         self.answer(options, {of: str(owner), kind.replace(" ", "_"): secret}, text)
-
-
-def _owner(of: str, name: str) -> Client | Provider:
-    found: Client | Provider | None
-    if of == "client":
-        found = Client.objects.filter(name=name).first()
-    else:
-        found = Provider.objects.filter(slug=name).defer("headers").first()
-    if found is None:
-        raise CommandError(f"There is no {of} {name!r}.")
-    return found
