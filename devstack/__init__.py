@@ -1,4 +1,4 @@
-"""The development stack: real stores from wheels, the service's processes, the sandbox, the demo.
+"""Development stack: embedded stores, the service's processes, the sandbox and the demo.
 
-Production does not need it; the service never imports it.
+The service never imports it, and production does not need it.
 """

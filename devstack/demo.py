@@ -1,142 +1,118 @@
-"""`make demo`: what the service is for, shown against a third party that misbehaves in every known way."""
+"""`make demo`: the service's main job against a third party that fails in every known way."""
 
-import os
 import shutil
 import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from contextlib import closing
 from typing import Any
 
+import psycopg2
 import requests
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from devstack.findings import FINAL, Finding, find
-from devstack.places import CHECKOUT, DATA, Home
-from devstack.ports import free_port, port_asked_for
+from devstack.paths import CHECKOUT, DATA, locked_data_dir
+from devstack.ports import free_port, requested_port
+from devstack.postgres import PostgreSQL
 from devstack.processes import StackError
-from devstack.screen import Show, progress, table
-from devstack.stack import Stack
-from devstack.stores import PostgreSQL
-from devstack.throwaway import Stores
+from devstack.results import FINAL, Result, compare, table
+from devstack.stack import Stack, running_stack
 from sandbox.behaviours import BEHAVIOURS
 
-HOME = DATA / "demo"
-SPEED = 20  # times faster than ours is the third party's clock
-OF_EACH = 3
-AT_ONCE = 8  # requests
-PATIENCE = 60.0  # seconds; what is not final by then never will be
+DATA_DIR = DATA / "demo"
+LOGS = DATA_DIR / "logs"
+SPEED = 20  # how many times faster than ours the third party's clock runs
+PER_BEHAVIOUR = 3
+CONCURRENT_REQUESTS = 8
+TIMEOUT = 60.0  # seconds until everything must be final
+INTERVAL = 0.3  # seconds between two looks at the progress
 
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """One transaction that the demo's client asks for."""
-
-    reference: str
-    amount: int
-
-    @property
-    def id(self) -> str:
-        """The client's own id of it."""
-        return f"order-{self.reference}"
-
-    @property
-    def behaviour(self) -> str:
-        """What its reference makes the third party do."""
-        return self.reference.rsplit("-", 1)[0]
-
-
-ORDERS = [Order(f"{name}-{nth}", 1000 * nth) for name in BEHAVIOURS for nth in range(1, OF_EACH + 1)]
-# Sent a second time at the same moment, as an impatient client does.
-REPEATED = ORDERS[::OF_EACH]
-
-
-@dataclass(slots=True)
-class Sent:
-    """What the demo's client noted."""
-
-    at: dict[str, float] = field(default_factory=dict)
-    replayed: int = 0
+# Amounts in minor units by reference; the reference makes the third party behave in this way.
+ORDERS = {f"{name}-{nth}": 1000 * nth for name in BEHAVIOURS for nth in range(1, PER_BEHAVIOUR + 1)}
+REPEATED = list(ORDERS)[::PER_BEHAVIOUR]  # sent a second time at the same moment
+WEBHOOKS = PER_BEHAVIOUR * sum(len(behaviour.webhooks) for behaviour in BEHAVIOURS.values())
 
 
 def demo() -> int:
-    """Set everything up, run it, show what happened: 0 if all three sides agree on every transaction."""
+    """Start a new stack, run the main job and show the results; return 0 if all three sides agree on everything."""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
-    with Home(HOME):
-        _clear()
-        console.print(f"Starting PostgreSQL, Valkey, web, worker and sandbox; their files are in {_short(HOME)}")
-        with Stores(HOME, logs=HOME / "logs", durable=True, given=os.environ) as stores:
-            stack = Stack(
-                HOME,
-                database_url=stores.database_url,
-                broker_url=stores.broker_url,
-                port=port_asked_for() or free_port(),
-                sandbox_port=free_port(),
-                speed=SPEED,
-                shared_database=stores.postgres is None,
+    with locked_data_dir(DATA_DIR):
+        PostgreSQL(DATA_DIR, log=LOGS / "postgres.log", durable=True).remove()
+        shutil.rmtree(LOGS, ignore_errors=True)
+        (DATA_DIR / "secrets.json").unlink(missing_ok=True)
+        place = DATA_DIR.relative_to(CHECKOUT)
+        console.print(f"Starting PostgreSQL, Valkey, web, worker and sandbox; their files are in {place}")
+        port = requested_port() or free_port()
+        with running_stack(DATA_DIR, port=port, sandbox_port=free_port(), speed=SPEED) as stack:
+            console.print(
+                f"Sending {len(ORDERS)} transactions; the third party's clock runs {SPEED} times faster than ours"
             )
-            stack.prepare()
-            stack.start()
-            try:
-                return _show(console, stack)
-            finally:
-                stack.stop()
+            with ProgressDisplay(console) as progress:
+                posted_at, replayed = _send(stack, progress)
+                _wait_until_final(stack, progress)
+            state = stack.sandbox_state()
+            results = list(_results(stack, state, posted_at))
+            console.print(table(results))
+            return _verdict(console, state, replayed, results)
 
 
-def _clear() -> None:
-    """Remove what an earlier demo left: its logs are kept until now."""
-    PostgreSQL(HOME, log=HOME / "logs/postgres.log", durable=True).remove()
-    shutil.rmtree(HOME / "logs", ignore_errors=True)
-    (HOME / "secrets.json").unlink(missing_ok=True)
+class ProgressDisplay(Progress):
+    """Progress bars on a terminal; elsewhere a line when a number has changed, at most each second."""
+
+    def __init__(self, console: Console) -> None:
+        columns = (TextColumn("{task.description:20}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        super().__init__(*columns, console=console, disable=not console.is_terminal)
+        for step in ("accepted", "final", "client notified"):
+            self.add_task(step, total=len(ORDERS))
+        self._shown = (0, 0, 0)
+        self._printed_at = 0.0
+
+    def show(self, accepted: int, final: int = 0, notified: int = 0) -> None:
+        """Show how many transactions have reached each step."""
+        counts = (accepted, final, notified)
+        for task, count in zip(self.task_ids, counts, strict=True):
+            self.update(task, completed=count)
+        is_due = time.monotonic() - self._printed_at >= 1 or min(counts) == len(ORDERS)
+        if self.disable and counts != self._shown and is_due:
+            self._shown, self._printed_at = counts, time.monotonic()
+            self.console.print(f"  {accepted} accepted, {final} final, {notified} notified, of {len(ORDERS)}")
 
 
-def _show(console: Console, stack: Stack) -> int:
-    console.print(
-        f"Sending {len(ORDERS)} transactions to a third party whose clock runs {SPEED} times faster than ours"
-    )
-    with progress(console, len(ORDERS)) as show:
-        sent = _send(stack, show)
-        _follow(stack, show)
-    state = stack.sandbox_state()
-    findings = list(_findings(stack, state, sent))
-    console.print(table(findings))
-    return _verdict(console, stack, state, sent, findings)
+def _send(stack: Stack, progress: ProgressDisplay) -> tuple[dict[str, float], int]:
+    """Post all orders; return the unix time of each first POST by reference, and the number of recognised repeats."""
+    posted_at: dict[str, float] = {}
+    replayed = 0
 
-
-def _send(stack: Stack, show: Show) -> Sent:
-    sent = Sent()
-
-    def send(order: Order) -> requests.Response:
-        sent.at.setdefault(order.id, time.time())
-        body = {"id": order.id, "amount": order.amount, "currency": "EUR", "reference": order.reference}
+    def send(reference: str) -> requests.Response:
+        posted_at.setdefault(reference, time.time())
+        body = {"id": _id(reference), "amount": ORDERS[reference], "currency": "EUR", "reference": reference}
         return stack.request("POST", "/v1/transactions", json=body)
 
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    with ThreadPoolExecutor(CONCURRENT_REQUESTS) as pool:
         for answer in pool.map(send, [*ORDERS, *REPEATED]):
             if answer.status_code == 200 and answer.headers.get("Idempotent-Replayed") == "true":
-                sent.replayed += 1
+                replayed += 1
             elif answer.status_code != 202:
                 raise StackError(f"POST /v1/transactions answered {answer.status_code}: {answer.text[:300]}")
-            show("sent", len(sent.at))
-    return sent
+            progress.show(len(posted_at))
+    return posted_at, replayed
 
 
-def _follow(stack: Stack, show: Show) -> None:
-    """Watch until everything is final and told, and the last webhook under way has come."""
-    deadline = time.monotonic() + PATIENCE
-    webhooks = sum(len(BEHAVIOURS[order.behaviour].webhooks) for order in ORDERS)
+def _wait_until_final(stack: Stack, progress: ProgressDisplay) -> None:
+    """Wait until all are final, the client is notified, and the third party has sent its last webhook."""
+    deadline = time.monotonic() + TIMEOUT
     while time.monotonic() < deadline:
         stack.check()
-        done = sum(transaction["status"] in FINAL for transaction in _transactions(stack))
+        final = sum(transaction["status"] in FINAL for transaction in _transactions(stack))
         state = stack.sandbox_state()
-        told = sum(seen["final"] is not None for seen in state["client"]["transactions"].values())
-        come = sum(len(seen["webhooks"]) for seen in state["provider"]["transactions"].values())
-        show("done", done)
-        show("told", told)
-        if done == told == len(ORDERS) and come >= webhooks:
+        notified = sum(record["final"] is not None for record in state["client"]["transactions"].values())
+        webhooks = sum(len(record["webhooks"]) for record in state["provider"]["transactions"].values())
+        progress.show(len(ORDERS), final, notified)
+        if final == notified == len(ORDERS) and webhooks >= WEBHOOKS:
             return
-        time.sleep(0.3)
+        time.sleep(INTERVAL)
 
 
 def _transactions(stack: Stack) -> Iterator[dict[str, Any]]:
@@ -147,40 +123,45 @@ def _transactions(stack: Stack) -> Iterator[dict[str, Any]]:
         path = page["next"] and page["next"].removeprefix(stack.url)
 
 
-def _findings(stack: Stack, state: dict[str, Any], sent: Sent) -> Iterator[Finding]:
-    copies = {seen["reference"]: seen for seen in state["provider"]["transactions"].values()}
-    reviews = stack.reviews()
-    for order in ORDERS:
-        yield find(
-            order.reference,
-            sent.at[order.id],
-            events=stack.request("GET", f"/v1/transactions/{order.id}/events").json()["results"],
-            review=reviews.get(order.id, ""),
-            provider=copies.get(order.reference, {}),
-            client=state["client"]["transactions"].get(order.id, {}),
+def _results(stack: Stack, state: dict[str, Any], posted_at: dict[str, float]) -> Iterator[Result]:
+    by_reference = {record["reference"]: record for record in state["provider"]["transactions"].values()}
+    reviews = _reviews(stack.environment["DATABASE_URL"])
+    for reference in ORDERS:
+        yield compare(
+            reference,
+            posted_at[reference],
+            events=stack.request("GET", f"/v1/transactions/{_id(reference)}/events").json()["results"],
+            review=reviews.get(_id(reference), ""),
+            provider=by_reference.get(reference, {}),
+            client=state["client"]["transactions"].get(_id(reference), {}),
         )
 
 
-def _verdict(console: Console, stack: Stack, state: dict[str, Any], sent: Sent, findings: list[Finding]) -> int:
-    twice, forged = state["provider"]["duplicate_creates"], state["client"]["bad_signatures"]
-    console.print(f"{len(REPEATED)} were sent twice, and {sent.replayed} of these recognised.", end=" ")
-    console.print(f"Created twice at the third party: {twice}. Notifications with a wrong signature: {forged}.")
-    wrong = [finding.reference for finding in findings if not finding.agreed or _is_overlooked(finding)]
-    if wrong or twice or forged or sent.replayed != len(REPEATED):
-        where = f"The logs are in {_short(stack.logs)}"
-        console.print(f"[bold red]This is not as it should be[/]: {', '.join(wrong) or 'see above'}. {where}")
+def _reviews(database_url: str) -> dict[str, str]:
+    """Return the review reasons of flagged transactions by the client's id; the API does not show them."""
+    with closing(psycopg2.connect(database_url)) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT client_ref, review FROM transactions_transaction WHERE review <> ''")
+        return dict(cursor.fetchall())
+
+
+def _verdict(console: Console, state: dict[str, Any], replayed: int, results: list[Result]) -> int:
+    duplicates, forged = state["provider"]["duplicate_creates"], state["client"]["bad_signatures"]
+    console.print(
+        f"{len(REPEATED)} transactions were sent twice; the service recognised {replayed} of them.\n"
+        f"Duplicates at the third party: {duplicates}. Notifications with a wrong signature: {forged}."
+    )
+    wrong = [result.reference for result in results if not result.correct]
+    if wrong or duplicates or forged or replayed != len(REPEATED):
+        place = LOGS.relative_to(CHECKOUT)
+        console.print(f"[bold red]Failed[/]: {', '.join(wrong) or 'see above'}. The logs are in {place}")
         return 1
     console.print(
-        "[bold green]All three agree on every transaction[/]: whatever the third party did, each was done once and the "
-        "client was told. `make run` keeps such a stack up, with pages to open."
+        "[bold green]All three agree on every transaction[/]: each was created once, and the client was notified. "
+        "`make run` starts such a stack and keeps it running, with web pages."
     )
     return 0
 
 
-def _is_overlooked(finding: Finding) -> bool:
-    """Whether a contradiction was neither taken nor flagged."""
-    return finding.reference.startswith("contradict-") and finding.review != "contradiction"
-
-
-def _short(path: os.PathLike[str]) -> str:
-    return os.path.relpath(path, CHECKOUT)
+def _id(reference: str) -> str:
+    """Return the client's own id of an order."""
+    return f"order-{reference}"

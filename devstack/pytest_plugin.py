@@ -1,4 +1,4 @@
-"""Tests run on a real PostgreSQL and a real Valkey: this starts them before Django reads its settings."""
+"""Pytest plugin: starts a real PostgreSQL and Valkey before Django reads its settings."""
 
 import contextlib
 import os
@@ -7,19 +7,19 @@ import pytest
 
 from devstack.environment import new_secrets, service_environment
 from devstack.processes import StackError
-from devstack.throwaway import Stores, throwaway_stores
+from devstack.stores import Stores, temporary_stores
 
 STORES = pytest.StashKey[Stores]()
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
-    """Start what DATABASE_URL and BROKER_URL do not name, and set the rest of the environment."""
+    """Start the stores that DATABASE_URL and BROKER_URL do not name, and set the service's environment."""
     if early_config.known_args_namespace.help or early_config.known_args_namespace.version:
         return
     running = contextlib.ExitStack()
     try:
-        stores = running.enter_context(throwaway_stores(os.environ))
+        stores = running.enter_context(temporary_stores(os.environ))
     except StackError as error:
         raise pytest.UsageError(str(error)) from error
     early_config.add_cleanup(running.close)
@@ -30,5 +30,5 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def stores(pytestconfig: pytest.Config) -> Stores:
-    """The stores this run uses. Not to be stopped: tests that do so take `throwaway_stores()` of their own."""
+    """The stores of this run. Tests that stop or crash stores use `temporary_stores()` instead."""
     return pytestconfig.stash[STORES]

@@ -1,29 +1,31 @@
-"""The whole thing on one machine: web, worker and sandbox as processes, on stores that run already."""
+"""The whole stack on one machine: web server, worker and sandbox as processes, on running stores."""
 
+import contextlib
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import psycopg2
 import requests
 
-from devstack.environment import Kept, service_environment
-from devstack.places import CHECKOUT
+from devstack.environment import StateFile, service_environment
+from devstack.paths import CHECKOUT
 from devstack.ports import LOOPBACK
-from devstack.processes import Child, StackError, stop_all, wait_ready
+from devstack.processes import Child, StackError, stop_all
 from devstack.serve import GRACE, web_command, worker_command
+from devstack.stores import Stores
 
-STARTING = 60.0  # seconds; a machine that is busy with other things is slow to start a Python process
+START_TIMEOUT = 60.0  # seconds; Python processes start slowly on a busy machine
 
 
 def provider_settings(speed: float) -> dict[str, float]:
-    """The provider's timing for a sandbox whose clock runs `speed` times faster than ours."""
+    """Return the provider's timing for a sandbox whose clock runs `speed` times faster than ours."""
     return {
-        "create_timeout": max(45 / speed, 3),  # it answers a lost create after 30 s
-        "settle_window": 130 / speed,  # such a create may take effect up to 120 s after it began
+        "create_timeout": max(45 / speed, 3),  # the sandbox answers a lost create after 30 s
+        "settle_window": 130 / speed,  # such a create may take effect up to 120 s after its start
         "create_retry_delay": 130 / speed,
         "first_poll": 0.2,
         "second_poll": 0.01,
@@ -34,14 +36,15 @@ def provider_settings(speed: float) -> dict[str, float]:
 
 
 class Stack:
-    """One running stack; `variables` are further environment variables of the service, such as `WORKER_GRACE`.
+    """One stack; its secrets and logs are in `data_dir`.
 
-    What must outlive a run is kept in `secrets.json` in its folder, readable by us only.
+    `variables` are further environment variables of the service, such as `WORKER_GRACE`. In a shared database, names
+    get a random suffix because the plain ones may be taken.
     """
 
     def __init__(
         self,
-        home: Path,
+        data_dir: Path,
         *,
         database_url: str,
         broker_url: str,
@@ -51,36 +54,34 @@ class Stack:
         shared_database: bool = False,
         variables: Mapping[str, str] | None = None,
     ) -> None:
-        self.home = home
-        self.logs = home / "logs"
-        self.kept = Kept(home / "secrets.json")
+        self.logs = data_dir / "logs"
+        self.state = StateFile(data_dir / "secrets.json")
         self.speed = speed
         self.url = f"http://{LOOPBACK}:{port}"
         self.sandbox_url = f"http://{LOOPBACK}:{sandbox_port}"
-        self.environment = service_environment(
-            self.kept, database_url=database_url, broker_url=broker_url, public_url=self.url
-        )
+        urls = {"database_url": database_url, "broker_url": broker_url, "public_url": self.url}
+        self.state.save(urls)
+        self.environment = service_environment(self.state, **urls)
         self.environment |= {"SANDBOX_URL": self.sandbox_url} | dict(variables or {})
         self.web = self._child("web", web_command(LOOPBACK, port))
         self.worker = self._child("worker", worker_command())
         self.workers = [self.worker]
         self.sandbox = self._child("sandbox", [])
         self._sandbox_port = sandbox_port
-        # In a database that is not ours alone, the names we would take may be taken.
-        self._suffix = f"-{self.kept['mark']}" if shared_database else ""
+        self._suffix = f"-{self.state['suffix']}" if shared_database else ""
 
     @property
     def api_key(self) -> str:
-        """The API key of the client that was set up."""
-        return self.kept["api_key"]
+        """The API key of the stack's client."""
+        return self.state["api_key"]
 
     @property
     def callback_secret(self) -> str:
-        """The secret that signs this client's notifications."""
-        return self.kept["callback_secret"]
+        """The secret that signs the notifications of the stack's client."""
+        return self.state["callback_secret"]
 
     def manage(self, *words: str, environment: Mapping[str, str] | None = None) -> str:
-        """Run a `manage.py` command on this stack; what it printed, or a StackError with it."""
+        """Run a manage.py command and return its output. Raises StackError with the last line if it fails."""
         run = subprocess.run(
             [sys.executable, "manage.py", *words],
             cwd=CHECKOUT,
@@ -94,51 +95,54 @@ class Stack:
             log.parent.mkdir(exist_ok=True)
             log.write_text(run.stdout + run.stderr)
             last = (run.stderr or run.stdout).strip().rsplit("\n", 1)[-1]
-            raise StackError(f"manage.py {words[0]} failed: {last}\nAll it printed is in {log}")
+            raise StackError(f"manage.py {words[0]} failed: {last}\nFull output: {log}")
         return run.stdout
 
     def prepare(self, **settings: float) -> None:
-        """Bring the database up to date; make the provider and the client, once."""
+        """Migrate the database; create the provider, with these further settings, and the client if not done before."""
         self.manage("migrate", "-v0")
         provider = f"sandbox{self._suffix}"
-        if "provider" not in self.kept:
+        if "provider" not in self.state:
             base = ["--base-url", f"{self.sandbox_url}/third-party", "--webhook-auth", "url-token"]
             chosen = provider_settings(self.speed) | settings
             words = [word for name, value in chosen.items() for word in ("--set", f"{name}={value:g}")]
             self.manage("createprovider", provider, *base, *words, "--json")
-            self.kept.update({"provider": provider})
-        if "api_key" not in self.kept:
+            self.state.save({"provider": provider})
+        if "api_key" not in self.state:
             words = ["--callback-url", f"{self.sandbox_url}/client/callback", "--provider", provider]
-            made = json.loads(self.manage("createclient", f"demo{self._suffix}", *words, "--json"))
-            self.kept.update({"api_key": made["api_key"], "callback_secret": made["callback_secret"]})
+            client = json.loads(self.manage("createclient", f"demo{self._suffix}", *words, "--json"))
+            self.state.save({name: client[name] for name in ("api_key", "callback_secret")})
 
     def create_operator(self) -> None:
-        """Make the account for the admin pages, once."""
-        if "operator" in self.kept:
+        """Create the admin account if not done before."""
+        if "operator" in self.state:
             return
         operator = f"operator{self._suffix}"
-        password = {"DJANGO_SUPERUSER_PASSWORD": self.kept["operator_password"]}
-        who = ["--username", operator, "--email", "operator@localhost"]
-        self.manage("createsuperuser", "--noinput", *who, environment=password)
-        self.kept.update({"operator": operator})
+        password = {"DJANGO_SUPERUSER_PASSWORD": self.state["operator_password"]}
+        words = ["--noinput", "--username", operator, "--email", "operator@localhost"]
+        self.manage("createsuperuser", *words, environment=password)
+        self.state.save({"operator": operator})
 
     def start(self) -> None:
-        """Start the sandbox, the web server and a worker; return when all three are ready."""
+        """Start the sandbox, the web server and a worker, and wait until all three are ready."""
         command = [sys.executable, "-m", "sandbox", "--port", str(self._sandbox_port), "--speed", f"{self.speed:g}"]
         command += ["--seed", "1", "--callback-secret", self.callback_secret]
         self.sandbox = self._child("sandbox", command)
         try:
             for child in self._children():
                 child.start()
-            wait_ready(self.sandbox, lambda: _answers(f"{self.sandbox_url}/state"), seconds=STARTING)
-            wait_ready(self.web, lambda: _answers(f"{self.url}/healthz"), seconds=STARTING)
-            wait_ready(self.worker, self._is_ready, seconds=STARTING)
+            for child, url in (
+                (self.sandbox, f"{self.sandbox_url}/state"),
+                (self.web, f"{self.url}/healthz"),
+                (self.worker, f"{self.url}/readyz"),
+            ):
+                child.wait_ready(lambda url=url: _answers(url), seconds=START_TIMEOUT)
         except BaseException:
             self.stop()
             raise
 
     def stop(self) -> None:
-        """Stop every process of the stack, side by side."""
+        """Stop all processes at the same time."""
         stop_all(self._children())
 
     def add_worker(self) -> Child:
@@ -149,30 +153,20 @@ class Stack:
         return worker
 
     def check(self) -> None:
-        """A StackError if a process has ended that should run."""
+        """Raise StackError if a process has ended."""
         for child in self._children():
             if not child.running:
-                raise child.complaint(f"{child.name} ended unexpectedly (exit code {child.exit_code})")
+                raise child.failure(f"{child.name} ended unexpectedly (exit code {child.exit_code})")
 
     def request(self, method: str, path: str, **options: Any) -> requests.Response:
-        """Call the service as the client that was set up."""
+        """Send a request to the API as the stack's client."""
         headers = {"Authorization": f"Bearer {self.api_key}"} | options.pop("headers", {})
         return requests.request(method, self.url + path, headers=headers, timeout=30, **options)
 
     def sandbox_state(self) -> dict[str, Any]:
-        """What the third party and the client's endpoint have seen."""
+        """Return the records of the sandbox's third party and client endpoint."""
         state: dict[str, Any] = requests.get(f"{self.sandbox_url}/state", timeout=30).json()
         return state
-
-    def reviews(self) -> dict[str, str]:
-        """Why operators should look, by the client's id, of the transactions that are flagged. No client is told."""
-        connection = psycopg2.connect(self.environment["DATABASE_URL"])
-        try:
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT client_ref, review FROM transactions_transaction WHERE review <> ''")
-                return dict(cursor.fetchall())
-        finally:
-            connection.close()
 
     def _child(self, name: str, command: list[str]) -> Child:
         log = self.logs / f"{name}.log"
@@ -181,8 +175,26 @@ class Stack:
     def _children(self) -> list[Child]:
         return [self.sandbox, self.web, *self.workers]
 
-    def _is_ready(self) -> bool:
-        return _answers(f"{self.url}/readyz")
+
+@contextlib.contextmanager
+def running_stack(data_dir: Path, *, port: int, sandbox_port: int, speed: float = 20) -> Iterator[Stack]:
+    """Start a stack, and embedded stores unless the environment names some; stop them all at the end."""
+    with Stores(data_dir, durable=True, given=os.environ) as stores:
+        stack = Stack(
+            data_dir,
+            database_url=stores.database_url,
+            broker_url=stores.broker_url,
+            port=port,
+            sandbox_port=sandbox_port,
+            speed=speed,
+            shared_database=stores.postgres is None,
+        )
+        stack.prepare()
+        stack.start()
+        try:
+            yield stack
+        finally:
+            stack.stop()
 
 
 def _answers(url: str) -> bool:

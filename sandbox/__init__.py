@@ -1,1 +1,1 @@
-"""A third party and a client's endpoint to try a transaction relay against: `python -m sandbox --help`."""
+"""Sandbox for integrations: a simulated third party and a client's endpoint. See `python -m sandbox --help`."""

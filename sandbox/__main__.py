@@ -1,4 +1,4 @@
-"""The command line: `python -m sandbox`."""
+"""Command line: `python -m sandbox`."""
 
 import argparse
 import asyncio
@@ -12,30 +12,30 @@ from sandbox.behaviours import BEHAVIOURS
 from sandbox.settings import Settings
 
 DESCRIPTION = """\
-A transaction relay's surroundings, to try an integration against: an unreliable third party at which
-transactions are created, and a client's endpoint that verifies the notifications it gets.
-A page at / shows what both of them saw; /state gives the same as JSON."""
+A sandbox for a transaction relay: an unreliable third party that creates transactions, and a
+client's endpoint that verifies notifications. The page at / shows the records of both; /state
+returns them as JSON."""
 
 EPILOG = """\
-A create's reference chooses how the third party behaves (add -<digits>, #... or :... to tell several apart);
-any other reference gets one at random, by the shares of GET /third-party/behaviours. What is drawn depends on the
-seed and the reference (without one: the id), so a reference has the same story in every run:
+The reference of a create sets the behaviour of the third party; append -<digits>, #... or :... to make it unique.
+For other references, a behaviour is drawn by the shares of GET /third-party/behaviours. Random choices depend only on
+the seed and the reference (or the id without one), so that they are the same in every run:
 
 {behaviours}
 
-Outages while it runs:   curl -X POST URL/control -d '{{"provider": "down"}}'
+Inject a fault:          curl -X POST URL/control -d '{{"provider": "down"}}'
                          provider: ok, down, hang, 500, 503, 429; client: ok, down, hang, 500, 410, 429
-Start over:              curl -X POST URL/reset"""
+Delete all records:      curl -X POST URL/reset"""
 
 
 def _secret(text: str) -> str:
-    """A Standard Webhooks secret, checked here so that a mistyped one stops the start."""
+    """Return a valid Standard Webhooks secret; reject others at the start."""
     if not text.startswith("whsec_"):
-        raise argparse.ArgumentTypeError("a secret reads whsec_<base64>")
+        raise argparse.ArgumentTypeError("must have the form whsec_<base64>")
     try:
         Webhook(text)
     except Exception as broken:
-        raise argparse.ArgumentTypeError(f"a secret reads whsec_<base64>: {broken}") from None
+        raise argparse.ArgumentTypeError(f"must have the form whsec_<base64>: {broken}") from None
     return text
 
 
@@ -54,7 +54,7 @@ def _seconds(text: str) -> float:
 
 
 def _parser() -> argparse.ArgumentParser:
-    rows = "\n".join(f"  {row.name:18} {row.what}" for row in BEHAVIOURS.values())
+    rows = "\n".join(f"  {row.name:18} {row.description}" for row in BEHAVIOURS.values())
     parser = argparse.ArgumentParser(
         prog="python -m sandbox",
         description=DESCRIPTION,
@@ -63,18 +63,23 @@ def _parser() -> argparse.ArgumentParser:
     )
     defaults = Settings()
     add = parser.add_argument
-    add("--host", default="127.0.0.1", help="address to listen at (default: %(default)s)")
-    add("--port", type=int, default=9100, help="0 takes any free one, which is printed (default: %(default)s)")
-    add("--speed", type=_speed, default=defaults.speed, help="divides every duration: at 20, 120 s pass in 6 s")
-    add("--seed", type=int, default=defaults.seed, help="for all that is random; the order of arrival is not in it")
+    add("--host", default="127.0.0.1", help="listen address (default: %(default)s)")
+    add("--port", type=int, default=9100, help="listen port; 0 uses a free one and prints it (default: %(default)s)")
+    add("--speed", type=_speed, default=defaults.speed, help="divides all durations: at 20, 120 s take 6 s")
+    add(
+        "--seed",
+        type=int,
+        default=defaults.seed,
+        help="seed of all random choices; they do not depend on the order of requests",
+    )
     add("--callback-secret", type=_secret, action="append", default=[], metavar="whsec_...",
-        help="verifies notifications; repeatable; without one, signatures are not checked")  # fmt: skip
+        help="verifies notifications; repeatable; default: signatures are not checked")  # fmt: skip
     add("--webhook-secret", type=_secret, metavar="whsec_...",
-        help="signs webhooks by Standard Webhooks; without one they are unsigned, as the real ones are")  # fmt: skip
+        help="signs webhooks by Standard Webhooks; default: unsigned")  # fmt: skip
     add("--answer-seconds", type=_seconds, nargs=2, default=defaults.answer_seconds, metavar=("A", "B"),
-        help="how long the third party's answers take, creates and reads (default: 0.2 10)")  # fmt: skip
+        help="duration of the third party's answers to creates and reads (default: 0.2 10)")  # fmt: skip
     add("--settle-seconds", type=_seconds, nargs=2, default=defaults.settle_seconds, metavar=("A", "B"),
-        help="how long a pending transaction takes to become final after the answer (default: 1 20)")  # fmt: skip
+        help="time from the answer until a pending transaction is final (default: 1 20)")  # fmt: skip
     return parser
 
 
@@ -112,12 +117,12 @@ async def _serve(settings: Settings, host: str, port: int) -> None:
 
 
 def main() -> int:
-    """Runs until SIGINT or SIGTERM; 1 when it cannot listen."""
+    """Run until SIGINT or SIGTERM; return 1 if the address is not available."""
     arguments = _parser().parse_args()
     try:
         asyncio.run(_serve(_settings(arguments), arguments.host, arguments.port))
     except OSError as refused:
-        print(f"sandbox: cannot listen at {arguments.host}:{arguments.port}: {refused.strerror}", file=sys.stderr)
+        print(f"sandbox: cannot listen on {arguments.host}:{arguments.port}: {refused.strerror}", file=sys.stderr)
         return 1
     return 0
 

@@ -1,4 +1,4 @@
-"""Both roles, their records and the page, in one aiohttp application."""
+"""The aiohttp application: third party, client's endpoint, their records, and the web page."""
 
 import json
 from pathlib import Path
@@ -17,23 +17,25 @@ PAGE_HEADERS = {
     ),
     "Cache-Control": "no-cache",
 }
-SHUTDOWN_SECONDS = 0.1  # for handlers under way: most of them sleep, and none has anything to lose
+SHUTDOWN_SECONDS = 0.1  # for running handlers: most of them sleep, and none loses data
 
 
 class Sandbox:
+    """Third party and client, with the routes of both."""
+
     def __init__(self, settings: Settings) -> None:
         self._provider = Provider(settings)
         self._client = Client(settings.callback_secrets)
 
     def app(self) -> web.Application:
-        """The application, to be served with `handler_cancellation` so that who hangs up is not in flight."""
+        """Return the application. Serve it with `handler_cancellation`, so that lost requests are not in flight."""
         app = web.Application()
-        app.cleanup_ctx.append(self._provider.courier.run)
+        app.cleanup_ctx.append(self._provider.webhook_sender.run)
         app.router.add_post("/third-party/transactions", self._provider.create)
         app.router.add_get("/third-party/transactions/{id}", self._provider.read)
         app.router.add_get("/third-party/behaviours", self._provider.behaviours)
         for method in ("POST", "PUT", "PATCH"):
-            app.router.add_route(method, "/client/callback", self._client.notified)
+            app.router.add_route(method, "/client/callback", self._client.receive)
         app.router.add_get("/state", self._state)
         app.router.add_post("/control", self._control)
         app.router.add_post("/reset", self._reset)
@@ -42,7 +44,7 @@ class Sandbox:
         return app
 
     async def _state(self, request: web.Request) -> web.Response:
-        """GET /state, or /state?last=N for the newest N transactions of each side."""
+        """GET /state: all records; /state?last=N: the newest N transactions of each side."""
         last = request.query.get("last")
         if last is not None and not last.isdecimal():
             return error(400, "last: must be a number")
@@ -51,33 +53,33 @@ class Sandbox:
             {
                 "provider": self._provider.state(newest),
                 "client": self._client.state(newest),
-                "control": self._present_faults(),
+                "control": self._modes(),
             }
         )
 
     async def _control(self, request: web.Request) -> web.Response:
-        """POST /control: `{"provider": mode, "client": mode}`, each optional; answers the present modes."""
+        """POST /control: set `{"provider": mode, "client": mode}`, each optional; answers the current modes."""
         switches = {"provider": self._provider.switch, "client": self._client.switch}
         try:
             wanted = json.loads(await request.read())
         except ValueError:
             return error(400, "the body is not JSON")
         if not isinstance(wanted, dict) or not wanted.keys() <= switches.keys():
-            return error(400, 'the body is an object of "provider" and "client"')
+            return error(400, 'the body must be an object with "provider" and "client"')
         for side, mode in wanted.items():
             if mode not in switches[side].modes:
-                return error(400, f"{side}: one of {', '.join(switches[side].modes)}")
+                return error(400, f"{side}: must be one of {', '.join(switches[side].modes)}")
         for side, mode in wanted.items():
             switches[side].set(mode)
-        return web.json_response(self._present_faults())
+        return web.json_response(self._modes())
 
     async def _reset(self, _request: web.Request) -> web.Response:
-        """POST /reset"""
+        """POST /reset: delete all records and end all faults."""
         self._provider.reset()
         self._client.reset()
         return web.Response(status=204)
 
-    def _present_faults(self) -> dict[str, str]:
+    def _modes(self) -> dict[str, str]:
         return {"provider": self._provider.switch.mode, "client": self._client.switch.mode}
 
 
@@ -87,7 +89,7 @@ async def _page(request: web.Request) -> web.FileResponse:
 
 
 async def start(settings: Settings, host: str, port: int) -> tuple[web.AppRunner, str]:
-    """Serves until the runner is cleaned up; returns it and the base URL, in which a port 0 has become a real one."""
+    """Start serving; return the runner, whose cleanup ends it, and the base URL with the actual port."""
     app = Sandbox(settings).app()
     runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=SHUTDOWN_SECONDS)
     await runner.setup()

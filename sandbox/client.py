@@ -1,4 +1,4 @@
-"""A client's notification endpoint: verifies what it is told, and notes what it should not have been told."""
+"""Client's notification endpoint: verifies signatures, records notifications and finds contradictions."""
 
 import json
 import time
@@ -15,8 +15,8 @@ from sandbox.faults import Switch, error
 FINAL = frozenset({"completed", "declined", "failed"})
 
 
-class News(NamedTuple):
-    """What a notification says, wherever in its body it says it."""
+class Message(NamedTuple):
+    """The contents of a notification's body."""
 
     id: str
     status: str
@@ -27,6 +27,8 @@ class News(NamedTuple):
 
 
 class Notification(NamedTuple):
+    """A received notification."""
+
     at: float  # unix seconds
     webhook_id: str | None
     type: str | None
@@ -36,28 +38,28 @@ class Notification(NamedTuple):
 
 
 @dataclass(slots=True)
-class Told:
-    """What the client knows of one of its transactions; its first final status stands."""
+class ClientTransaction:
+    """The client's record of one transaction; the first final status is kept."""
 
     notifications: list[Notification] = field(default_factory=list)
     final: str | None = None
     reference: str | None = None
     provider_transaction_id: str | None = None
 
-    def verdict(self, news: News, webhook_id: str | None) -> str:
-        """`repeated` is told by the sequence, or where the body has none by the webhook's id."""
-        if self.final and news.status not in FINAL:
+    def verdict(self, message: Message, webhook_id: str | None) -> str:
+        """Classify a notification. A repeated one has a known sequence, or a known webhook id if it has no sequence."""
+        if self.final and message.status not in FINAL:
             return "stale"
-        if self.final and news.status != self.final:
+        if self.final and message.status != self.final:
             return "conflicting"
-        if news.sequence is None:
+        if message.sequence is None:
             seen = webhook_id is not None and any(known.webhook_id == webhook_id for known in self.notifications)
         else:
-            seen = any(known.sequence == news.sequence for known in self.notifications)
+            seen = any(known.sequence == message.sequence for known in self.notifications)
         return "repeated" if seen else "new"
 
     def state(self) -> dict[str, object]:
-        """Its part of /state."""
+        """Return its part of /state."""
         return {
             "reference": self.reference,
             "provider_transaction_id": self.provider_transaction_id,
@@ -67,21 +69,23 @@ class Told:
 
 
 class Client:
+    """The simulated client with its records and its fault switch."""
+
     def __init__(self, secrets: tuple[str, ...]) -> None:
         self.switch = Switch("down", "hang", "500", "410", "429")
         self._verifiers = [Webhook(secret) for secret in secrets]
         self.reset()
 
     def reset(self) -> None:
-        """Forgets every notification and ends a fault."""
+        """Delete all notifications and end a fault."""
         self.switch.reset()
-        self._told: dict[str, Told] = {}
+        self._transactions: dict[str, ClientTransaction] = {}
         self._bad_signatures = 0
         self._invalid = 0
         self._verdicts = dict.fromkeys(("repeated", "stale", "conflicting", "new"), 0)
 
-    async def notified(self, request: web.Request) -> web.Response:
-        """POST, PUT or PATCH /client/callback: 204, or 401 for a signature that none of the secrets made."""
+    async def receive(self, request: web.Request) -> web.Response:
+        """POST, PUT or PATCH /client/callback: 204, or 401 if no secret verifies the signature."""
         fault = await self.switch.fault(request)
         if fault is not None:
             return fault
@@ -89,19 +93,19 @@ class Client:
         if not self._is_authentic(raw, request.headers):
             self._bad_signatures += 1
             return error(401, "missing, wrong or stale signature")
-        news = read_news(raw)
-        if news is None:
+        message = read_message(raw)
+        if message is None:
             self._invalid += 1
-            return error(400, "the body needs an id and a status, at its top or in data")
-        self._note(news, request.headers.get("webhook-id"))
+            return error(400, "the body needs an id and a status, at the top level or in data")
+        self._record(message, request.headers.get("webhook-id"))
         return web.Response(status=204)
 
     def state(self, last: int | None) -> dict[str, object]:
-        """Its part of /state, with the `last` transactions only where a number is given."""
-        newest = islice(reversed(self._told.items()), last)
+        """Return its part of /state, with only the `last` transactions if a number is given."""
+        newest = islice(reversed(self._transactions.items()), last)
         return {
-            "transactions": {key: told.state() for key, told in newest},
-            "known": len(self._told),
+            "transactions": {key: transaction.state() for key, transaction in newest},
+            "known": len(self._transactions),
             "bad_signatures": self._bad_signatures,
             "invalid": self._invalid,
             **self._verdicts,
@@ -111,27 +115,29 @@ class Client:
     def _is_authentic(self, raw: bytes, headers: Mapping[str, str]) -> bool:
         return not self._verifiers or any(_verifies(verifier, raw, headers) for verifier in self._verifiers)
 
-    def _note(self, news: News, webhook_id: str | None) -> None:
-        told = self._told.setdefault(news.id, Told())
-        verdict = told.verdict(news, webhook_id)
+    def _record(self, message: Message, webhook_id: str | None) -> None:
+        transaction = self._transactions.setdefault(message.id, ClientTransaction())
+        verdict = transaction.verdict(message, webhook_id)
         self._verdicts[verdict] += 1
-        told.notifications.append(Notification(time.time(), webhook_id, news.type, news.status, news.sequence, verdict))
-        told.reference = news.reference or told.reference
-        told.provider_transaction_id = news.provider_transaction_id or told.provider_transaction_id
-        if told.final is None and news.status in FINAL:
-            told.final = news.status
+        transaction.notifications.append(
+            Notification(time.time(), webhook_id, message.type, message.status, message.sequence, verdict)
+        )
+        transaction.reference = message.reference or transaction.reference
+        transaction.provider_transaction_id = message.provider_transaction_id or transaction.provider_transaction_id
+        if transaction.final is None and message.status in FINAL:
+            transaction.final = message.status
 
 
 def _verifies(verifier: Webhook, raw: bytes, headers: Mapping[str, str]) -> bool:
     try:
         verifier.verify(raw, dict(headers), json_parse=False)
-    except (WebhookVerificationError, ValueError):  # ValueError: headers or a body too broken to compare
+    except (WebhookVerificationError, ValueError):  # ValueError: malformed headers or body
         return False
     return True
 
 
-def read_news(raw: bytes) -> News | None:
-    """Reads `{"type", "data": {transaction}}`, or a flat `{"id", "status", ...}` of the client's own shape."""
+def read_message(raw: bytes) -> Message | None:
+    """Read `{"type", "data": {transaction}}`, or a flat `{"id", "status", ...}`; return None for another body."""
     try:
         body = json.loads(raw)
     except ValueError:
@@ -140,7 +146,7 @@ def read_news(raw: bytes) -> News | None:
     if not isinstance(data, dict) or not isinstance(data.get("id"), str) or not isinstance(data.get("status"), str):
         return None
     sequence = data.get("sequence")
-    return News(
+    return Message(
         id=data["id"],
         status=data["status"],
         type=_text(body.get("type")),

@@ -1,4 +1,4 @@
-"""Outages switched on and off while the sandbox runs."""
+"""Injected faults, switched on and off at run time."""
 
 import asyncio
 
@@ -6,7 +6,7 @@ from aiohttp import web
 
 
 class Switch:
-    """One side's present fault: `ok`, `down` (drop the connection), `hang`, or an HTTP status for everything."""
+    """Fault of one side: `ok`, `down` (drop the connection), `hang`, or an HTTP status for all requests."""
 
     def __init__(self, *modes: str) -> None:
         self.modes = ("ok", *modes)
@@ -15,17 +15,18 @@ class Switch:
         self._changed = asyncio.Event()
 
     def set(self, mode: str) -> None:
-        """Requests that hang go on under the new mode."""
+        """Change the mode; hanging requests continue in the new one."""
         self.mode = mode
         self._changed.set()
         self._changed = asyncio.Event()
 
     def reset(self) -> None:
+        """End the fault and reset the count of affected requests."""
         self.set("ok")
         self.faulted = 0
 
     async def fault(self, request: web.Request) -> web.Response | None:
-        """The fault's answer to this request, or None when all is well."""
+        """Return the fault's answer to this request, or None without a fault."""
         if self.mode == "ok":
             return None
         self.faulted += 1
@@ -39,13 +40,13 @@ class Switch:
 
 
 def drop(request: web.Request) -> web.Response:
-    """Closes the connection; the response returned is for aiohttp's sake and reaches nobody."""
+    """Close the connection; aiohttp needs a response, but does not send it."""
     if request.transport is not None:
         request.transport.close()
     return web.Response()
 
 
 def error(http: int, reason: str) -> web.Response:
-    """`{"error": reason}`; with 429 and 503 goes a Retry-After of one second, the least a header can say."""
+    """Return `{"error": reason}`; 429 and 503 have a Retry-After of one second, the shortest possible."""
     headers = {"Retry-After": "1"} if http in (429, 503) else None
     return web.json_response({"error": reason}, status=http, headers=headers)

@@ -1,4 +1,4 @@
-"""What a create asks for, read from its JSON body."""
+"""Parser of the JSON body of a create."""
 
 import json
 import re
@@ -7,7 +7,7 @@ from uuid import UUID
 
 
 class InvalidOrder(Exception):
-    """The body is no create; `http` is what it is answered with."""
+    """The body is invalid; `http` is the status of the answer."""
 
     def __init__(self, http: int, reason: str) -> None:
         super().__init__(reason)
@@ -16,6 +16,8 @@ class InvalidOrder(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Order:
+    """The fields of a create."""
+
     id: str
     amount: int  # minor units
     currency: str
@@ -24,7 +26,7 @@ class Order:
 
 
 def read_order(raw: bytes) -> Order:
-    """Raises `InvalidOrder`: 400 for what is no JSON object, 422 for a field that is wrong."""
+    """Parse a body. Raises InvalidOrder: 400 if it is not a JSON object, 422 for an invalid field."""
     try:
         body = json.loads(raw)
     except ValueError:
@@ -39,7 +41,7 @@ def read_order(raw: bytes) -> Order:
         "reference: must be a string": isinstance(body.get("reference"), str | None),
         "webhook_url: must be an http(s) URL": webhook_url is None or _matches(r"https?://\S+", webhook_url),
     }
-    wrong = [message for message, is_right in checks.items() if not is_right]
+    wrong = [message for message, is_valid in checks.items() if not is_valid]
     if wrong:
         raise InvalidOrder(422, "; ".join(wrong))
     return Order(body["id"], body["amount"], body["currency"], body.get("reference"), webhook_url)

@@ -1,4 +1,4 @@
-"""The third party: creates, reads, and a record of everything callers did."""
+"""Third party: answers creates and reads, and records all requests."""
 
 import asyncio
 import time
@@ -10,12 +10,12 @@ from uuid import uuid4
 from aiohttp import web
 
 from sandbox.behaviours import BEHAVIOURS, DROPPED, choose
-from sandbox.courier import Courier
-from sandbox.fate import Fate, draw
 from sandbox.faults import Switch, drop, error
 from sandbox.orders import InvalidOrder, Order, read_order
 from sandbox.records import Copy, CreateCall, Transaction
+from sandbox.scenario import Scenario, draw
 from sandbox.settings import Settings
+from sandbox.webhook_sender import WebhookSender
 
 CREATED = 201
 REASONS = {
@@ -27,16 +27,18 @@ REASONS = {
 
 
 class Provider:
+    """The simulated third party with its records and its fault switch."""
+
     def __init__(self, settings: Settings) -> None:
         self.switch = Switch("down", "hang", "500", "503", "429")
-        self.courier = Courier(settings.webhook_secret)
+        self.webhook_sender = WebhookSender(settings.webhook_secret)
         self._settings = settings
         self._in_flight = 0
         self.reset()
 
     def reset(self) -> None:
-        """Forgets every transaction, drops the webhooks still to be sent and ends a fault."""
-        self.courier.forget()
+        """Delete all transactions, cancel the webhooks that are not sent yet and end a fault."""
+        self.webhook_sender.cancel_all()
         self.switch.reset()
         self._transactions: dict[str, Transaction] = {}
         self._duplicate_creates = 0
@@ -45,7 +47,7 @@ class Provider:
         self._read_chance = self._settings.chance("reads")
 
     async def create(self, request: web.Request) -> web.Response:
-        """POST /third-party/transactions"""
+        """POST /third-party/transactions: create a transaction."""
         with self._counted():
             fault = await self.switch.fault(request)
             if fault is not None:
@@ -55,10 +57,10 @@ class Provider:
             except InvalidOrder as invalid:
                 self._invalid_creates += 1
                 return error(invalid.http, str(invalid))
-            return await self._play(request, order)
+            return await self._answer_create(request, order)
 
     async def read(self, request: web.Request) -> web.Response:
-        """GET /third-party/transactions/{id}: what was true when it was asked, however long the answer takes."""
+        """GET /third-party/transactions/{id}: the state at the time of the request; the answer takes longer."""
         with self._counted():
             fault = await self.switch.fault(request)
             if fault is not None:
@@ -73,12 +75,12 @@ class Provider:
             return web.json_response(_body(copy, copy.status(now))) if copy else error(404, "not found")
 
     async def behaviours(self, _request: web.Request) -> web.Response:
-        """GET /third-party/behaviours: `[{"name", "what", "share"}]`, the share in per cent."""
-        rows = [{"name": row.name, "what": row.what, "share": row.share} for row in BEHAVIOURS.values()]
+        """GET /third-party/behaviours: `[{"name", "what", "share"}]`; the share is a percentage."""
+        rows = [{"name": row.name, "what": row.description, "share": row.share} for row in BEHAVIOURS.values()]
         return web.json_response(rows)
 
     def state(self, last: int | None) -> dict[str, object]:
-        """Its part of /state, with the `last` transactions only where a number is given."""
+        """Return its part of /state, with only the `last` transactions if a number is given."""
         now = time.time()
         newest = islice(reversed(self._transactions.items()), last)
         return {
@@ -100,42 +102,44 @@ class Provider:
         finally:
             self._in_flight -= 1
 
-    async def _play(self, request: web.Request, order: Order) -> web.Response:
+    async def _answer_create(self, request: web.Request, order: Order) -> web.Response:
         transaction = self._transactions.setdefault(order.id, Transaction())
-        fate = self._record(transaction, order)
-        webhooks = self._send_webhooks(transaction, order, fate)
-        await asyncio.sleep(fate.answer_after)
-        if fate.webhooks_first and webhooks:
+        scenario = self._record(transaction, order)
+        webhooks = self._send_webhooks(transaction, order, scenario)
+        await asyncio.sleep(scenario.answer_after)
+        if scenario.webhooks_first and webhooks:
             await asyncio.wait(webhooks)
-        if fate.http == DROPPED:
+        if scenario.http == DROPPED:
             return drop(request)
-        if fate.copy and fate.http == CREATED:
-            return web.json_response(_body(fate.copy, fate.says), status=CREATED)
-        return error(fate.http, REASONS[fate.http])
+        if scenario.copy and scenario.http == CREATED:
+            return web.json_response(_body(scenario.copy, scenario.status), status=CREATED)
+        return error(scenario.http, REASONS[scenario.http])
 
-    def _record(self, transaction: Transaction, order: Order) -> Fate:
-        """Everything a create changes happens as it arrives: a caller that hangs up stops nothing."""
+    def _record(self, transaction: Transaction, order: Order) -> Scenario:
+        """Apply all effects of a create when it arrives, so that a caller that disconnects changes nothing."""
         began = time.time()
         if transaction.behaviour is None:
             transaction.reference = order.reference
             transaction.behaviour = choose(self._settings, order.reference, order.reference or order.id).name
         behaviour = BEHAVIOURS[transaction.behaviour]
-        fate = draw(self._settings, behaviour, order, len(transaction.creates) + 1, began)
-        if fate.copy:
+        scenario = draw(self._settings, behaviour, order, len(transaction.creates) + 1, began)
+        if scenario.copy:
             self._duplicate_creates += bool(transaction.copies)
-            transaction.copies.append(fate.copy)
-        transaction.creates.append(CreateCall(began, fate.http, fate.says if fate.http == CREATED else None))
-        return fate
+            transaction.copies.append(scenario.copy)
+        transaction.creates.append(
+            CreateCall(began, scenario.http, scenario.status if scenario.http == CREATED else None)
+        )
+        return scenario
 
-    def _send_webhooks(self, transaction: Transaction, order: Order, fate: Fate) -> list[asyncio.Task[None]]:
+    def _send_webhooks(self, transaction: Transaction, order: Order, scenario: Scenario) -> list[asyncio.Task[None]]:
         if order.webhook_url is None:
             return []
-        message_id = f"msg_{uuid4().hex}"  # one for all: sent twice, it is still the same webhook
+        message_id = f"msg_{uuid4().hex}"  # one id for all: a webhook that is sent twice is the same webhook
         return [
-            self.courier.send_later(
+            self.webhook_sender.send_later(
                 webhook.after, order.webhook_url, message_id, {"id": order.id, "status": webhook.status}, transaction
             )
-            for webhook in fate.webhooks
+            for webhook in scenario.webhooks
         ]
 
 

@@ -1,4 +1,4 @@
-"""What the third party remembers. Times are unix seconds."""
+"""Records of the third party. Times are in unix seconds."""
 
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -7,50 +7,54 @@ from sandbox.orders import Order
 
 
 class Copy(NamedTuple):
-    """What one create brought into being, or will."""
+    """The transaction that one create made, or will make: each create of an id has its own."""
 
     order: Order
     appears_at: float
     settled_at: float
-    before: str  # the status until it settles
+    before: str  # status until it settles
     final: str
 
     def status(self, now: float) -> str:
-        """The word a GET shows at `now`, once it has appeared."""
+        """Return the status at `now`, for a time after it has appeared."""
         return self.final if now >= self.settled_at else self.before
 
 
 class CreateCall(NamedTuple):
+    """One request to create the transaction."""
+
     at: float
-    http: int  # 0: dropped without an answer
-    status: str | None  # the word in the answer
+    http: int  # 0: connection dropped without an answer
+    status: str | None  # status in the answer's body
 
 
 class Delivery(NamedTuple):
+    """One webhook that was sent."""
+
     at: float
     status: str
-    http: int | None  # None: no answer came
+    http: int | None  # None: no answer
 
 
 @dataclass(slots=True)
 class Transaction:
-    """One id; without a behaviour it has been asked for by GET, but no create has come."""
+    """All records of one id; one that was read but never created has no behaviour."""
 
     reference: str | None = None
     behaviour: str | None = None
     copies: list[Copy] = field(default_factory=list)
     creates: list[CreateCall] = field(default_factory=list)
     webhooks: list[Delivery] = field(default_factory=list)
-    polls: int = 0  # GETs that found it
+    polls: int = 0  # GETs answered 200
     checks: int = 0  # GETs answered 404
 
     def present(self, now: float) -> Copy | None:
-        """What a GET sees: the copy that appeared last, so a late ghost overwrites a later create."""
+        """Return the copy that a GET shows: the last to appear, so that a late ghost overwrites a later create."""
         there = [copy for copy in self.copies if copy.appears_at <= now]
         return max(there, key=lambda copy: copy.appears_at, default=None)
 
     def state(self, now: float) -> dict[str, object]:
-        """Its part of /state; `appears_at` and `settled_at` may lie ahead."""
+        """Return its part of /state; `appears_at` and `settled_at` may be in the future."""
         present = self.present(now)
         shown = present or min(self.copies, key=lambda copy: copy.appears_at, default=None)
         return {

@@ -1,4 +1,4 @@
-"""What the command line fixes for one run."""
+"""Settings of one run, from the command line."""
 
 from dataclasses import dataclass
 from random import Random
@@ -8,7 +8,7 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Durations are in unscaled seconds; `scaled` gives what really passes on the clock."""
+    """All durations are in seconds at normal speed; `scaled` converts them to our clock."""
 
     speed: float = 1.0
     seed: int = 1
@@ -18,9 +18,9 @@ class Settings:
     webhook_secret: str | None = None
 
     def scaled(self, seconds: float) -> float:
-        """Seconds at normal speed -> seconds on this run's clock."""
+        """Convert seconds at normal speed to seconds on our clock."""
         return seconds / self.speed
 
     def chance(self, key: str) -> Random:
-        """Draws that are the same in every run with this seed, whatever came before them."""
-        return Random(f"{self.seed}/{key}")  # noqa: S311 - guessable is what they are meant to be
+        """Return a random generator that depends only on the seed and the key."""
+        return Random(f"{self.seed}/{key}")  # noqa: S311 - runs must be repeatable

@@ -1,12 +1,12 @@
 "use strict";
-const SHOWN = 200;
+const MAX_ROWS = 200;
 const PAUSE_MS = 1500;
 const table = document.querySelector("table");
 const notice = document.getElementById("notice");
 const faults = document.getElementById("faults");
 const tones = { completed: "good", declined: "bad", failed: "bad", pending: "wait" };
 
-// Everything from outside goes through textContent: nothing in a reference can become markup.
+// All external text is set by textContent, so that a reference cannot inject markup.
 function cell(label, text, tone, small) {
   const td = document.createElement("td");
   const span = document.createElement("span");
@@ -25,14 +25,14 @@ function cell(label, text, tone, small) {
 const clock = (seconds) => (seconds ? new Date(seconds * 1000).toLocaleTimeString() : "");
 const answers = (calls) => calls.map((call) => call.http || (call.http === 0 ? "dropped" : "no answer")).join(", ");
 
-function told(id, client, status) {
-  if (!client) return cell("Client was told", "–");
+function notified(id, client, status) {
+  if (!client) return cell("Client notified", "–");
   const words = client.notifications.map((note) => note.status + (note.verdict === "new" ? "" : ` (${note.verdict})`));
   const differs = client.final && status && client.final !== status;
   const odd = client.notifications.some((note) => note.verdict === "stale" || note.verdict === "conflicting");
   const tone = differs || odd ? "bad" : tones[client.final] || "wait";
   const as = `as ${id}, ${clock(client.notifications.at(-1)?.at)}`;
-  return cell("Client was told", words.join(" → "), tone, differs ? `the third party says ${status}` : as);
+  return cell("Client notified", words.join(" → "), tone, differs ? `third party: ${status}` : as);
 }
 
 function row(id, seen, clientId, client) {
@@ -44,28 +44,28 @@ function row(id, seen, clientId, client) {
   tr.append(
     cell("Reference", seen.reference ?? client?.reference ?? "–", "", id),
     cell("Behaviour", seen.behaviour ?? "–", "", clock(seen.first_create_at)),
-    cell("Third party", seen.status ?? "not there", tones[seen.status]),
+    cell("Third party", seen.status ?? "absent", tones[seen.status]),
     cell("Calls", creates, seen.creates > 1 ? "wait" : "", polls),
-    cell("Webhooks", webhooks, contradicts ? "bad" : "", seen.webhooks.length ? `answered ${answers(seen.webhooks)}` : ""),
-    told(clientId, client, seen.status),
+    cell("Webhooks", webhooks, contradicts ? "bad" : "", seen.webhooks.length ? `answers: ${answers(seen.webhooks)}` : ""),
+    notified(clientId, client, seen.status),
   );
   return tr;
 }
 
-const unseen = (client) => ({
+const emptyRecord = (client) => ({
   reference: client.reference, status: null, polls: 0, checks: 0, creates: 0, create_calls: [], webhooks: [],
 });
 
 function rows({ provider, client }) {
   const atProvider = new Map(Object.entries(provider.transactions));
-  const toldOf = new Map(); // by the third party's id
-  const alone = [];
+  const byProviderId = new Map();
+  const clientOnly = [];
   for (const [id, known] of Object.entries(client.transactions)) {
     const match = [known.provider_transaction_id, id].find((one) => atProvider.has(one));
-    if (match) toldOf.set(match, [id, known]);
-    else alone.push(row("", unseen(known), id, known));
+    if (match) byProviderId.set(match, [id, known]);
+    else clientOnly.push(row("", emptyRecord(known), id, known));
   }
-  return [...atProvider].map(([id, seen]) => row(id, seen, ...(toldOf.get(id) ?? []))).concat(alone);
+  return [...atProvider].map(([id, seen]) => row(id, seen, ...(byProviderId.get(id) ?? []))).concat(clientOnly);
 }
 
 function total(name, value, isBad) {
@@ -83,17 +83,17 @@ function show(state) {
   const { provider, client, control } = state;
   const shown = rows(state);
   document.getElementById("totals").replaceChildren(
-    total("Third party saw", provider.known),
-    total("Created again", provider.duplicate_creates, true),
-    total("Most in flight", provider.peak_in_flight),
-    total("Client saw", client.known),
+    total("At the third party", provider.known),
+    total("Duplicate creates", provider.duplicate_creates, true),
+    total("Peak in flight", provider.peak_in_flight),
+    total("At the client", client.known),
     total("Stale", client.stale, true),
     total("Conflicting", client.conflicting, true),
     total("Bad signatures", client.bad_signatures, true),
   );
   table.hidden = !shown.length;
   table.tBodies[0].replaceChildren(...shown);
-  notice.textContent = shown.length ? `The newest ${SHOWN} of each side.` : "Nothing has happened yet.";
+  notice.textContent = shown.length ? `The newest ${MAX_ROWS} transactions of each side.` : "No transactions yet.";
   for (const side of ["provider", "client"]) {
     const select = faults.elements[side];
     if (document.activeElement !== select) select.value = control[side];
@@ -103,7 +103,7 @@ function show(state) {
 
 async function refresh() {
   try {
-    if (!document.hidden) show(await (await fetch(`state?last=${SHOWN}`)).json());
+    if (!document.hidden) show(await (await fetch(`state?last=${MAX_ROWS}`)).json());
   } catch {
     notice.textContent = "The sandbox does not answer.";
   }

@@ -10,7 +10,7 @@ from limits import parse
 from limits.storage import MemoryStorage
 
 from devstack.ports import free_port
-from devstack.throwaway import Stores
+from devstack.stores import Stores
 from tests.api.callers import Api, problem, stored
 from tests.cast import Caller
 from tests.servers import silent, until

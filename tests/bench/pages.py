@@ -21,7 +21,7 @@ from rich.table import Table
 
 from devstack.environment import new_secrets, service_environment
 from devstack.processes import StackError, end_on_signals
-from devstack.throwaway import throwaway_stores
+from devstack.stores import temporary_stores
 
 if TYPE_CHECKING:  # imports of Django need its settings
     from django.db.models import Model
@@ -40,7 +40,7 @@ def main() -> int:
     given = parser.parse_args()
     end_on_signals()
     try:
-        with throwaway_stores() as stores:
+        with temporary_stores() as stores:
             urls = {"database_url": stores.database_url, "broker_url": stores.broker_url}
             os.environ.update(service_environment(new_secrets(), public_url="http://testserver", **urls))
             os.environ["LOG_LEVEL"] = "WARNING"

@@ -23,10 +23,10 @@ from rich.console import Console
 from rich.table import Table
 
 from devstack.environment import new_secrets, service_environment
-from devstack.places import DATA
+from devstack.paths import DATA
+from devstack.postgres import create_database
 from devstack.processes import StackError, end_on_signals
-from devstack.stores import create_database
-from devstack.throwaway import Stores, throwaway_stores
+from devstack.stores import Stores, temporary_stores
 from tests.bench.memory import memory
 
 if TYPE_CHECKING:  # imports of Django need its settings
@@ -49,7 +49,7 @@ def main() -> int:
     given = parser.parse_args()
     end_on_signals()
     try:
-        with throwaway_stores() as stores:
+        with temporary_stores() as stores:
             return bench(Console(highlight=False, width=110), stores, given.waiting, given.seconds)
     except StackError as error:
         print(error, file=sys.stderr)

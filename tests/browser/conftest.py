@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page
 
-from devstack.places import CHECKOUT
+from devstack.paths import CHECKOUT
 from devstack.ports import free_port
+from devstack.postgres import create_database
 from devstack.stack import Stack
-from devstack.stores import create_database
-from devstack.throwaway import Stores
+from devstack.stores import Stores
 from tests.browser.chromium import chromium, skip_where_lacking
 from tests.browser.visitor import Visitor
 

@@ -16,11 +16,11 @@ from typing import Any
 import requests
 from playwright.sync_api import Page, expect
 
-from devstack.places import CHECKOUT
+from devstack.paths import CHECKOUT
 from devstack.ports import free_port
 from devstack.processes import end_on_signals
 from devstack.stack import Stack
-from devstack.throwaway import throwaway_stores
+from devstack.stores import temporary_stores
 from tests.browser.chromium import chromium, lacking
 from tests.browser.test_bulk import choose_all
 from tests.browser.visitor import Visitor
@@ -46,7 +46,7 @@ def main() -> int:
         return 1
     end_on_signals()
     FOLDER.mkdir(exist_ok=True)
-    with throwaway_stores() as stores, tempfile.TemporaryDirectory() as home:
+    with temporary_stores() as stores, tempfile.TemporaryDirectory() as home:
         stack = Stack(
             Path(home),
             database_url=stores.database_url,

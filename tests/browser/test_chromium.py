@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from devstack.places import CHECKOUT
+from devstack.paths import CHECKOUT
 from tests.browser import chromium
 
 

@@ -12,11 +12,12 @@ import psycopg2
 import redis
 import requests
 
+from devstack.postgres import PostgreSQL
 from devstack.processes import Child
 from devstack.serve import GRACE
 from devstack.stack import Stack
-from devstack.stores import PostgreSQL, Valkey
-from devstack.throwaway import Stores
+from devstack.stores import Stores
+from devstack.valkey import Valkey
 from tests.chaos import messages, webhooks
 from tests.chaos.schedule import Slot, Span
 
@@ -105,7 +106,7 @@ def _stop_worker(scene: Scene, slot: Slot) -> None:
     """Send SIGTERM to a worker. It must hand back its jobs and exit within the grace period."""
     worker = scene.worker(slot)
     scene.down.add(worker.name)
-    worker.tell_to_stop()
+    worker.request_stop()
     if not worker.wait(GRACE):
         scene.complaints.append(f"{worker.name} had not stopped {GRACE} s after SIGTERM")
         worker.kill()

@@ -13,7 +13,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from devstack.places import CHECKOUT
+from devstack.paths import CHECKOUT
 from tests.chaos.verify import CHECKS
 
 LONGEST = 400

@@ -12,10 +12,10 @@ from pathlib import Path
 import psycopg2
 from rich.console import Console
 
-from devstack.places import DATA, make_folder
+from devstack.paths import DATA, make_folder
 from devstack.ports import free_port
 from devstack.stack import Stack
-from devstack.throwaway import Stores, throwaway_stores
+from devstack.stores import Stores, temporary_stores
 from tests.chaos.facts import Facts, read_facts, read_jobs
 from tests.chaos.faults import FAULTS, Scene, enable_endpoints
 from tests.chaos.load import Load
@@ -95,7 +95,7 @@ def run(plan: Plan, console: Console) -> Found:
 
 @contextlib.contextmanager
 def _stack(plan: Plan, home: Path) -> Iterator[Scene]:
-    with throwaway_stores() as stores:
+    with temporary_stores() as stores:
         stack = Stack(
             home,
             database_url=stores.database_url,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from devstack.places import CHECKOUT
+from devstack.paths import CHECKOUT
 from tests.chaos.facts import Event, Facts, Job, Row
 from tests.chaos.faults import FAULTS
 from tests.chaos.load import Posted

@@ -52,7 +52,7 @@ def _body(id_: str, status: str) -> str:
 
 
 def _expect(scene: Scene, status: int, id_: str, body: str, *, token: str = "") -> bool:
-    slug = scene.stack.kept["provider"]
+    slug = scene.stack.state["provider"]
     given = token or _token_of(scene, slug, id_)
     url = f"{scene.stack.url}/webhooks/{slug}/{id_}/{given}"
     until = time.monotonic() + PATIENCE

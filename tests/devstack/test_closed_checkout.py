@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from devstack.places import CHECKOUT
+from devstack.paths import CHECKOUT
 
 PROGRAM = """
-from devstack import places, throwaway
-with throwaway.throwaway_stores() as stores:
+from devstack import paths, postgres, stores
+with stores.temporary_stores() as running:
     import psycopg2
-    psycopg2.connect(stores.database_url).close()
-    print(places.postgres_programs())
-places.remove_outside_folder()
+    psycopg2.connect(running.database_url).close()
+    print(postgres.postgres_programs())
+paths.remove_outside_folder()
 """
 
 

@@ -11,9 +11,11 @@ import pytest
 from packaging.requirements import Requirement
 
 from devstack import run
-from devstack.environment import Kept
-from devstack.places import CHECKOUT, Home
+from devstack.environment import StateFile
+from devstack.paths import CHECKOUT, locked_data_dir
 from devstack.processes import StackError
+
+REQUIREMENTS = ("production.txt", "demo.txt", "test.txt", "lint.txt", "constraints.txt")
 
 
 def devstack(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -38,7 +40,7 @@ def pins(*names: str) -> Iterator[Requirement]:
 def test_serve_says_which_variable_is_missing() -> None:
     run = devstack("serve", DATABASE_URL="", BROKER_URL="redis://127.0.0.1/0")
     assert run.returncode == 1
-    assert run.stderr.startswith("Set DATABASE_URL: ")
+    assert run.stderr.startswith("Set DATABASE_URL to ")
     assert "Traceback" not in run.stderr
 
 
@@ -55,15 +57,15 @@ def test_exec_ends_as_its_command_does() -> None:
 
 def test_secrets_are_readable_by_their_owner_only_and_stay_the_same(tmp_path: Path) -> None:
     file = tmp_path / "secrets.json"
-    key = Kept(file)["SECRET_KEY"]
-    Kept(file).update({"api_key": "k"})
+    key = StateFile(file)["SECRET_KEY"]
+    StateFile(file).save({"api_key": "k"})
     assert file.stat().st_mode & 0o077 == 0
-    assert (Kept(file)["SECRET_KEY"], Kept(file)["api_key"]) == (key, "k")
+    assert (StateFile(file)["SECRET_KEY"], StateFile(file)["api_key"]) == (key, "k")
 
 
 def test_everything_the_requirements_pull_in_is_pinned() -> None:
-    pinned = {pin.name.lower().replace("_", "-") for pin in pins("base.txt", "dev.txt", "constraints.txt")}
-    for pin in pins("base.txt", "dev.txt", "constraints.txt"):
+    pinned = {pin.name.lower().replace("_", "-") for pin in pins(*REQUIREMENTS)}
+    for pin in pins(*REQUIREMENTS):
         if pin.marker is not None and not pin.marker.evaluate():
             continue
         for needed in map(Requirement, metadata.requires(pin.name) or []):
@@ -72,32 +74,32 @@ def test_everything_the_requirements_pull_in_is_pinned() -> None:
 
 
 def test_a_command_runs_on_the_stack_that_is_up(tmp_path: Path, monkeypatch, capfd) -> None:
-    monkeypatch.setattr(run, "HOME", tmp_path)
+    monkeypatch.setattr(run, "DATA_DIR", tmp_path)
     addresses = {
         "database_url": os.environ["DATABASE_URL"],
         "broker_url": "redis://127.0.0.1:1",
         "public_url": "http://a",
     }
-    Kept(tmp_path / "secrets.json").update(addresses)
+    StateFile(tmp_path / "secrets.json").save(addresses)
 
     program = "from django.conf import settings as s; print(s.BROKER_URL, s.PUBLIC_URL)"
-    with Home(tmp_path):
-        assert run.manage(["shell", "-v0", "-c", program]) == 0
+    with locked_data_dir(tmp_path):
+        assert run.manage("shell", "-v0", "-c", program) == 0
 
     assert capfd.readouterr().out == "redis://127.0.0.1:1 http://a\n"
 
 
 def test_a_command_that_fails_on_it_fails_here(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(run, "HOME", tmp_path)
+    monkeypatch.setattr(run, "DATA_DIR", tmp_path)
     addresses = {"database_url": "none", "broker_url": "none", "public_url": "none"}
-    Kept(tmp_path / "secrets.json").update(addresses)
+    StateFile(tmp_path / "secrets.json").save(addresses)
 
-    with Home(tmp_path):
-        assert run.manage(["check"]) == 1
+    with locked_data_dir(tmp_path):
+        assert run.manage("check") == 1
 
 
 def test_a_command_needs_a_stack_that_is_up(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(run, "HOME", tmp_path)
+    monkeypatch.setattr(run, "DATA_DIR", tmp_path)
 
     with pytest.raises(StackError, match="make run"):
-        run.manage(["check"])
+        run.manage("check")

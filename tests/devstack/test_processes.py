@@ -10,8 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from devstack.places import CHECKOUT
-from devstack.processes import Child, StackError, stop_all, wait_ready
+from devstack.paths import CHECKOUT
+from devstack.processes import Child, StackError, stop_all
 
 SLEEP = "import time; time.sleep(60)"
 COUNT_SIGNALS = """
@@ -49,29 +49,28 @@ def test_a_child_that_ends_while_starting_is_reported_with_its_last_words(tmp_pa
     child = python("raise SystemExit('no such luck')", tmp_path / "log")
     child.start()
     with pytest.raises(StackError, match="no such luck"):
-        wait_ready(child, lambda: False, seconds=10)
+        child.wait_ready(lambda: False, seconds=10)
 
 
 def test_a_child_that_is_never_ready_is_reported(tmp_path: Path) -> None:
     child = python(SLEEP, tmp_path / "log")
     child.start()
-    with pytest.raises(StackError, match="child was not ready after 0 s; it logged nothing"):
-        wait_ready(child, lambda: False, seconds=0)
+    with pytest.raises(StackError, match="child was not ready after 0 s; its log is empty"):
+        child.wait_ready(lambda: False, seconds=0)
     child.kill()
 
 
 def test_a_program_that_is_missing_is_reported(tmp_path: Path) -> None:
     child = Child("child", ["/nowhere/program"], log=tmp_path / "log")
-    child.start()
     with pytest.raises(StackError, match="/nowhere/program: No such file"):
-        wait_ready(child, lambda: False, seconds=10)
+        child.start()
 
 
 def test_a_child_is_told_once_and_killed_when_its_grace_is_over(tmp_path: Path) -> None:
     child = python(COUNT_SIGNALS, tmp_path / "log", grace=0.5)
     child.start()
-    wait_ready(child, lambda: "ready" in child.tail(), seconds=10)
-    child.tell_to_stop()
+    child.wait_ready(lambda: "ready" in child.tail(), seconds=10)
+    child.request_stop()
     stop_all([child])
     assert child.tail().split() == ["ready", "told"]
 

@@ -13,10 +13,10 @@ import psutil
 import pytest
 import requests
 
-from devstack.places import CHECKOUT
+from devstack.paths import CHECKOUT
 from devstack.ports import free_port
-from devstack.stores import create_database
-from devstack.throwaway import Stores
+from devstack.postgres import create_database
+from devstack.stores import Stores
 
 SERVE = [sys.executable, "-m", "devstack", "serve"]
 MIGRATE = [sys.executable, "manage.py", "migrate", "-v0"]

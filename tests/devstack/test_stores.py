@@ -8,12 +8,13 @@ import psycopg2
 import pytest
 import redis
 
-from devstack import throwaway
-from devstack.places import Home, open_to_others
+from devstack import stores as stores_module
+from devstack.paths import is_open_to_all, locked_data_dir
 from devstack.ports import free_port, is_free
+from devstack.postgres import PostgreSQL, create_database
 from devstack.processes import StackError
-from devstack.stores import PostgreSQL, Valkey, create_database
-from devstack.throwaway import Stores, throwaway_stores
+from devstack.stores import Stores, temporary_stores
+from devstack.valkey import Valkey
 
 
 def query(url: str, sql: str) -> list[tuple[object, ...]]:
@@ -29,7 +30,7 @@ def query(url: str, sql: str) -> list[tuple[object, ...]]:
 
 @pytest.fixture
 def own() -> Iterator[Stores]:
-    with throwaway_stores() as stores:
+    with temporary_stores() as stores:
         yield stores
 
 
@@ -46,7 +47,7 @@ def valkey(own: Stores) -> Valkey:
 
 
 def test_two_runs_in_one_checkout_have_stores_of_their_own(own: Stores) -> None:
-    with throwaway_stores() as other:
+    with temporary_stores() as other:
         query(other.database_url, "CREATE TABLE mine ()")
         assert other.broker_url != own.broker_url
         assert query(own.database_url, "SELECT to_regclass('mine')") == [(None,)]
@@ -54,7 +55,7 @@ def test_two_runs_in_one_checkout_have_stores_of_their_own(own: Stores) -> None:
 
 def test_stores_the_environment_names_are_used_and_none_is_started() -> None:
     given = {"DATABASE_URL": "postgresql://db.example/relay", "BROKER_URL": "redis://broker.example/0"}
-    with throwaway_stores(given) as stores:
+    with temporary_stores(given) as stores:
         assert (stores.database_url, stores.broker_url) == tuple(given.values())
         assert (stores.postgres, stores.valkey) == (None, None)
 
@@ -101,19 +102,19 @@ def test_a_process_id_that_now_belongs_to_somebody_else_is_left_alone(postgres: 
 
 
 def test_what_a_killed_run_left_behind_is_swept_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(throwaway, "DATA", tmp_path)
-    left, in_use = tmp_path / "throwaway-left", tmp_path / "throwaway-in-use"
+    monkeypatch.setattr(stores_module, "DATA", tmp_path)
+    left, in_use = tmp_path / "temporary-left", tmp_path / "temporary-in-use"
     postgres = PostgreSQL(left, log=left / "log", durable=False)
     postgres.start()
-    with Home(in_use):
-        throwaway.sweep()
+    with locked_data_dir(in_use):
+        stores_module.sweep()
     assert in_use.exists()
     assert not left.exists()
     assert not postgres.running
 
 
 def test_a_folder_is_held_by_one_run_at_a_time(tmp_path: Path) -> None:
-    with Home(tmp_path), pytest.raises(StackError, match="in use by another run"), Home(tmp_path):
+    with locked_data_dir(tmp_path), pytest.raises(StackError, match="in use by another run"), locked_data_dir(tmp_path):
         pass
 
 
@@ -139,7 +140,7 @@ def test_a_free_port_is_free() -> None:
     assert is_free(free_port())
 
 
-def test_a_folder_below_a_closed_one_is_not_open_to_others(tmp_path: Path) -> None:
+def test_a_folder_below_a_closed_one_is_not_is_open_to_all(tmp_path: Path) -> None:
     (tmp_path / "open").mkdir(mode=0o755)
     tmp_path.chmod(0o700)
-    assert not open_to_others(tmp_path / "open")
+    assert not is_open_to_all(tmp_path / "open")

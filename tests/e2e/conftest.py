@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import pytest
 
 from devstack.ports import free_port
+from devstack.postgres import create_database
 from devstack.stack import Stack
-from devstack.stores import create_database
-from devstack.throwaway import Stores, throwaway_stores
+from devstack.stores import Stores, temporary_stores
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +31,7 @@ def stack(stores: Stores, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 @pytest.fixture(scope="module")
 def breakable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stack, Stores]]:
     """A stack with its own stores, for a module whose tests stop, crash and start them."""
-    with throwaway_stores() as stores:
+    with temporary_stores() as stores:
         stack = Stack(
             tmp_path_factory.mktemp("breakable"),
             database_url=stores.database_url,

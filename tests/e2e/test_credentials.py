@@ -10,13 +10,13 @@ import pytest
 import requests
 from cryptography.fernet import Fernet
 
-from devstack.places import CHECKOUT
+from devstack.paths import CHECKOUT
 from devstack.ports import LOOPBACK, free_port
+from devstack.postgres import create_database
 from devstack.processes import Child
 from devstack.serve import web_command
 from devstack.stack import Stack
-from devstack.stores import create_database
-from devstack.throwaway import Stores
+from devstack.stores import Stores
 from tests.e2e.test_main_job import FINAL, post, told, wait_for
 from tests.servers import Answer, Server, serving
 from tests.webhooks.senders import signed
@@ -135,7 +135,7 @@ def endpoint() -> Iterator[Server]:
 
 
 def test_notifications_are_signed_with_both_secrets_until_the_older_one_expires(stack, endpoint, shown):
-    own = ["--callback-url", f"{endpoint.url}/callback", "--provider", stack.kept["provider"]]
+    own = ["--callback-url", f"{endpoint.url}/callback", "--provider", stack.state["provider"]]
     client = made(stack, shown, "createclient", "rotating", *own)
 
     def signatures(ref: str) -> int:
@@ -174,7 +174,7 @@ def test_secrets_are_re_encrypted_while_the_service_runs(stack: Stack, shown: li
 
 def test_no_secret_is_in_any_log(stack: Stack, webs: list[str], shown: list[str]):
     """Runs after the tests above and searches the logs that they produced."""
-    secrets = [*shown, stack.api_key, stack.callback_secret, stack.kept["SECRET_KEY"], stack.kept["ENCRYPTION_KEYS"]]
+    secrets = [*shown, stack.api_key, stack.callback_secret, stack.state["SECRET_KEY"], stack.state["ENCRYPTION_KEYS"]]
     logs: list[Path] = list(stack.logs.iterdir())
     texts = {log.name: log.read_text() for log in logs}
 

@@ -47,7 +47,7 @@ def listens(port: int) -> bool:
 @pytest.fixture(scope="module")
 def reader(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
     port, heard = free_port(), tmp_path_factory.mktemp("examples") / "heard"
-    words = ["--callback-url", f"http://127.0.0.1:{port}/callback", "--provider", stack.kept["provider"], "--json"]
+    words = ["--callback-url", f"http://127.0.0.1:{port}/callback", "--provider", stack.state["provider"], "--json"]
     made = json.loads(stack.manage("createclient", "reader", *words))
     given = {"API_KEY": made["api_key"], "CALLBACK_SECRET": made["callback_secret"], "RELAY": stack.url}
     variables = {"PATH": os.environ["PATH"], "PORT": str(port), **given}

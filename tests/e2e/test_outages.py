@@ -6,9 +6,10 @@ import time
 import pytest
 import requests
 
+from devstack.postgres import PostgreSQL
 from devstack.stack import Stack
-from devstack.stores import PostgreSQL, Valkey
-from devstack.throwaway import Stores
+from devstack.stores import Stores
+from devstack.valkey import Valkey
 from tests.e2e.test_main_job import FINAL, post, told, wait_for
 
 BREAKER = 'relay_breaker_open{kind="create",provider="sandbox"}'
@@ -124,7 +125,7 @@ def test_a_stopping_worker_hands_over_its_jobs_at_once(breakable: Breakable):
     """The worker hands back its jobs long before their leases expire, and no crash is counted."""
     stack, _ = breakable
     other = stack.add_worker()
-    stack.worker.tell_to_stop(signal.SIGTERM)
+    stack.worker.request_stop(signal.SIGTERM)
     for number in range(10):
         post(stack, f"handed-{number}", "slow")
 

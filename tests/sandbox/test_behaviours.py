@@ -3,8 +3,8 @@ from collections import Counter
 import pytest
 
 from sandbox.behaviours import choose, named_by
-from sandbox.fate import draw
 from sandbox.orders import Order
+from sandbox.scenario import draw
 from sandbox.settings import Settings
 
 
@@ -25,7 +25,7 @@ def test_it_draws_by_the_stated_shares():
     assert 0.15 < drawn["silent"] / promised < 0.25
 
 
-def test_it_draws_the_same_fate_in_every_run():
+def test_it_draws_the_same_scenario_in_every_run():
     order = Order("id", 1, "EUR", "invoice-17", None)
     first, second = Settings(seed=7), Settings(seed=7)
     behaviour = choose(first, "invoice-17", "invoice-17")
@@ -38,7 +38,7 @@ def test_it_makes_a_ghost_appear_30_to_120_seconds_after_the_create_began_at_any
     assert ghost is not None
     for n in range(200):
         order = Order("id", 1, "EUR", f"ghost504-{n}", None)
-        fate = draw(Settings(speed=10), ghost, order, 1, 1000.0)
-        assert fate.copy is not None
-        assert 1003 <= fate.copy.appears_at <= 1012
-        assert (fate.http, fate.answer_after) == (504, 3)
+        scenario = draw(Settings(speed=10), ghost, order, 1, 1000.0)
+        assert scenario.copy is not None
+        assert 1003 <= scenario.copy.appears_at <= 1012
+        assert (scenario.http, scenario.answer_after) == (504, 3)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from devstack.ports import free_port
 from devstack.stack import Stack
-from devstack.throwaway import throwaway_stores
+from devstack.stores import temporary_stores
 from tests.schema.run import explore, make_mallory, make_providers
 
 WANTED = 2000
@@ -18,7 +18,7 @@ def main() -> None:
     parser.add_argument("--examples", type=int, default=150, help="maximum number of random cases per operation (150)")
     parser.add_argument("--seed", type=int, help="repeat the run with this seed")
     asked = parser.parse_args()
-    with throwaway_stores() as stores, tempfile.TemporaryDirectory() as folder:
+    with temporary_stores() as stores, tempfile.TemporaryDirectory() as folder:
         stack = Stack(
             Path(folder),
             database_url=stores.database_url,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import requests
 
-from devstack.places import CHECKOUT
+from devstack.paths import CHECKOUT
 from devstack.stack import Stack
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
@@ -25,14 +25,14 @@ def make_providers(stack: Stack) -> dict[str, str]:
     return {
         "SCHEMATHESIS_PROVIDER": SLUG,
         "SCHEMATHESIS_WEBHOOK_SECRET": made["webhook_secret"],
-        "SCHEMATHESIS_TOKEN_PROVIDER": stack.kept["provider"],
-        "SCHEMATHESIS_TOKEN_KEY": stack.kept["ENCRYPTION_KEYS"],
+        "SCHEMATHESIS_TOKEN_PROVIDER": stack.state["provider"],
+        "SCHEMATHESIS_TOKEN_KEY": stack.state["ENCRYPTION_KEYS"],
     }
 
 
 def make_mallory(stack: Stack) -> str:
     """Return the key of a second client, which must not see the transactions of the stack's own client."""
-    words = ["--callback-url", f"{stack.sandbox_url}/client/callback", "--provider", stack.kept["provider"], "--json"]
+    words = ["--callback-url", f"{stack.sandbox_url}/client/callback", "--provider", stack.state["provider"], "--json"]
     key: str = json.loads(stack.manage("createclient", "mallory", *words))["api_key"]
     return key
 

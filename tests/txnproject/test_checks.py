@@ -11,7 +11,7 @@ from cryptography.fernet import Fernet
 from django.conf import settings as configured
 from django.core.checks import Error, run_checks
 
-from devstack.places import CHECKOUT
+from devstack.paths import CHECKOUT
 from tests.cast import make_provider
 
 KEY = Fernet.generate_key().decode()

@@ -8,7 +8,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client as Web
 
-from devstack.places import CHECKOUT
+from devstack.paths import CHECKOUT
 from tests.api.callers import content
 from tests.api.outages import database_away
 from tests.cast import Caller

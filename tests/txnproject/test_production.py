@@ -8,7 +8,7 @@ import sys
 import pytest
 from cryptography.fernet import Fernet
 
-from devstack.places import CHECKOUT
+from devstack.paths import CHECKOUT
 from tests.documents import table
 
 DOCUMENTED = {

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from devstack.places import CHECKOUT
+from devstack.paths import CHECKOUT
 from devstack.ports import LOOPBACK, free_port, is_free
 from devstack.serve import web_command
 from tests.servers import until

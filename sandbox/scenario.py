@@ -1,4 +1,4 @@
-"""What becomes of one create: drawn at once, from the seed and the create alone, then only played."""
+"""Scenario of one create: all random choices, drawn when it arrives, from the seed and the create alone."""
 
 from random import Random
 from typing import NamedTuple
@@ -10,52 +10,53 @@ from sandbox.settings import Settings
 
 
 class PlannedWebhook(NamedTuple):
-    after: float  # seconds on the clock since the create began
+    after: float  # seconds on our clock since the create began
     status: str
 
 
-class Fate(NamedTuple):
-    """`says` is the status word of a 201; `copy` is None where nothing comes into being."""
+class Scenario(NamedTuple):
+    """`status` is the status in a 201 answer; `copy` is None if the create has no effect."""
 
-    answer_after: float  # seconds on the clock
+    answer_after: float  # seconds on our clock
     http: int
-    says: str
+    status: str
     copy: Copy | None
     webhooks: tuple[PlannedWebhook, ...]
     webhooks_first: bool
 
 
-def draw(settings: Settings, behaviour: Behaviour, order: Order, nth: int, began: float) -> Fate:
-    """The fate of an id's `nth` create (from 1), which began at `began` (unix seconds)."""
+def draw(settings: Settings, behaviour: Behaviour, order: Order, nth: int, began: float) -> Scenario:
+    """Draw the scenario of an id's `nth` create (from 1), which began at `began` (unix seconds)."""
     if nth > 1 and behaviour.first_only:
         behaviour = SYNC
     chance = settings.chance(f"{order.reference or order.id}/{nth}")
     answer = chance.uniform(*settings.answer_seconds)
     settle = chance.uniform(*settings.settle_seconds)
     drawn = "declined" if chance.random() < DECLINED_SHARE else "completed"
-    final = behaviour.truth or drawn
+    final = behaviour.final_status or drawn
     if behaviour.answer_seconds is not None:
         answer = behaviour.answer_seconds
     appears, settled = _times(behaviour, chance, answer, settle)
-    says = behaviour.says or final
+    status = behaviour.answer_status or final
     exists = behaviour.exists and not (nth > 1 and behaviour.keeps_first)
-    copy = Copy(order, began + settings.scaled(appears), began + settings.scaled(settled), says, final)
+    copy = Copy(order, began + settings.scaled(appears), began + settings.scaled(settled), status, final)
     webhooks = [
-        PlannedWebhook(settings.scaled(settled + wait), behaviour.webhook_says or final) for wait in behaviour.webhooks
+        PlannedWebhook(settings.scaled(settled + wait), behaviour.webhook_status or final)
+        for wait in behaviour.webhooks
     ]
-    return Fate(
+    return Scenario(
         answer_after=settings.scaled(answer),
         http=behaviour.http,
-        says=says,
+        status=status,
         copy=copy if exists else None,
         webhooks=tuple(webhooks),
-        webhooks_first=behaviour.early,
+        webhooks_first=behaviour.early_webhook,
     )
 
 
 def _times(behaviour: Behaviour, chance: Random, answer: float, settle: float) -> tuple[float, float]:
-    """When it appears and when it settles, in unscaled seconds since the create began."""
-    if behaviour.early:
+    """Return when it appears and when it becomes final, in unscaled seconds since the create began."""
+    if behaviour.early_webhook:
         return answer / 2, answer / 2
     appears = answer if behaviour.appears_seconds is None else chance.uniform(*behaviour.appears_seconds)
-    return appears, appears if behaviour.says is None else appears + settle
+    return appears, appears if behaviour.answer_status is None else appears + settle

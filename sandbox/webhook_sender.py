@@ -1,4 +1,4 @@
-"""Sends the third party's webhooks: each once, at its time, whatever the answer."""
+"""Sender of the third party's webhooks: each is sent once at its planned time, without retries."""
 
 import asyncio
 import json
@@ -15,8 +15,8 @@ from sandbox.records import Delivery, Transaction
 TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=15)  # real seconds, at any speed
 
 
-class Courier:
-    """Signs by Standard Webhooks when it has a secret; the third party it plays has none."""
+class WebhookSender:
+    """Signs by Standard Webhooks if it has a secret; the simulated third party has none."""
 
     def __init__(self, secret: str | None) -> None:
         self._signer = Webhook(secret) if secret else None
@@ -24,24 +24,24 @@ class Courier:
         self._session: aiohttp.ClientSession
 
     async def run(self, _app: web.Application) -> AsyncIterator[None]:
-        """A cleanup context: open while the application runs."""
-        # A webhook is sent once, so it must not be lost to a kept connection that the other side has just closed.
+        """Cleanup context of the application: keep the HTTP session open while it runs."""
+        # No keep-alive: a connection that the receiver has just closed would lose the webhook, which is sent only once.
         connector = aiohttp.TCPConnector(force_close=True)
         async with aiohttp.ClientSession(timeout=TIMEOUT, connector=connector) as self._session:
             yield
             tasks = list(self._tasks)
-            self.forget()
+            self.cancel_all()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    def forget(self) -> None:
-        """Drops what has not been sent yet."""
+    def cancel_all(self) -> None:
+        """Cancel the webhooks that are not sent yet."""
         for task in self._tasks:
             task.cancel()
 
     def send_later(
         self, after: float, url: str, message_id: str, body: dict[str, str], transaction: Transaction
     ) -> asyncio.Task[None]:
-        """Posts `body` in `after` seconds; the delivery is noted in the transaction."""
+        """Post `body` in `after` seconds and record the delivery in the transaction."""
         task = asyncio.create_task(self._send(after, url, message_id, body, transaction))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -60,7 +60,7 @@ class Courier:
         try:
             async with self._session.post(url, data=body, headers=headers, allow_redirects=False) as answer:
                 return answer.status
-        except (aiohttp.ClientError, TimeoutError, ValueError):  # ValueError: a URL that only looked like one
+        except (aiohttp.ClientError, TimeoutError, ValueError):  # ValueError: an invalid URL
             return None
 
     def _signature(self, message_id: str, body: str) -> dict[str, str]:
