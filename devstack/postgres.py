@@ -121,7 +121,13 @@ class PostgreSQL:
     def _initialise(self) -> None:
         shutil.rmtree(self.data, ignore_errors=True)  # an incomplete one, of a run that was killed
         _make_private(self.data)
-        command = [postgres_programs() / "initdb", "-D", self.data, "--username=postgres", "--auth=trust"]
+        command: list[str | Path] = [
+            postgres_programs() / "initdb",
+            "-D",
+            self.data,
+            "--username=postgres",
+            "--auth=trust",
+        ]
         command += ["--encoding=UTF8", "--no-locale", *([] if self._durable else ["--no-sync"])]
         user = run_as(_server_user())
         run = subprocess.run(

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -131,12 +132,9 @@ class Stack:
         try:
             for child in self._children():
                 child.start()
-            for child, url in (
-                (self.sandbox, f"{self.sandbox_url}/state"),
-                (self.web, f"{self.url}/healthz"),
-                (self.worker, f"{self.url}/readyz"),
-            ):
-                child.wait_ready(lambda url=url: _answers(url), seconds=START_TIMEOUT)
+            self.sandbox.wait_ready(partial(_answers, f"{self.sandbox_url}/state"), seconds=START_TIMEOUT)
+            self.web.wait_ready(partial(_answers, f"{self.url}/healthz"), seconds=START_TIMEOUT)
+            self.worker.wait_ready(partial(_answers, f"{self.url}/readyz"), seconds=START_TIMEOUT)
         except BaseException:
             self.stop()
             raise

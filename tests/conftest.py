@@ -1,4 +1,4 @@
-"""Fixtures for every test. The stores come from `devstack.pytest_plugin`, before anything here is imported."""
+"""Fixtures for all tests. `devstack.pytest_plugin` starts the stores before this module is imported."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ from tests.cast import Caller, Third, make_client, make_provider
 
 @pytest.fixture(autouse=True)
 def _fresh_settings() -> Iterator[None]:
-    """No test sees settings of providers and clients that another one made."""
+    """Clear cached settings, so that no test sees providers and clients of another one."""
     from transactions.config import clear_caches
 
     clear_caches()
@@ -19,7 +19,7 @@ def _fresh_settings() -> Iterator[None]:
 
 @pytest.fixture
 def third(db: None) -> Third:
-    """The provider."""
+    """A provider."""
     return make_provider()
 
 

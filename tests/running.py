@@ -1,4 +1,4 @@
-"""Running jobs in a test, in one go or step by step."""
+"""Functions that run jobs in tests, completely or in single steps."""
 
 import asyncio
 from datetime import timedelta
@@ -23,7 +23,7 @@ from workers.standalone import run_job
 
 
 def run(found: Job) -> Job:
-    """Claim, run and settle this job, whatever its time; the job as it is after that."""
+    """Claim, run and settle this job, due or not; return it as it is afterwards."""
     run_job(found.pk)
     return Job.objects.get(pk=found.pk)
 
@@ -43,50 +43,50 @@ def again(found: Job) -> Job:
 
 
 def wait_of(found: Job) -> float:
-    """Seconds from a job's last change to its next run."""
+    """Return the seconds from a job's last change to its next run."""
     return (found.run_at - found.updated_at).total_seconds()
 
 
 def age(record: Record, seconds: float) -> None:
-    """Let it have been accepted so many seconds ago."""
+    """Move the time of acceptance to so many seconds ago."""
     Transaction.objects.filter(pk=record.id).update(created_at=Now() - timedelta(seconds=seconds))
 
 
 def began(record: Record, seconds: float, **fields: Any) -> None:
-    """Let its last create have begun so many seconds ago, with an unknown outcome."""
+    """Set the start of its last create to so many seconds ago, with an unknown outcome."""
     which = Transaction.objects.filter(pk=record.id)
     which.update(create_began_at=Now() - timedelta(seconds=seconds), **({"submission": "unknown"} | fields))
 
 
 def expire(found: Job, seconds: float = 0.001) -> None:
-    """Let a running job's lease have ended so many seconds ago."""
+    """Set the end of a running job's lease to so many seconds ago."""
     Job.objects.filter(pk=found.pk).update(lease_until=Now() - timedelta(seconds=seconds))
 
 
 def timeline(record: Record) -> list[tuple[str, str, int | None, str]]:
-    """kind, status, sequence and source of its entries."""
+    """Return kind, status, sequence and source of the timeline's entries."""
     return list(Event.objects.filter(transaction_id=record.id).values_list("kind", "status", "sequence", "source"))
 
 
 def tries(found: Job) -> list[tuple[str, int | None]]:
-    """Method and status of a job's calls."""
+    """Return method and status of a job's calls."""
     return list(Attempt.objects.filter(job=found).values_list("method", "http_status"))
 
 
 def change(third: Third, **fields: Any) -> None:
-    """Change settings of a provider, and have them seen at once."""
+    """Change settings of a provider and clear the caches."""
     Provider.objects.filter(pk=third.provider.pk).update(**fields)
     clear_caches()
 
 
 def facts(record: Record) -> tuple[str, str, str]:
-    """Status, submission and review of a transaction."""
+    """Return status, submission and review of a transaction."""
     row = now(record)
     return row.status, row.submission, row.review
 
 
 def tell(record: Record, status: str) -> None:
-    """A webhook with this status arrives."""
+    """Apply a webhook with this status."""
     apply([(record.id, News(Source.WEBHOOK, status=Status(status)))])
 
 
@@ -96,7 +96,7 @@ def count() -> None:
 
 
 def perform(claimed: Claim, http: type[Http] = Http) -> Outcome:
-    """Run a claimed job's handler alone."""
+    """Run only the handler of a claimed job."""
     seen = jobs.load([claimed])[claimed.id]
 
     async def go() -> Outcome:

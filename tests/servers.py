@@ -1,4 +1,4 @@
-"""The other side of a call, on a free loopback port: it answers as a test says and remembers what it was asked."""
+"""HTTP server on a free loopback port: a test sets its answers and reads its recorded requests."""
 
 import json
 import socket
@@ -14,23 +14,23 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Answer:
-    """What the server says to one request."""
+    """Answer to one request."""
 
     status: int = 200
     json: Any = None
     body: bytes | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     held: threading.Event | None = None
-    """It answers once this is set."""
+    """The answer waits until this event is set."""
     lost: bool = False
-    """It reads the request and hangs up."""
+    """Close the connection after reading the request."""
     cut: bool = False
-    """It hangs up in the middle of the body."""
+    """Close the connection in the middle of the body."""
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A request as it arrived; header names in lower case."""
+    """Received request; header names are in lower case."""
 
     method: str
     path: str
@@ -43,7 +43,7 @@ class Asked:
 
 
 class Server:
-    """Tell it what to answer by `on`, then point somebody at its `url`."""
+    """HTTP server at `url`; `on` sets its answers."""
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.asked: list[Asked] = []
@@ -58,7 +58,7 @@ class Server:
         self._thread.start()
 
     def on(self, method: str, *answers: Answer) -> None:
-        """Answer requests of this method so, one after the other; the last answer is given again and again."""
+        """Set the answers to requests of this method, in order; the last one is repeated."""
         self._answers[method] = list(answers)
 
     def of(self, method: str) -> list[Asked]:
@@ -84,7 +84,7 @@ class _Listener(ThreadingHTTPServer):
     request_queue_size = 1000
 
     def handle_error(self, *_: Any) -> None:
-        """A caller that hangs up first is what some tests are about."""
+        """Ignore clients that disconnect first: some tests do so on purpose."""
 
 
 def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
@@ -127,7 +127,7 @@ def serving(tls: ssl.SSLContext | None = None) -> Iterator[Server]:
 
 @contextmanager
 def silent() -> Iterator[int]:
-    """A port whose server never takes a connection up: its queue is full, so that connecting times out."""
+    """Yield a port where connections time out because the queue of the listening socket is full."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
@@ -142,8 +142,8 @@ def silent() -> Iterator[int]:
 
 
 def until(condition: Callable[[], Any], seconds: float = 10.0) -> None:
-    """Wait for a condition; fail when it does not come."""
+    """Wait until a condition is true; fail after the timeout."""
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "what was waited for never came"
+        assert time.monotonic() < deadline, "timeout: the condition did not become true"
         time.sleep(0.005)

@@ -18,7 +18,7 @@ from transactions.models import Client, Event, Provider, Transaction
 from transactions.staff.actions import ACTIONS
 from workers.models import Breaker, Job
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 ALL = sorted(ACTIONS)
 

@@ -10,7 +10,7 @@ from django.core.management import call_command
 from django.db.models.functions import Now
 from django.test import Client as Web
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 LOGIN = "/admin/login/?next=/admin/"
 TRIES = 5

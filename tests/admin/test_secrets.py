@@ -22,7 +22,7 @@ from transactions.config import KeyOwner, key_owner
 from transactions.credentials import create_key
 from transactions.models import ApiKey, CallbackSecret, WebhookSecret
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 HEADER = "Bearer hunter2-and-more"
 
 

@@ -9,7 +9,7 @@ from tests.cast import accepted, make_client, make_provider
 from transactions.models import Client, Provider
 from transactions.signing import new_secret
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 PROVIDERS, CLIENTS = "/admin/transactions/provider/", "/admin/transactions/client/"
 
 

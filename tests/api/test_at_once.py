@@ -11,7 +11,7 @@ from transactions.config import clear_caches
 from transactions.models import Transaction
 from workers.models import Job
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
 
 @pytest.mark.parametrize("known", [True, False])

@@ -7,7 +7,7 @@ import pytest
 from tests.asgi import Body, ask
 from transactions.config import provider_by_slug
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
 ODD = [
     "application/json; charset=rot13",

@@ -9,7 +9,7 @@ from tests.api.callers import LARGEST, as_bytes, stored
 from tests.asgi import Body, ask
 from tests.cast import Caller
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
 UNTOLD = {"Transfer-Encoding": "chunked"}
 

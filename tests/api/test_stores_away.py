@@ -9,7 +9,7 @@ from tests.api.callers import Api, problem, stored
 from tests.api.outages import broker_away, crash_connection, cut_connection, database_away
 from transactions.config import clear_caches
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
 ENDPOINTS = [
     ("post", "/v1/transactions"),

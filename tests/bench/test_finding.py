@@ -14,7 +14,7 @@ from webhooks.models import Webhook
 from workers.figures import MOST
 from workers.models import Job
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 ROWS = 20_000
 T = Transaction
 

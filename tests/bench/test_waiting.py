@@ -13,7 +13,7 @@ from workers.models import Attempt, Job
 WAITING = 20_000
 IN_A_LANE = WAITING // 5
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
 
 @pytest.fixture(autouse=True)

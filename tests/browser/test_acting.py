@@ -2,10 +2,13 @@
 
 import re
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.visitor import check_layouts, check_page
 from tests.servers import until
+
+pytestmark = pytest.mark.slow
 
 
 def open_transaction(page: Page, id_: str) -> None:

@@ -2,10 +2,13 @@
 
 import re
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.seed import MANY, REFERENCE
 from tests.browser.visitor import check_layouts, check_page
+
+pytestmark = pytest.mark.slow
 
 FAILED = f"/admin/workers/job/?q={REFERENCE}&state=failed"
 

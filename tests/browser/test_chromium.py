@@ -7,6 +7,8 @@ import pytest
 from devstack.paths import CHECKOUT
 from tests.browser import chromium
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def nothing_installed(monkeypatch, tmp_path) -> None:

@@ -1,6 +1,9 @@
 """The dashboard in a browser: figures, chart and automatic refresh."""
 
+import pytest
 from playwright.sync_api import expect
+
+pytestmark = pytest.mark.slow
 
 CONTRADICTED = "1 transaction needs review: the provider contradicted a final status."
 

@@ -7,6 +7,8 @@ from playwright.sync_api import expect
 
 from tests.browser.visitor import check_layouts
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("path", ["/", "/admin/login/"])
 def test_the_page_is_accessible(visitor, path):

@@ -6,6 +6,8 @@ from playwright.sync_api import expect
 from tests.browser.seed import PASSWORD
 from tests.browser.visitor import check_layouts
 
+pytestmark = pytest.mark.slow
+
 
 def test_an_operator_logs_in_and_reads_the_dashboard(page):
     page.goto("/admin/")

@@ -7,6 +7,8 @@ from playwright.sync_api import Page
 
 from tests.browser.visitor import NARROW, Visitor, check_page
 
+pytestmark = pytest.mark.slow
+
 BAD = """<!doctype html><html lang="en"><title>Bad</title><main><h1>Bad</h1>
 <img alt="" src="http://localhost:1/elsewhere.png"> <input name="unlabelled">
 <p style="color: #ccc">Pale</p> <pre style="width: 500px">Wide</pre>

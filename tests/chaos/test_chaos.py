@@ -18,6 +18,8 @@ from tests.chaos.run import Plan, run
 from tests.chaos.schedule import draw_schedule
 from tests.chaos.verify import verify
 
+pytestmark = pytest.mark.slow
+
 BOUNDED = Plan(
     seed=5,
     seconds=30,

@@ -22,7 +22,7 @@ from webhooks.pruning import WEBHOOKS
 from workers import jobs, registry
 from workers.models import Attempt, Job
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 
 def age(days: float, record: Record) -> None:

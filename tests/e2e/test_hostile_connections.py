@@ -11,6 +11,8 @@ import pytest
 from devstack.stack import Stack
 from tests.e2e.test_main_job import post
 
+pytestmark = pytest.mark.slow
+
 STALLED = 30
 """Number of stalled connections; nearly twice the number of threads."""
 

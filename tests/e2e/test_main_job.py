@@ -9,6 +9,8 @@ import pytest
 
 from devstack.stack import Stack
 
+pytestmark = pytest.mark.slow
+
 FINAL = {"completed", "declined", "failed"}
 
 

@@ -12,6 +12,8 @@ from devstack.stores import Stores
 from devstack.valkey import Valkey
 from tests.e2e.test_main_job import FINAL, post, told, wait_for
 
+pytestmark = pytest.mark.slow
+
 BREAKER = 'relay_breaker_open{kind="create",provider="sandbox"}'
 Breakable = tuple[Stack, Stores]
 

@@ -5,6 +5,8 @@ import pytest
 from devstack.stack import Stack
 from tests.schema.run import explore, make_mallory, make_providers
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def variables(stack: Stack) -> dict[str, str]:

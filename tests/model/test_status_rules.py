@@ -20,7 +20,7 @@ from tests.running import change
 from workers import jobs, registry
 from workers.registry import Claim
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
 EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "0"))
 BOUNDED = settings(max_examples=120, derandomize=True, phases=[Phase.generate])

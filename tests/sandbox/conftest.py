@@ -1,4 +1,4 @@
-"""A running sandbox on a free loopback port, driven from the tests as any caller would: over HTTP."""
+"""Fixture of a running sandbox on a free loopback port; tests use it over HTTP."""
 
 import asyncio
 import threading
@@ -14,11 +14,11 @@ import requests
 from sandbox.app import start
 from sandbox.settings import Settings
 
-FAST = 200.0  # 30 s pass in 150 ms
+FAST = 200.0  # 30 s take 150 ms
 
 
 class Running:
-    """One sandbox; `create` sends its webhooks to its own client's endpoint."""
+    """One sandbox; the webhooks of `create` go to its own client's endpoint."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -33,7 +33,7 @@ class Running:
     def read(self, key: str) -> requests.Response:
         return self.http.get(f"{self.url}/third-party/transactions/{key}", timeout=10)
 
-    def tell(self, status: str, sequence: int, **how: Any) -> int:
+    def notify(self, status: str, sequence: int, **how: Any) -> int:
         data = {"id": "order-1", "status": status, "sequence": sequence}
         body = {"type": f"transaction.{status}", "data": data}
         return self.http.post(self.url + "/client/callback", json=body, timeout=10, **how).status_code
@@ -45,19 +45,19 @@ class Running:
         return self.http.get(self.url + "/state", timeout=10).json()[side]
 
     def seen(self, key: str) -> Any:
-        """What /state says of one of the third party's transactions."""
+        """Return one of the third party's transactions from /state."""
         return self.state("provider")["transactions"][key]
 
     @staticmethod
     def until(condition: Callable[[], bool], seconds: float = 5) -> None:
-        """Waits for a condition; fails when it does not come."""
+        """Wait until a condition is true; fail after the timeout."""
         deadline = time.monotonic() + seconds
         while not condition():
-            assert time.monotonic() < deadline, "what was waited for never came"
+            assert time.monotonic() < deadline, "timeout: the condition did not become true"
             time.sleep(0.005)
 
-    def told(self, key: str) -> list[str]:
-        """The statuses its client was told of `key`, in order."""
+    def notified(self, key: str) -> list[str]:
+        """Return the statuses in the notifications for `key`, in order."""
         known = self.state("client")["transactions"].get(key, {"notifications": []})
         return [notification["status"] for notification in known["notifications"]]
 

@@ -11,7 +11,7 @@ signed = pytest.mark.parametrize("settings", [Settings(callback_secrets=(OLD, NE
 
 
 def send(sandbox, secret, at=None):
-    """A notification signed with `secret` at the time `at`; the status it is answered with."""
+    """Send a notification signed with `secret` at the time `at`; return the status of the answer."""
     at = at or datetime.now(UTC)
     body = json.dumps({"type": "transaction.completed", "data": {"id": "order-1", "status": "completed"}})
     headers = {
@@ -24,22 +24,22 @@ def send(sandbox, secret, at=None):
 
 @signed
 @pytest.mark.parametrize("secret", [OLD, NEW])
-def test_it_takes_a_notification_signed_with_any_of_its_secrets(sandbox, secret):
+def test_it_accepts_a_notification_signed_with_any_of_its_secrets(sandbox, secret):
     assert send(sandbox, secret) == 204
-    assert sandbox.told("order-1") == ["completed"]
+    assert sandbox.notified("order-1") == ["completed"]
 
 
 @signed
 def test_it_rejects_and_counts_a_foreign_signature(sandbox):
     assert send(sandbox, OTHER) == 401
-    assert sandbox.tell("completed", 1) == 401
-    assert sandbox.tell("completed", 1, headers={"webhook-signature": "v1"}) == 401
+    assert sandbox.notify("completed", 1) == 401
+    assert sandbox.notify("completed", 1, headers={"webhook-signature": "v1"}) == 401
     assert sandbox.state("client")["bad_signatures"] == 3
 
 
 @signed
 @pytest.mark.parametrize("seconds", [-310, 310])
-def test_it_rejects_a_signature_from_another_time(sandbox, seconds):
+def test_it_rejects_a_signature_outside_the_time_window(sandbox, seconds):
     assert send(sandbox, OLD, datetime.now(UTC) + timedelta(seconds=seconds)) == 401
 
 
@@ -48,42 +48,42 @@ def verdicts(sandbox):
     return [notification["verdict"] for notification in known["notifications"]]
 
 
-def test_it_tells_a_repeated_notification_by_its_sequence(sandbox):
-    assert [sandbox.tell("pending", 1), sandbox.tell("pending", 1), sandbox.tell("completed", 2)] == [204] * 3
+def test_it_recognises_a_repeated_notification_by_its_sequence(sandbox):
+    assert [sandbox.notify("pending", 1), sandbox.notify("pending", 1), sandbox.notify("completed", 2)] == [204] * 3
     assert verdicts(sandbox) == ["new", "repeated", "new"]
 
 
-def test_it_notices_a_pending_after_a_final_status(sandbox):
-    sandbox.tell("completed", 2)
-    sandbox.tell("pending", 1)
+def test_it_reports_a_pending_status_after_a_final_one_as_stale(sandbox):
+    sandbox.notify("completed", 2)
+    sandbox.notify("pending", 1)
     assert verdicts(sandbox) == ["new", "stale"]
 
 
-def test_it_notices_two_different_final_statuses_and_keeps_the_first(sandbox):
-    sandbox.tell("completed", 1)
-    sandbox.tell("declined", 2)
+def test_it_reports_a_conflicting_final_status_and_keeps_the_first(sandbox):
+    sandbox.notify("completed", 1)
+    sandbox.notify("declined", 2)
     assert verdicts(sandbox) == ["new", "conflicting"]
     assert sandbox.state("client")["transactions"]["order-1"]["final"] == "completed"
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
-def test_it_takes_a_flat_body_by_other_methods(sandbox, method):
+def test_it_accepts_a_flat_body_by_put_and_patch(sandbox, method):
     body = {"id": "order-1", "status": "completed", "sequence": 1}
     assert sandbox.http.request(method, sandbox.url + "/client/callback", json=body).status_code == 204
-    assert sandbox.told("order-1") == ["completed"]
+    assert sandbox.notified("order-1") == ["completed"]
 
 
-def test_it_answers_400_to_what_is_no_notification(sandbox):
+def test_it_answers_400_to_an_invalid_body(sandbox):
     assert sandbox.http.post(sandbox.url + "/client/callback", data="[]").status_code == 400
 
 
-def test_it_plays_an_endpoint_that_is_gone(sandbox):
+def test_it_simulates_an_endpoint_that_is_gone(sandbox):
     sandbox.control(client="410")
-    assert sandbox.tell("completed", 1) == 410
+    assert sandbox.notify("completed", 1) == 410
     assert sandbox.state("client")["faulted"] == 1
 
 
 @pytest.mark.parametrize("settings", [Settings(speed=200, callback_secrets=(OLD,), webhook_secret=OLD)])
-def test_it_signs_webhooks_when_given_a_secret(sandbox):
+def test_it_signs_webhooks_if_it_has_a_secret(sandbox):
     sandbox.create("contradict")
-    sandbox.until(lambda: sandbox.told(sandbox.last_id) == ["declined"])
+    sandbox.until(lambda: sandbox.notified(sandbox.last_id) == ["declined"])

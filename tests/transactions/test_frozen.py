@@ -15,6 +15,8 @@ from transactions.records import Record
 from transactions.status import Source, Status
 from workers.registry import Done, Outcome
 
+pytestmark = pytest.mark.slow
+
 
 @contextmanager
 def frozen_while_settling(record: Record) -> Iterator[None]:

@@ -21,7 +21,7 @@ from transactions.models import ApiKey, CallbackSecret, Provider
 from transactions.webhook_urls import url_tokens
 from workers import jobs, registry
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 HEADER = "hunter2-and-more"
 

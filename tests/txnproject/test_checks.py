@@ -14,6 +14,8 @@ from django.core.checks import Error, run_checks
 from devstack.paths import CHECKOUT
 from tests.cast import make_provider
 
+pytestmark = pytest.mark.slow
+
 KEY = Fernet.generate_key().decode()
 SHORT_KEY = KEY[:-8]
 

@@ -15,7 +15,7 @@ from tests.cast import Caller
 from tests.documents import table
 from transactions.api import views
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
 TEMPLATES = CHECKOUT / "templates"
 KINDS = ("data", "pages", "admin", "static")

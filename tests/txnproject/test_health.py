@@ -15,7 +15,7 @@ from tests.api.outages import cut_connection, database_away
 from txnproject import health
 from workers.models import WorkerProcess
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
 
 @pytest.fixture(autouse=True)

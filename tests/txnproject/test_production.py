@@ -11,6 +11,8 @@ from cryptography.fernet import Fernet
 from devstack.paths import CHECKOUT
 from tests.documents import table
 
+pytestmark = pytest.mark.slow
+
 DOCUMENTED = {
     "DATABASE_URL": "postgresql://user:password@db.example:5432/relay",
     "BROKER_URL": "rediss://broker.example:6379/0",

@@ -16,6 +16,8 @@ from devstack.ports import LOOPBACK, free_port, is_free
 from devstack.serve import web_command
 from tests.servers import until
 
+pytestmark = pytest.mark.slow
+
 ROWS, PIECES = 200_000, 200
 ROW = b"order-1001,1250,EUR," + 140 * b"x" + b"\r\n"
 WHOLE = ROWS * len(ROW)

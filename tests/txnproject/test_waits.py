@@ -8,6 +8,8 @@ from django.db import connection
 
 from tests.txnproject.test_checks import program
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.django_db
 @pytest.mark.parametrize(

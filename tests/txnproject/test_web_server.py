@@ -16,6 +16,8 @@ from devstack.ports import LOOPBACK, free_port, is_free
 from devstack.serve import web_command
 from tests.servers import until
 
+pytestmark = pytest.mark.slow
+
 APP = """
 import json
 

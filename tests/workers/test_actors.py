@@ -19,6 +19,8 @@ from workers.announce import announce
 from workers.lifecycle import EngineLifecycle
 from workers.registry import Wake
 
+pytestmark = pytest.mark.slow
+
 
 class Woken:
     """Stands for the engine."""

@@ -7,6 +7,8 @@ import pytest
 
 from workers.coalesce import Coalescer
 
+pytestmark = pytest.mark.slow
+
 
 class Flush:
     """A flush that a test can hold up; it answers with tenfold and remembers its batches."""

@@ -22,7 +22,7 @@ from workers.dispatcher import Dispatcher
 from workers.models import Breaker, Job, WorkerProcess
 from workers.registry import Call, Done, Limit, Outcome
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 
 class Woken:

@@ -14,7 +14,7 @@ from workers import registry
 from workers.models import Job
 from workers.registry import Again, Done, Outcome
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
 
 # --- running

@@ -9,7 +9,7 @@ from tests.workers.probe import Gate, all_done, new_job, new_jobs
 from workers.models import Job
 from workers.registry import Done, Outcome
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
 
 def test_it_runs_no_more_than_its_capacity(engines, probe, gate):

@@ -15,7 +15,7 @@ from workers import jobs, registry
 from workers.models import Job
 from workers.registry import Done, Failed, Outcome
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
 
 # --- the database goes away

@@ -13,7 +13,7 @@ from tests.workers.probe import new_job, new_jobs
 from workers import jobs, sql
 from workers.models import Attempt, Job
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 several = pytest.mark.django_db(transaction=True)
 
 

@@ -21,6 +21,8 @@ from tests.workers.calls import call, failed
 from workers import outbound
 from workers.outbound import Http, NotSent, OutcomeUnknown
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def far():

@@ -18,7 +18,7 @@ from workers.outbound import Http, NotSent, OutcomeUnknown
 from workers.pace import AHEAD, Paced, Pacer
 from workers.registry import Call, Done, Limit, Outcome
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
 
 @pytest.fixture
