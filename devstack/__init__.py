@@ -1,4 +1,4 @@
 """Development stack: embedded stores, the service's processes, the sandbox and the demo.
 
-The service never imports it, and production does not need it.
+For demos, development and tests only: the service does not import it.
 """

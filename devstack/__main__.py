@@ -6,7 +6,7 @@ import sys
 
 from devstack.processes import StackError, end_on_signals
 
-# What each command calls, with its fixed arguments. A name is imported when needed, which keeps `serve` small.
+# Function and fixed arguments of each command. Only the function in use is imported, which keeps `serve` small.
 COMMANDS = {
     "demo": ("devstack.demo:demo",),
     "run": ("devstack.run:run",),

@@ -105,7 +105,8 @@ def _wait_until_final(stack: Stack, progress: ProgressDisplay) -> None:
     deadline = time.monotonic() + TIMEOUT
     while time.monotonic() < deadline:
         stack.check()
-        final = sum(transaction["status"] in FINAL for transaction in _transactions(stack))
+        transactions = stack.request("GET", "/v1/transactions?limit=100").json()["results"]  # one page holds them all
+        final = sum(transaction["status"] in FINAL for transaction in transactions)
         state = stack.sandbox_state()
         notified = sum(record["final"] is not None for record in state["client"]["transactions"].values())
         webhooks = sum(len(record["webhooks"]) for record in state["provider"]["transactions"].values())
@@ -113,14 +114,6 @@ def _wait_until_final(stack: Stack, progress: ProgressDisplay) -> None:
         if final == notified == len(ORDERS) and webhooks >= WEBHOOKS:
             return
         time.sleep(INTERVAL)
-
-
-def _transactions(stack: Stack) -> Iterator[dict[str, Any]]:
-    path: str | None = "/v1/transactions?limit=100"
-    while path:
-        page = stack.request("GET", path).json()
-        yield from page["results"]
-        path = page["next"] and page["next"].removeprefix(stack.url)
 
 
 def _results(stack: Stack, state: dict[str, Any], posted_at: dict[str, float]) -> Iterator[Result]:

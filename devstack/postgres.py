@@ -22,13 +22,7 @@ from urllib.parse import quote, urlsplit
 import psutil
 import psycopg2
 
-from devstack.paths import (
-    is_open_to_all,
-    make_folder,
-    outside_folder,
-    remove_outside_folder_if_empty,
-    short_hash,
-)
+from devstack.paths import is_open_to_all, make_folder, outside_folder, remove_outside_folder_if_empty, short_hash
 from devstack.processes import Child, StackError, run_as
 
 START_TIMEOUT = 30.0  # seconds; far more than it needs, for a busy machine
@@ -121,17 +115,16 @@ class PostgreSQL:
     def _initialise(self) -> None:
         shutil.rmtree(self.data, ignore_errors=True)  # an incomplete one, of a run that was killed
         _make_private(self.data)
-        command: list[str | Path] = [
-            postgres_programs() / "initdb",
-            "-D",
-            self.data,
-            "--username=postgres",
-            "--auth=trust",
-        ]
-        command += ["--encoding=UTF8", "--no-locale", *([] if self._durable else ["--no-sync"])]
-        user = run_as(_server_user())
+        options = ["--username=postgres", "--auth=trust", "--encoding=UTF8", "--no-locale"]
+        options += [] if self._durable else ["--no-sync"]
         run = subprocess.run(
-            command, env=ENVIRONMENT, cwd=self.data, **user, capture_output=True, text=True, check=False
+            [postgres_programs() / "initdb", "-D", self.data, *options],
+            **run_as(_server_user()),
+            env=ENVIRONMENT,
+            cwd=self.data,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if run.returncode:
             shutil.rmtree(self.data, ignore_errors=True)
@@ -148,12 +141,8 @@ class PostgreSQL:
         if not is_ours:
             pid_file.unlink(missing_ok=True)
             return
-        leftover.send_signal(signal.SIGINT)
-        try:
-            leftover.wait(10)
-        except psutil.TimeoutExpired:
-            leftover.send_signal(signal.SIGQUIT)
-            leftover.wait(10)
+        leftover.send_signal(signal.SIGQUIT)  # immediate shutdown; the next start recovers from the write-ahead log
+        leftover.wait(10)
 
 
 def create_database(url: str, name: str) -> str:

@@ -24,8 +24,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
         raise pytest.UsageError(str(error)) from error
     early_config.add_cleanup(running.close)
     early_config.stash[STORES] = stores
-    urls = {"database_url": stores.database_url, "broker_url": stores.broker_url}
-    os.environ.update(service_environment(new_secrets(), public_url="http://testserver", **urls))
+    os.environ.update(service_environment(new_secrets(), public_url="http://testserver", **stores.urls))
 
 
 @pytest.fixture(scope="session")

@@ -25,19 +25,12 @@ WEB_GRACE = 5  # seconds to finish running requests; limits the wait for incompl
 
 def web_command(host: str, port: int) -> list[str]:
     """Return the command of the web server: one process with an event loop and threads."""
-    options = {
-        "interface": "asginl",
-        "host": host,
-        "port": port,
-        "http": 1,
-        "workers": 1,
-        "backpressure": MAX_CONNECTIONS,
-        "http1-buffer-size": HEADER_BYTES,
-        "http1-header-read-timeout": HEADER_TIMEOUT * 1000,
-        "workers-kill-timeout": WEB_GRACE,
-    }
-    words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
-    return [sys.executable, "-m", "granian", *words, "--no-ws", "--no-access-log", "txnproject.asgi:application"]
+    options = (
+        f"--interface asginl --host {host} --port {port} --http 1 --no-ws --no-access-log --workers 1"
+        f" --backpressure {MAX_CONNECTIONS} --http1-buffer-size {HEADER_BYTES}"
+        f" --http1-header-read-timeout {HEADER_TIMEOUT * 1000} --workers-kill-timeout {WEB_GRACE}"
+    )
+    return [sys.executable, "-m", "granian", *options.split(), "txnproject.asgi:application"]
 
 
 def worker_command() -> list[str]:

@@ -83,14 +83,9 @@ class Stack:
 
     def manage(self, *words: str, environment: Mapping[str, str] | None = None) -> str:
         """Run a manage.py command and return its output. Raises StackError with the last line if it fails."""
-        run = subprocess.run(
-            [sys.executable, "manage.py", *words],
-            cwd=CHECKOUT,
-            env={**self.environment, **(environment or {})},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        command = [sys.executable, "manage.py", *words]
+        variables = {**self.environment, **(environment or {})}
+        run = subprocess.run(command, cwd=CHECKOUT, env=variables, capture_output=True, text=True, check=False)
         if run.returncode:
             log = self.logs / "manage.log"
             log.parent.mkdir(exist_ok=True)
@@ -178,15 +173,8 @@ class Stack:
 def running_stack(data_dir: Path, *, port: int, sandbox_port: int, speed: float = 20) -> Iterator[Stack]:
     """Start a stack, and embedded stores unless the environment names some; stop them all at the end."""
     with Stores(data_dir, durable=True, given=os.environ) as stores:
-        stack = Stack(
-            data_dir,
-            database_url=stores.database_url,
-            broker_url=stores.broker_url,
-            port=port,
-            sandbox_port=sandbox_port,
-            speed=speed,
-            shared_database=stores.postgres is None,
-        )
+        ports = {"port": port, "sandbox_port": sandbox_port}
+        stack = Stack(data_dir, **stores.urls, **ports, speed=speed, shared_database=stores.postgres is None)
         stack.prepare()
         stack.start()
         try:

@@ -38,6 +38,11 @@ class Stores:
         """The BROKER_URL of the given or embedded server."""
         return self.valkey.url() if self.valkey else self._given["BROKER_URL"]
 
+    @property
+    def urls(self) -> dict[str, str]:
+        """Both URLs as keyword arguments for `service_environment` and `Stack`."""
+        return {"database_url": self.database_url, "broker_url": self.broker_url}
+
     def broker_database(self, number: int) -> str:
         """Return the BROKER_URL of another numbered database; RabbitMQ has none, and its queues are shared."""
         parts = urlsplit(self.broker_url)
@@ -91,6 +96,5 @@ def execute(*words: str) -> int:
     if not words:
         raise StackError("exec needs a command")
     with temporary_stores(os.environ) as stores:
-        urls = {"database_url": stores.database_url, "broker_url": stores.broker_url}
-        environment = service_environment(new_secrets(), public_url="http://127.0.0.1:8000", **urls)
+        environment = service_environment(new_secrets(), public_url="http://127.0.0.1:8000", **stores.urls)
         return subprocess.run(words, env=environment, check=False).returncode

@@ -9,7 +9,7 @@ from tests.admin.conftest import signed_in
 from transactions.models import Provider
 from transactions.staff.actions import ACTIONS
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 AUDIT = "/admin/admin/logentry/"
 
 

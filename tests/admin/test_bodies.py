@@ -6,7 +6,7 @@ from django.test import Client as Web
 from tests.api.callers import LARGEST
 from tests.asgi import Body, ask
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
 LOGIN = "/admin/login/"
 FORMS = ["application/x-www-form-urlencoded", "multipart/form-data; boundary=x"]

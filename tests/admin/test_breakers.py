@@ -5,7 +5,7 @@ from django.db.models.functions import Now
 
 from workers.models import Breaker
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 PROVIDERS = "/admin/transactions/provider/"
 
 

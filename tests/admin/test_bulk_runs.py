@@ -12,7 +12,7 @@ from transactions.staff import bulk
 from transactions.staff.actions import ACTIONS
 from workers.models import Job
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 JOBS, START = "/admin/workers/job/", "/admin/transactions/bulkrun/start/retry/"
 
 

@@ -17,7 +17,7 @@ from transactions.models import Client, MinuteCount, Provider, Transaction
 from txnproject import dashboard
 from workers.models import Breaker, Job, WorkerProcess
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 PAGE, FRAGMENT = "/admin/", "/admin/overview/"
 

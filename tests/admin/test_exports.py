@@ -14,7 +14,7 @@ from transactions.finding import UnknownFilter
 from transactions.models import Event, Transaction
 from workers.models import Job
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 TRANSACTIONS, JOBS = "/admin/transactions/transaction/export/", "/admin/workers/job/export/"
 
 

@@ -19,7 +19,7 @@ from workers.admin import bases
 from workers.models import Attempt, Breaker, Job, WorkerProcess
 from workers.registry import Again, Call, Outcome
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 FACTS = (BulkRun, Transaction, Job, Attempt, Webhook, RefusalCount, WorkerProcess)
 SETTINGS = (Client, Provider)
 

@@ -8,7 +8,7 @@ from transactions.admin.transactions import TransactionAdmin
 from transactions.models import Transaction
 from workers.admin import bases
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 LIST = "/admin/transactions/transaction/"
 
 

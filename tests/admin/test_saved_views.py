@@ -6,7 +6,7 @@ from django.contrib.auth.models import Permission, User
 from tests.admin.conftest import signed_in
 from transactions.models import SavedView
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 LIST = "/admin/transactions/transaction/"
 
 

@@ -7,7 +7,7 @@ import pytest
 from tests.cast import accepted, job
 from webhooks.models import Webhook
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 TRANSACTIONS, JOBS = "/admin/transactions/transaction/", "/admin/workers/job/"
 
 

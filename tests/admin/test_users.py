@@ -7,7 +7,7 @@ from django.test import Client
 
 from transactions.roles import grant
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 NEW = "correct-horse-1"
 
 

@@ -9,7 +9,7 @@ from django.db.models.functions import Now
 from txnproject import __version__
 from workers.models import WorkerProcess
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 PAGE = "/admin/workers/workerprocess/"
 

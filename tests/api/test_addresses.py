@@ -8,7 +8,7 @@ from rest_framework.exceptions import Throttled
 from tests.api.callers import problem
 from transactions.api import problems, views
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 UNKNOWN = [
     "/v1", "/v1/", "/v1/nothing", "/v1/transactions/", "/v1/transactions/a/", "/v1/transactions/a/events/",

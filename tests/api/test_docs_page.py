@@ -8,7 +8,10 @@ from django.test import Client as Web
 
 from transactions.api.problems import PROBLEMS
 
-pytestmark = pytest.mark.django_db  # closing an answer looks after the connection, whether or not it was used
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.slow,
+]  # closing an answer looks after the connection, whether or not it was used
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 from tests.api.callers import LEFT_OUT, content, refused, wrong_fields
 from transactions.models import Transaction
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 UNSTORABLE = ["\x00", "a\x00b", "\ud800", "\udc00b", "ab\ud83d"]
 

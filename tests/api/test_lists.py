@@ -13,7 +13,7 @@ from tests.cast import Caller, Third, accepted, make_provider
 from tests.threads import at_once
 from transactions.models import Transaction
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 DAY = timedelta(days=1)
 

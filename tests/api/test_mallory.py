@@ -19,7 +19,7 @@ from transactions.models import Client, Event, Transaction
 from txnproject.urls import urlpatterns
 from workers.models import Attempt, Job
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 HERS = "order-of-alice"
 NOBODYS = "order-of-erwin"  # as long, so that lengths can be compared as well

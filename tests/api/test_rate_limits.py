@@ -20,7 +20,7 @@ from transactions.config import clear_caches
 from transactions.models import Client
 from transactions.rates import validate_rate
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 PER_HOUR = parse("5/hour")
 _clients = iter(range(1_000_000, 2_000_000))

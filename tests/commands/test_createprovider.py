@@ -10,7 +10,7 @@ from tests.webhooks.senders import send_signed, words
 from transactions.models import Provider, WebhookSecret
 from transactions.signing import new_secret
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 BASE = ("--base-url", "https://third.example/api")
 

@@ -1,5 +1,6 @@
 """Commands behind the Makefile's targets that need no running stack."""
 
+import ast
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from devstack import run
 from devstack.environment import StateFile
@@ -65,14 +67,44 @@ def test_a_state_file_keeps_its_secrets_and_only_its_owner_can_read_it(tmp_path:
     assert (StateFile(file)["SECRET_KEY"], StateFile(file)["api_key"]) == (key, "k")
 
 
-def test_all_direct_and_indirect_requirements_are_pinned() -> None:
-    pinned = {pin.name.lower().replace("_", "-") for pin in pins(*REQUIREMENTS)}
-    for pin in pins(*REQUIREMENTS):
-        if pin.marker is not None and not pin.marker.evaluate():
-            continue
-        for needed in map(Requirement, metadata.requires(pin.name) or []):
+def needs_of(requirement: Requirement) -> Iterator[Requirement]:
+    """Yield what an installed package requires on this platform."""
+    if requirement.marker is None or requirement.marker.evaluate():
+        for needed in map(Requirement, metadata.requires(requirement.name) or []):
             if needed.marker is None or needed.marker.evaluate({"extra": ""}):
-                assert needed.name.lower().replace("_", "-") in pinned, f"{pin.name} needs {needed.name}"
+                yield needed
+
+
+def test_all_direct_and_indirect_requirements_are_pinned() -> None:
+    pinned = {canonicalize_name(pin.name) for pin in pins(*REQUIREMENTS)}
+    for pin in pins(*REQUIREMENTS):
+        for needed in needs_of(pin):
+            assert canonicalize_name(needed.name) in pinned, f"{pin.name} needs {needed.name}"
+
+
+def test_the_service_imports_only_packages_that_production_installs() -> None:
+    waiting, installed = list(pins("production.txt")), set()
+    while waiting:
+        requirement = waiting.pop()
+        if canonicalize_name(requirement.name) not in installed:
+            installed.add(canonicalize_name(requirement.name))
+            waiting += needs_of(requirement)
+    distributions = metadata.packages_distributions()
+    for module, path in service_imports():
+        names = {canonicalize_name(name) for name in distributions.get(module, [])}
+        assert not names or names & installed, f"{path} imports {module}, which is not in production.txt"
+
+
+def service_imports() -> Iterator[tuple[str, Path]]:
+    """Yield the top-level names that modules of the service import."""
+    packages = {path.parent for path in CHECKOUT.glob("*/__init__.py")}
+    for package in packages - {CHECKOUT / name for name in ("devstack", "sandbox", "tests")}:
+        for path in package.rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.Import):
+                    yield from ((alias.name.split(".")[0], path) for alias in node.names)
+                elif isinstance(node, ast.ImportFrom) and node.module:
+                    yield node.module.split(".")[0], path
 
 
 def test_manage_runs_a_command_on_the_running_stack(tmp_path: Path, monkeypatch, capfd) -> None:

@@ -17,7 +17,7 @@ from transactions.counting import MINUTE, count_events, count_until
 from transactions.models import Event, MinuteCount, Transaction
 from transactions.status import FINAL, Status
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 
 def this_minute() -> datetime:

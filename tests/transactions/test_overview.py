@@ -15,7 +15,7 @@ from transactions.overview import overview, percentile
 from transactions.status import Review
 from workers.models import Breaker, Job
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 EVERYTHING = 16
 """Queries, however much there is to show."""

@@ -8,7 +8,7 @@ from django.test import Client as Web
 
 from tests.api.callers import content
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 OURS = "https://shop.example"
 EVERYWHERE = [

@@ -17,7 +17,7 @@ from transactions.status import Source, Status
 from webhooks.models import RefusalCount, Webhook
 from workers.models import Job
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
 
 @pytest.fixture

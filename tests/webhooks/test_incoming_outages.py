@@ -13,7 +13,7 @@ from tests.webhooks.senders import everything, recorded, refusals, send, send_si
 from transactions.config import clear_caches, provider_by_slug
 from transactions.records import Record
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
 
 @pytest.fixture(autouse=True)

@@ -19,6 +19,8 @@ from transactions.records import Record
 from webhooks.incoming import authentication
 from webhooks.incoming.authentication import Refused, authenticate
 
+pytestmark = pytest.mark.slow
+
 NOON = datetime(2026, 1, 10, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 SECRET = "whsec_test_secret of Stripe's"

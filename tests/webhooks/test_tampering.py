@@ -18,7 +18,7 @@ from transactions.records import Record
 from transactions.signing import new_secret
 from transactions.webhook_urls import url_tokens
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 
 @dataclass(frozen=True)
