@@ -173,8 +173,15 @@ class Stack:
 def running_stack(data_dir: Path, *, port: int, sandbox_port: int, speed: float = 20) -> Iterator[Stack]:
     """Start a stack, and embedded stores unless the environment names some; stop them all at the end."""
     with Stores(data_dir, durable=True, given=os.environ) as stores:
-        ports = {"port": port, "sandbox_port": sandbox_port}
-        stack = Stack(data_dir, **stores.urls, **ports, speed=speed, shared_database=stores.postgres is None)
+        stack = Stack(
+            data_dir,
+            database_url=stores.database_url,
+            broker_url=stores.broker_url,
+            port=port,
+            sandbox_port=sandbox_port,
+            speed=speed,
+            shared_database=stores.postgres is None,
+        )
         stack.prepare()
         stack.start()
         try:

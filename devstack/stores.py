@@ -40,7 +40,7 @@ class Stores:
 
     @property
     def urls(self) -> dict[str, str]:
-        """Both URLs as keyword arguments for `service_environment` and `Stack`."""
+        """Both URLs as keyword arguments for `service_environment`."""
         return {"database_url": self.database_url, "broker_url": self.broker_url}
 
     def broker_database(self, number: int) -> str:
