@@ -16,7 +16,7 @@ from workers import jobs
 from workers.dispatcher import Dispatcher
 from workers.models import Attempt, Job
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
 
 def test_a_run_that_returns_after_its_successor_settled_records_only_its_call(record, far):

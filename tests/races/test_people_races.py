@@ -22,7 +22,7 @@ from workers import jobs, registry
 from workers.models import Job
 from workers.staff import revive
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
 FINAL = News(Source.WEBHOOK, status=Status.COMPLETED)
 

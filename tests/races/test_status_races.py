@@ -17,7 +17,7 @@ from transactions.status import Source, Status
 from workers import jobs, registry
 from workers.registry import Done, Outcome
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
 DECLINED = Answer(200, {"status": "declined"})
 

@@ -5,6 +5,8 @@ import requests
 
 from sandbox.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 FINAL = {"completed", "declined"}
 
 

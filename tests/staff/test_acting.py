@@ -18,7 +18,7 @@ from transactions.staff.acting import GONE
 from transactions.staff.actions import ACTIONS
 from workers.models import Job
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 ON_TRANSACTIONS = ["poll_now", "create_again", "notify_again", "cancel_tracking", "resolve_review"]
 

@@ -8,7 +8,7 @@ from tests.servers import Answer
 from tests.staff.steps import created, is_final, is_over, staff_events, why_not
 from tests.webhooks import senders
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 
 def test_the_polling_ends_and_the_status_stays(press, record):

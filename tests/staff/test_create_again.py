@@ -13,7 +13,7 @@ from tests.webhooks import senders
 from transactions.models import Provider, Transaction
 from workers.models import Job
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 HOUR = 3600.0
 

@@ -14,7 +14,7 @@ from workers import breaker, jobs, registry
 from workers.models import Breaker, Job
 from workers.registry import Wake
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 
 def logged():

@@ -10,7 +10,7 @@ from transactions.models import Client
 from transactions.staff.actions import ACTIONS
 from workers.models import Job
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 
 def test_the_client_is_told_how_it_stands(press, record, endpoint):

@@ -10,7 +10,7 @@ from transactions.models import Provider, Transaction
 from transactions.staff.actions import ACTIONS
 from workers.breaker import open_
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 
 def test_the_waiting_poll_is_due_at_once_and_keeps_its_schedule(press, record):

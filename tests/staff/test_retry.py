@@ -23,7 +23,7 @@ from workers.models import Job
 from workers.registry import Wake
 from workers.staff import revive
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 retry_job = ACTIONS["retry"].run
 
 

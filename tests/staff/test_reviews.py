@@ -13,7 +13,7 @@ from transactions.staff.actions import ACTIONS
 from transactions.status import Review
 from workers.models import Job
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 
 @pytest.fixture

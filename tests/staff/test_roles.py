@@ -11,7 +11,7 @@ from django.db.migrations.loader import MigrationLoader
 from transactions.roles import ROLES, grant
 from transactions.staff.actions import ACTIONS
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 OURS = ("transactions", "webhooks", "workers")
 SECRETS = {"view_apikey", "view_callbacksecret", "view_webhooksecret"}

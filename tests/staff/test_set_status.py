@@ -19,7 +19,7 @@ from transactions.status import FINAL, Source, Status
 from workers import jobs, registry
 from workers.models import Job
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 
 @pytest.fixture

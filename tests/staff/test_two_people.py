@@ -13,7 +13,7 @@ from tests.threads import at_once
 from transactions.models import Proposal
 from transactions.staff.outcomes import MOVED, OWN
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ from tests.servers import Answer, silent
 from transactions.models import Provider
 from workers.models import Job
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 
 # --- not sent

@@ -15,7 +15,7 @@ from workers import jobs
 from workers.models import Attempt, Job, Pace
 from workers.registry import Again, Done, Outcome
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 LOST = Answer(lost=True)
 

@@ -9,7 +9,7 @@ from tests.running import change
 from tests.webhooks.senders import everything, refusals, signed, words
 from transactions.records import Record
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 THEIRS = "198.51.100.7"
 MALLORY = "203.0.113.66"

@@ -12,7 +12,7 @@ from transactions.models import Provider
 from transactions.records import Record
 from webhooks.models import RefusalCount, Webhook
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from workers import jobs
 from workers.models import Job
 from workers.registry import Again, Done, Outcome, Wake
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 
 @pytest.fixture

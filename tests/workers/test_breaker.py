@@ -15,7 +15,7 @@ from workers.breaker import ENOUGH, FADE, PROBE_EVERY, Count, Tally, judge
 from workers.models import Breaker
 from workers.registry import Again, Call, Done, Limit, Outcome, Wake
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 several = pytest.mark.django_db(transaction=True)
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -24,7 +24,7 @@ from workers.jobs import Lost
 from workers.models import Attempt, Job
 from workers.registry import Again, Call, Done, Failed, Outcome, Wake
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 several = pytest.mark.django_db(transaction=True)
 
 DOUBTFUL: Any = "doubtful"

@@ -19,7 +19,7 @@ from workers import jobs, registry
 from workers.models import Job
 from workers.registry import Again, Call, Done, Outcome
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 STATE = ["url", "enabled", "disabled_at", "disabled_reason", "failing_since"]
 

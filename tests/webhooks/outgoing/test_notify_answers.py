@@ -16,7 +16,7 @@ from workers import jobs, registry
 from workers.models import Job
 from workers.registry import Done, Failed, Outcome
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 SCHEDULE = [0, 5, 300, 1800, 7200, 18000, 36000, 36000]
 
