@@ -1,13 +1,12 @@
-"""Clients' and providers' settings as the hot path reads them: frozen, and fresh to two seconds in every process."""
+"""Settings of clients and providers as the hot path reads them: frozen, and at most two seconds old in each process."""
 
-import threading
-import time
-from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Generic, TypeVar
+from threading import Lock
+from typing import Any
 
 import structlog
+from cachetools import TTLCache, cached
 from django.conf import settings
 from django.db import Error, connection
 from django.db.models import Q
@@ -22,37 +21,11 @@ from workers.registry import Limit
 log = structlog.get_logger(__name__)
 
 FRESH = 2.0
-"""Seconds for which a value is used before it is read again: revoking a key takes effect within it."""
+"""Seconds for which a value is cached: a revoked key is refused after that."""
+MOST = 10_000
+"""Limit on the values in each cache."""
 MINUTE = timedelta(minutes=1)
 """How exactly the last use of a key is known."""
-
-Key = TypeVar("Key", bound=Hashable)
-Value = TypeVar("Value")
-
-
-class Cache(Generic[Key, Value]):
-    """Values by key for `FRESH` seconds, at most `most` of them. Not found (None) is remembered as well."""
-
-    def __init__(self, read: Callable[[Key], Value], *, most: int = 10_000) -> None:
-        self._read = read
-        self._most = most
-        self._known: dict[Key, tuple[float, Value]] = {}
-        self._lock = threading.Lock()
-
-    def __call__(self, key: Key) -> Value:
-        now = time.monotonic()
-        known = self._known.get(key)
-        if known is not None and known[0] > now:
-            return known[1]
-        value = retry_once(lambda: self._read(key))
-        with self._lock:
-            if len(self._known) >= self._most:
-                self._known.clear()
-            self._known[key] = (now + FRESH, value)
-        return value
-
-    def clear(self) -> None:
-        self._known.clear()
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,20 +154,40 @@ def _note_use(key: ApiKey) -> None:
         log.warning("The last use of an API key could not be noted", action="use_not_noted", key=said)
 
 
-client_settings: Cache[int, ClientSettings | None] = Cache(_client)
-provider_by_id: Cache[int, ProviderSettings | None] = Cache(
-    lambda key: _provider(Provider.objects.filter(pk=key).first())
-)
-provider_by_slug: Cache[str, ProviderSettings | None] = Cache(
-    lambda slug: _provider(Provider.objects.filter(slug=slug).first())
-)
-key_owner: Cache[str, KeyOwner | None] = Cache(_owner)
+# The cached reads: not found (None) is remembered as well. The lock is not held while the database is read.
+
+
+@cached(TTLCache(MOST, FRESH), lock=Lock())
+def client_settings(client_id: int) -> ClientSettings | None:
+    """Return a client's settings; None: no such client."""
+    return retry_once(lambda: _client(client_id))
+
+
+@cached(TTLCache(MOST, FRESH), lock=Lock())
+def provider_by_id(provider_id: int) -> ProviderSettings | None:
+    """Return a provider's settings; None: no such provider."""
+    return retry_once(lambda: _provider(Provider.objects.filter(pk=provider_id).first()))
+
+
+@cached(TTLCache(MOST, FRESH), lock=Lock())
+def provider_by_slug(slug: str) -> ProviderSettings | None:
+    """Return a provider's settings; None: no such provider."""
+    return retry_once(lambda: _provider(Provider.objects.filter(slug=slug).first()))
+
+
+@cached(TTLCache(MOST, FRESH), lock=Lock())
+def key_owner(digest: str) -> KeyOwner | None:
+    """Return the owner of an API key by the key's digest; None: no such key."""
+    return retry_once(lambda: _owner(digest))
+
+
+CACHED = (client_settings, provider_by_id, provider_by_slug, key_owner)
 
 
 def clear_caches() -> None:
-    """Read everything anew; a command that has changed settings, and tests, call it."""
-    for cache in (client_settings, provider_by_id, provider_by_slug, key_owner):
-        cache.clear()
+    """Forget all cached settings; for commands that have changed settings, and for tests."""
+    for read in CACHED:
+        read.cache_clear()
 
 
 def provider_limit(lane: str) -> Limit:

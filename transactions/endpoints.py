@@ -49,7 +49,7 @@ def enable_endpoint(client_id: int) -> None:
     hasten_notifications(client_id)
     service_did = Client.objects.filter(pk=client_id).exclude(endpoint_disabled_why=BY_STAFF)
     service_did.update(endpoint_disabled_at=None, endpoint_disabled_why="", endpoint_failing_since=None)
-    client_settings.clear()
+    client_settings.cache_clear()
     announce([Wake("notify", f"c{client_id}")])
 
 

@@ -1,21 +1,21 @@
-"""The circuit breaker: what fails most of the time is left alone, but for a probe now and then.
+"""Circuit breaker per lane and kind of job, shared by all workers.
 
-One for each lane and kind of job, for all workers: a provider whose creates fail may well answer polls. Closed, it
-counts runs and failures, which fade; it opens when most have failed lately. Open, the claim lets one run through every
-`PROBE_EVERY` seconds, and the first of these that succeeds closes it. What waits loses nothing but time: no job's
-tries are used up against a provider that answers nobody, and creates that would end unknown are not begun.
+It is per kind because a provider whose creates fail may still answer polls. A closed breaker counts runs and failures,
+both weighted by age, and opens when most recent runs failed. While it is open the claim lets one run through every
+`PROBE_EVERY` seconds; the first such probe that succeeds closes it. Jobs that wait use up no tries, and no create is
+begun whose outcome would stay unknown.
 """
 
 from __future__ import annotations
 
 import math
 import threading
-import time
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
+from cachetools import TTLCache, cached
 from django.db import connection, transaction
 from django.db.models import DateTimeField
 from django.db.models.expressions import Func
@@ -28,35 +28,35 @@ from workers.registry import Call, Claim, Lane, Outcome, Wake
 log = structlog.get_logger(__name__)
 
 FADE = 10.0
-"""Seconds in which a run's weight falls to 1/e: about as long as the breaker remembers."""
+"""Time constant of the weights in seconds: a run's weight falls to 1/e in it."""
 ENOUGH = 10
-"""Runs, so weighed, below which it judges nothing."""
+"""Minimum of weighted runs for a breaker to open."""
 SHARE = 0.5
-"""It opens when this share of them has failed. Well above the 10 % of creates that are known to go unanswered."""
+"""Share of failed runs at which it opens. Well above the 10 % of creates that usually go unanswered."""
 PROBE_EVERY = 5.0
-"""Seconds between two probes; each may take its whole time-out, so what hangs is found to be back all the same."""
+"""Seconds between the starts of two probes. Each may use its whole timeout, so a slow recovery is noticed as well."""
 LONGEST_ASKED = 60.0
-"""Seconds that a probe is put off at the most, whatever a 429 asks for: its one call a minute is no burden."""
+"""Limit in seconds on the delay of a probe by a 429's Retry-After: one call a minute is no burden."""
 FRESH = 1.0
-"""Seconds after which it is read again what is open: so much longer may a process call what another found to fail."""
+"""Seconds for which the open breakers are cached: a process may call a failing provider for that much longer."""
 
 
 @dataclass(slots=True)
 class Count:
-    """What runs of one lane and kind came to."""
+    """Number of runs of one lane and kind, by result."""
 
     runs: int = 0
     failures: int = 0
     probes_passed: int = 0
     probes_failed: int = 0
     probes_idle: int = 0
-    """Had nothing to call for: they tell nothing, and the next one need not wait."""
+    """Probes that made no call: they tell nothing, so the next one need not wait."""
     asked_to_wait: float = 0.0
-    """Seconds, the longest that a 429 of these asked for."""
+    """The longest Retry-After of their 429s, in seconds."""
 
 
 class Tally:
-    """Counts what ends in this process, and writes it down once a second, or as soon as it may decide something."""
+    """Counts of the runs that ended in this process, until the next `write`."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -83,7 +83,7 @@ class Tally:
 
     @property
     def pressing(self) -> bool:
-        """Whether what was counted may open or close a breaker."""
+        """True if the counts may open or close a breaker: they are to be written at once."""
         with self._lock:
             return any(
                 count.probes_passed
@@ -94,26 +94,29 @@ class Tally:
             )
 
     def write(self) -> list[Wake]:
-        """Write down what was counted; returns the lanes to ask again: a breaker has closed, or wants another probe.
+        """Add the counts to the breakers; return the lanes to ask again: a breaker has closed, or needs another probe.
 
-        Raises django.db's errors when the database is away: what was counted is forgotten then, being old when it is
-        back.
+        Raises django.db's errors when the database is away. The counts are dropped then: they would be outdated by the
+        time it is back.
         """
         with self._lock:
             counts, self._counts = self._counts, defaultdict(Count)
         wakes = [Wake(kind, lane) for (lane, kind), count in counts.items() if _write(lane, kind, count)]
         if counts:
-            held_back.forget()
+            held_back.cache_clear()
         return wakes
 
 
 def _failed(call: Call) -> bool:
-    """No answer, or one that says that nobody is served now. A 404 or a refusal is an answer like any other."""
+    """Return whether a call failed: no answer, a 5xx or a 429. A 404 or a refusal is a valid answer.
+
+    This is the definition; `sql.LATEST_CALLS` repeats it in SQL for the dashboard.
+    """
     return call.http_status is None or call.http_status >= 500 or call.http_status == 429
 
 
 def _write(lane: Lane, kind: str, count: Count) -> bool:
-    """Add a count to its breaker's; whether the lane is to be asked. One row a transaction: no two ever deadlock."""
+    """Add counts to a breaker; return whether its lane is to be asked. One row a transaction, so none deadlocks."""
     now = Func(function="clock_timestamp", output_field=DateTimeField())
     rows = Breaker.objects.select_for_update().filter(lane=lane, kind=kind).annotate(now=now)
     with transaction.atomic(durable=True):
@@ -130,9 +133,9 @@ def _write(lane: Lane, kind: str, count: Count) -> bool:
 
 
 def judge(breaker: Breaker, count: Count, now: datetime) -> None:
-    """Move the breaker on by what was counted until `now` (UTC, the database's)."""
+    """Open, close or update the breaker by the counts up to `now` (UTC, the database's clock)."""
     if breaker.opened_at is not None:
-        # Only probes tell: what began before it opened says nothing new.
+        # Only probes count: other runs began before it opened.
         if count.probes_passed:
             breaker.opened_at = breaker.probe_at = None
             breaker.runs = breaker.failures = 0.0
@@ -151,46 +154,32 @@ def judge(breaker: Breaker, count: Count, now: datetime) -> None:
         breaker.probe_at = now + timedelta(seconds=max(PROBE_EVERY, count.asked_to_wait))
 
 
-class _HeldBack:
-    """What open breakers hold back, read anew every second: a claim must not cost a query more."""
-
-    def __init__(self) -> None:
-        self._read_at = -math.inf
-        self._known: frozenset[tuple[Lane, str]] = frozenset()
-
-    def __call__(self) -> frozenset[tuple[Lane, str]]:
-        if time.monotonic() - self._read_at > FRESH:
-            found = Breaker.objects.filter(opened_at__isnull=False).values_list("lane", "kind")
-            self._known, self._read_at = frozenset(found), time.monotonic()
-        return self._known
-
-    def forget(self) -> None:
-        self._read_at = -math.inf
-
-
-held_back = _HeldBack()
-"""`held_back()`: the lanes and kinds whose breaker is open, as of a second ago. Raises django.db's errors."""
+@cached(TTLCache(1, FRESH), lock=threading.Lock())
+def held_back() -> frozenset[tuple[Lane, str]]:
+    """Return the lanes and kinds whose breaker is open, at most a second old. Raises django.db's errors."""
+    return frozenset(Breaker.objects.filter(opened_at__isnull=False).values_list("lane", "kind"))
 
 
 def take_probe(lane: Lane, kind: str) -> bool:
-    """Whether one run may go through now; for the next `PROBE_EVERY` seconds no other may, in any worker."""
+    """Return whether a probe may run now; if so, no worker may run another for `PROBE_EVERY` seconds."""
     with connection.cursor() as cursor:
         cursor.execute(sql.TAKE_PROBE, {"lane": lane, "kind": kind, "every": PROBE_EVERY})
         return cursor.fetchone() is not None
 
 
 def is_open(lane: Lane, kind: str) -> bool:
+    """Return whether the breaker is open, read from the database."""
     return Breaker.objects.filter(lane=lane, kind=kind, opened_at__isnull=False).exists()
 
 
 def open_(lane: Lane, kind: str) -> bool:
-    """Open it by hand, as if most had failed: the first probe that succeeds closes it. False when it is open."""
+    """Open the breaker manually; the first probe that succeeds closes it. Return False if it is already open."""
     Breaker.objects.bulk_create([Breaker(lane=lane, kind=kind)], ignore_conflicts=True)
     closed = Breaker.objects.filter(lane=lane, kind=kind, opened_at=None)
     return bool(closed.update(opened_at=Now(), probe_at=Now() + timedelta(seconds=PROBE_EVERY)))
 
 
 def close(lane: Lane, kind: str) -> bool:
-    """Close it, and forget what was counted: an operator knows better. False when it is not open."""
+    """Close the breaker manually and reset its counts. Return False if it is not open."""
     is_open = Breaker.objects.filter(lane=lane, kind=kind, opened_at__isnull=False)
     return bool(is_open.update(opened_at=None, probe_at=None, runs=0, failures=0))

@@ -1,7 +1,6 @@
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,6 +8,7 @@ from django.test import Client as Web
 
 from tests.api.callers import Api, content, problem, stored
 from tests.cast import Caller
+from transactions.config import CACHED
 from transactions.models import ApiKey, Client
 
 pytestmark = pytest.mark.django_db
@@ -108,10 +108,14 @@ def test_several_keys_of_a_client_are_as_good(alice):
 
 
 @pytest.fixture
-def two_seconds_later(monkeypatch) -> Callable[[], None]:
-    """Lets the time pass for which a web process remembers settings."""
-    later = SimpleNamespace(monotonic=lambda: time.monotonic() + 2.01)
-    return lambda: monkeypatch.setattr("transactions.config.time", later)
+def two_seconds_later() -> Callable[[], None]:
+    """Lets the time pass for which a web process caches settings."""
+
+    def expire() -> None:
+        for read in CACHED:
+            read.cache.expire(time.monotonic() + 2.01)
+
+    return expire
 
 
 def test_a_revoked_key_is_refused_within_two_seconds(alice, two_seconds_later):

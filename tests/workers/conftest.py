@@ -17,7 +17,7 @@ def probe(monkeypatch: pytest.MonkeyPatch) -> Iterator[Probe]:
     kinds, limits = register(probe)
     monkeypatch.setattr(registry, "_kinds", kinds)
     monkeypatch.setattr(registry, "_limits", limits)
-    breaker.held_back.forget()
+    breaker.held_back.cache_clear()
     yield probe
 
 
