@@ -1,37 +1,34 @@
-"""The dispatcher: looks every second for what nobody was told of, and for what died.
+"""The dispatcher: finds due jobs that no message announced, and recovers jobs of lost workers.
 
-One thread in each worker process. It wakes its own engine for lanes with due jobs (lost messages, delays over,
-a broker that is down), returns expired leases, and says that the process lives. What it costs depends on the number
-of lanes with waiting jobs, not on the number of jobs.
+One thread in each worker process. Once a second it wakes its engine for lanes with due jobs (lost messages, delays that
+have ended, a broker that is down), recovers expired leases and updates the process's row. Its cost depends on the
+number of lanes with waiting jobs, not on the number of jobs.
 """
 
 import os
 import signal
 import socket
-import threading
 import uuid
 
 import structlog
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, connection
+from django.db import connection
 
 from workers import jobs, sql
 from workers.engine import Engine
 from workers.models import WorkerProcess
+from workers.periodic import INTERVAL, PeriodicThread, attempt
 
 log = structlog.get_logger(__name__)
 
-INTERVAL = 1.0
-"""Seconds between two looks. A job due before the next one gets a timer, so its delay is exact all the same."""
-
-
 STUCK = 30
-"""Looks in a row without an answer from the engine's event loop after which the process ends itself. What it had under
-way comes back with its leases; a process that claims jobs and runs none would go on losing them, and look alive."""
+"""Number of ticks in a row without an answer from the event loop after which the process kills itself. Its jobs come
+back when their leases end; otherwise the process would look alive, and go on claiming jobs that it never runs."""
 
 
-class Dispatcher:
+class Dispatcher(PeriodicThread):
     def __init__(self, engine: Engine, *, queues: list[str]) -> None:
+        super().__init__("dispatcher", self.tick)
         self._engine = engine
         self._id = uuid.uuid4()
         self._about: dict[str, str | int] = {
@@ -41,40 +38,24 @@ class Dispatcher:
             "version": settings.VERSION,
             "queues": ",".join(sorted(queues)),
         }
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="dispatcher", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stopped.set()
-        self._thread.join(timeout=5)
 
     def tick(self) -> None:
-        """One look. Raises django.db's errors when the database is away."""
+        """Do everything once. Raises django.db's errors when the database is away."""
         if (silent := self._engine.unanswered()) > STUCK:
-            log.critical("The event loop is stuck: this process ends", action="worker_stuck", looks=silent)
+            log.critical("The event loop is stuck; killing this process", action="worker_stuck", ticks=silent)
             os.kill(os.getpid(), signal.SIGKILL)
         with connection.cursor() as cursor:
             cursor.execute(sql.BEAT, self._about | {"in_flight": self._engine.in_flight})
         for lane in jobs.recover():
             self._engine.wake(lane)
-        for lane, due_in in jobs.due_lanes(ahead=INTERVAL):
+        for lane, due_in in jobs.due_lanes(ahead=INTERVAL):  # one due before the next tick gets a timer: no delay
             self._engine.wake(lane, due_in)
-        self._engine.wake_all(self._engine.tally.write())  # last: failing, it holds up nothing
+        self._engine.wake_all(self._engine.tally.write())  # last: its failure delays nothing else
 
     def _run(self) -> None:
-        while not self._stopped.is_set():
-            try:
-                self.tick()
-            except (DatabaseError, InterfaceError) as error:
-                log.warning("The dispatcher cannot look; trying again", action="tick_failed", error=str(error))
-                connection.close()
-            except Exception:
-                log.exception("The dispatcher's look failed; trying again", action="tick_failed")
-            self._stopped.wait(INTERVAL)
-        try:
-            WorkerProcess.objects.filter(pk=self._id).delete()  # it was told to stop: nobody need look for it
-        except (DatabaseError, InterfaceError) as error:
-            log.warning("The worker's row stays for an hour", action="leave_failed", error=str(error))
+        super()._run()
+        attempt(self._sign_off, "sign off")
+
+    def _sign_off(self) -> None:
+        """Delete the row of this process, so that it is not reported as silent. Otherwise the row stays for an hour."""
+        WorkerProcess.objects.filter(pk=self._id).delete()

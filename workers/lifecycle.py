@@ -1,4 +1,4 @@
-"""Starts engine, dispatcher and chores with a Dramatiq worker, and stops them with it."""
+"""Start and stop of engine, dispatcher and periodic tasks with a Dramatiq worker."""
 
 from typing import Any
 
@@ -9,8 +9,8 @@ from django.db import connections
 
 from workers import engine, registry
 from workers.announce import announce
-from workers.chores import Chores
 from workers.dispatcher import Dispatcher
+from workers.periodic import PeriodicTasks
 
 log = structlog.get_logger(__name__)
 
@@ -20,7 +20,7 @@ class EngineLifecycle(dramatiq.Middleware):
 
     def __init__(self) -> None:
         self._dispatcher: Dispatcher | None = None
-        self._chores: Chores | None = None
+        self._tasks: PeriodicTasks | None = None
 
     def before_worker_boot(self, broker: dramatiq.Broker, worker: Any) -> None:
         queues = worker.consumer_whitelist
@@ -30,13 +30,13 @@ class EngineLifecycle(dramatiq.Middleware):
         engine.running.start()
         self._dispatcher = Dispatcher(engine.running, queues=[kind.queue for kind in kinds])
         self._dispatcher.start()
-        self._chores = Chores(registry.chores())
-        self._chores.start()
+        self._tasks = PeriodicTasks(registry.chores())
+        self._tasks.start()
         log.info("The worker is up", action="worker_up", worker={"kinds": [kind.name for kind in kinds]})
 
     def before_worker_shutdown(self, broker: dramatiq.Broker, worker: Any) -> None:
-        if self._chores is not None:
-            self._chores.stop()
+        if self._tasks is not None:
+            self._tasks.stop()
         if self._dispatcher is not None:
             self._dispatcher.stop()
         if engine.running is not None:

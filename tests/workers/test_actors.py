@@ -132,7 +132,7 @@ def test_a_worker_finds_by_itself_what_no_message_told_of(alice, third, worker, 
 
 @pytest.fixture
 def swept(monkeypatch):
-    """Set by a chore."""
+    """Set by a periodic task."""
     swept = threading.Event()
 
     def sweep():
@@ -144,13 +144,13 @@ def swept(monkeypatch):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_worker_does_its_chores_until_it_stops(swept, worker):
+def test_a_worker_runs_its_periodic_tasks_until_it_stops(swept, worker):
     assert swept.wait(5)
 
     worker.stop(timeout=10_000)
     engines.running = None
 
-    assert "chores" not in [thread.name for thread in threading.enumerate()]
+    assert "periodic tasks" not in [thread.name for thread in threading.enumerate()]
 
 
 def test_a_message_for_a_lane_that_is_gone_harms_nothing(monkeypatch):

@@ -161,7 +161,7 @@ def test_one_job_that_cannot_be_given_up_keeps_no_other_waiting(dispatcher, engi
 @pytest.fixture
 def looking(dispatcher, monkeypatch):
     """It looks again after a moment, on its own thread."""
-    monkeypatch.setattr(module, "INTERVAL", 0.02)
+    monkeypatch.setattr("workers.periodic.INTERVAL", 0.02)
     dispatcher.start()
     yield dispatcher
     dispatcher.stop()

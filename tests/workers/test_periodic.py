@@ -1,4 +1,4 @@
-"""Chores: background work of worker processes besides jobs."""
+"""Periodic tasks: background work of worker processes besides jobs."""
 
 import threading
 
@@ -7,16 +7,16 @@ from django.db import OperationalError, connection
 
 from tests.servers import until
 from tests.threads import await_sessions_end, end_sessions
-from workers import chores as module
+from workers import periodic as module
 from workers import registry
-from workers.chores import Chores
+from workers.periodic import PeriodicTasks
 
 
 class Steps(list[str]):
     """What was done, in order."""
 
     def of(self, name, more=False):
-        """A chore of this name that has more to do, or not."""
+        """A periodic task of this name that has more to do, or not."""
 
         def step():
             self.append(name)
@@ -30,7 +30,7 @@ def done():
     return Steps()
 
 
-def test_an_app_registers_a_chore(monkeypatch, done):
+def test_an_app_registers_a_periodic_task(monkeypatch, done):
     monkeypatch.setattr(registry, "_chores", {})
     sweep = done.of("sweep")
 
@@ -41,7 +41,7 @@ def test_an_app_registers_a_chore(monkeypatch, done):
 
 @pytest.mark.parametrize(("more", "again"), [((False, False), False), ((True, False), True), ((False, True), True)])
 def test_a_round_is_a_step_of_each_and_says_whether_any_has_more(done, more, again):
-    assert Chores({"a": done.of("a", more[0]), "b": done.of("b", more[1])}).round() is again
+    assert PeriodicTasks({"a": done.of("a", more[0]), "b": done.of("b", more[1])}).round() is again
     assert done == ["a", "b"]
 
 
@@ -50,7 +50,7 @@ def test_one_that_fails_keeps_no_other_from_its_step_and_has_to_wait(done, error
     def broken():
         raise error("broken")
 
-    assert Chores({"broken": broken, "sweep": done.of("sweep")}).round() is False
+    assert PeriodicTasks({"broken": broken, "sweep": done.of("sweep")}).round() is False
     assert done == ["sweep"]
 
 
@@ -59,18 +59,18 @@ def test_one_that_fails_keeps_no_other_from_its_step_and_has_to_wait(done, error
 
 @pytest.fixture
 def running():
-    """Runs chores on their own thread; ends it with the test."""
+    """Runs periodic tasks on their own thread; ends it with the test."""
     made = []
 
-    def run(**chores):
-        made.append(Chores(chores))
+    def run(**tasks):
+        made.append(PeriodicTasks(tasks))
         made[-1].start()
         return made[-1]
 
     yield run
-    for chores in made:
-        chores.stop()
-        assert not chores._thread.is_alive()
+    for tasks in made:
+        tasks.stop()
+        assert not tasks._thread.is_alive()
 
 
 def test_what_has_more_goes_on_at_once(running, done, monkeypatch):
@@ -98,10 +98,10 @@ def test_stopping_waits_for_the_step_under_way_and_begins_no_other(running, done
         done.append("slow")
         return True
 
-    chores = running(slow=slow, next=done.of("next"))
+    tasks = running(slow=slow, next=done.of("next"))
     assert began.wait(5)
     threading.Timer(0.05, go_on.set).start()
-    chores.stop()
+    tasks.stop()
 
     assert done == ["slow"]
 
@@ -116,10 +116,10 @@ def test_it_survives_the_end_of_its_connection(running, done, monkeypatch):
         done.append("look")
         return False
 
-    chores = running(look=look)
+    tasks = running(look=look)
     until(lambda: done)
     assert end_sessions() == 1
     seen = len(done)
     until(lambda: len(done) > seen + 3)
-    chores.stop()
+    tasks.stop()
     await_sessions_end()
