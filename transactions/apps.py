@@ -18,7 +18,10 @@ class TransactionsConfig(AppConfig):
         from transactions.staff import bulk
         from workers import registry
 
-        registry.register(registry.Kind("create", "create", settings.CREATE_LEASE, load, create, record, after))
+        # A status check and the create.
+        registry.register(
+            registry.Kind("create", "create", settings.CREATE_LEASE, load, create, record, after, calls=2)
+        )
         registry.register(registry.Kind("track", "track", settings.TRACK_LEASE, load, track, record, after))
         registry.register_lock(lock)
         registry.register_chore("bulk runs", bulk.step)

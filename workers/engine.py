@@ -1,7 +1,7 @@
 """The engine: claims due jobs, runs their handlers concurrently on one event loop, settles them in batches.
 
-Three threads: the loop (network), claiming and settling (database, each its own connection). It learns of work from
-messages (`wake`), from its own settles, and from the dispatcher; whichever comes first, the claim decides.
+It has three threads: the event loop (network), claiming and settling (database, one connection each). Messages
+(`wake`), its own settles and the dispatcher announce work to it; only the claim decides which jobs it gets.
 """
 
 from __future__ import annotations
@@ -25,21 +25,20 @@ from workers.breaker import Tally
 from workers.coalesce import Coalescer
 from workers.jobs import LaneClaim, Lost, Result
 from workers.outbound import Http
-from workers.pace import Pacer
 from workers.registry import Claim, Lane, Wake
 
 log = structlog.get_logger(__name__)
 
 BATCH = 250
-"""Jobs that one claim takes from one lane: large enough to amortise, small enough to leave some to other workers."""
+"""Limit on the jobs that one claim takes from one lane: many enough to amortise it, few enough to leave others some."""
 STARTING = 10.0
-"""Seconds for the event loop to start."""
+"""Timeout in seconds for the start of the event loop."""
 SOON = 2.0
-"""Seconds. A wait up to this is a timer here, exact to some 10 ms; a longer one is left to the dispatcher's look."""
+"""Longest delay in seconds that is a timer here, exact to some 10 ms; the dispatcher handles longer ones."""
 
 
 class Engine:
-    """One a worker process. `start`, then `wake` from any thread; `stop` hands back what is unfinished."""
+    """The engine of a worker process. `start` it, then `wake` it from any thread; `stop` hands back unfinished jobs."""
 
     def __init__(
         self,
@@ -48,7 +47,7 @@ class Engine:
         tell: Callable[[Sequence[Wake]], None] = lambda wakes: None,
         capacity: int | None = None,
     ) -> None:
-        """`tell` hears of lanes whose kinds are not ours; `capacity` is how many jobs run at a time."""
+        """`tell` is called with wakes of other kinds than `kinds`; `capacity` limits the jobs that run at a time."""
         self._tell = tell
         self._kinds = {kind.name: kind for kind in kinds}
         self._capacity = capacity or settings.WORKER_CAPACITY
@@ -58,10 +57,9 @@ class Engine:
         self._lock = threading.Lock()
         self._asked: dict[Lane, Future[int]] = {}
         self._timers: dict[Lane, float] = {}
-        self._held: set[Lane] = set()  # lanes that had more than they or we had room for
+        self._held: set[Lane] = set()  # lanes with more due jobs than their limit or our capacity allowed
         self._running: Counter[Lane] = Counter()
         self.tally = Tally()
-        self._pacer = Pacer()
         self._unanswered = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
@@ -74,7 +72,7 @@ class Engine:
             return self._running.total()
 
     def unanswered(self) -> int:
-        """How many calls of this in a row the event loop has not answered; asks it again."""
+        """Return how many calls of this in a row the event loop has not answered; ask it again."""
         asked, self._unanswered = self._unanswered, self._unanswered + 1
         self._loop.call_soon_threadsafe(self._answer)
         return asked
@@ -88,38 +86,37 @@ class Engine:
             raise RuntimeError(f"the event loop did not start within {STARTING:g} s")
 
     def wake(self, lane: Lane, after: float = 0.0) -> Future[int] | None:
-        """Claim from `lane` in `after` seconds. At once: the future of that claim, which counts what it took."""
+        """Claim from `lane` in `after` seconds. If that is now, return the future with the number of jobs claimed."""
         if after <= 0:
             return self._ask(lane)
         if after <= SOON and not self._stopping:
             due = time.monotonic() + after
             with self._lock:
                 if self._timers.get(lane, due + 1) <= due:
-                    return None  # an earlier timer's claim will tell of this one
+                    return None  # the earlier timer's claim finds this job's due time
                 self._timers[lane] = due
             self._loop.call_soon_threadsafe(self._loop.call_later, after, self._ring, lane, due)
         return None
 
     def wake_all(self, wakes: Sequence[Wake]) -> None:
-        """Wake our own lanes; other workers are told of what is for their queues."""
+        """Claim from the lanes of our kinds; pass the other wakes to `tell`."""
         for wake in wakes:
             if wake.kind in self._kinds:
                 self.wake(wake.lane, wake.after)
         self._tell([wake for wake in wakes if wake.kind not in self._kinds])
 
     def stop(self, grace: float) -> None:
-        """Claim nothing more, let runs end for `grace` seconds, hand back the rest, settle everything."""
+        """Stop claiming, give runs `grace` seconds to end, hand back the rest, settle all."""
         with self._lock:
-            self._stopping = True  # who was before us has submitted, who comes after us will not
+            self._stopping = True  # under the lock: every later `_ask` sees it
         self._claims.close(timeout=5)
         until = time.monotonic() + grace
         while self._tasks and time.monotonic() < until:
             time.sleep(0.02)
         cancelled = asyncio.run_coroutine_threadsafe(self._cancel_all(), self._loop)
-        with contextlib.suppress(concurrent.futures.TimeoutError):  # a busy loop: settle what has ended all the same
+        with contextlib.suppress(concurrent.futures.TimeoutError):  # the loop is busy: settle the runs that have ended
             cancelled.result(timeout=5)
         self._settles.close(timeout=5)
-        self._pacer.close()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(timeout=5)
 
@@ -140,53 +137,59 @@ class Engine:
         self._ask(lane)
 
     def _claim(self, lanes: list[Lane]) -> list[int]:
-        """The claim coalescer's flush: returns how many each lane gave."""
-        with self._lock:
-            for lane in lanes:
-                self._asked.pop(lane, None)  # what becomes due from now on asks anew
-            room = 0 if self._stopping else max(0, self._capacity - self._running.total())
-            want = self._shares(lanes[:room], room)
-            self._held.update(lane for lane in lanes[:room] if lane not in want)
-            if not want:
-                self._held.update(lanes)
-                return [0] * len(lanes)
+        """The claim coalescer's flush: return how many jobs each lane gave. Raises django.db's errors."""
+        want, later = self._plan(lanes)
+        if not want:
+            return [0] * len(lanes)
         try:
             found = jobs.claim_lanes(want, list(self._kinds.values()))
         except (DatabaseError, InterfaceError):
-            connection.close()  # the next claim opens a fresh one
+            connection.close()  # the next claim opens a new one
             raise
-        claims = [claim for lane in found for claim in lane.claims]
+        claims = [claim for lane_claim in found for claim in lane_claim.claims]
         with self._lock:
             self._running.update(claim.lane for claim in claims)
-            full = self._running.total() >= self._capacity
-            if full:
-                self._held.update(lanes[room:])
+            if full := self._running.total() >= self._capacity:
+                self._held.update(later)
         if claims:
             self._prepare(claims)
-        if not full:  # some lanes had nothing: the others' turn
-            for lane in lanes[room:]:
+        if not full:  # some lanes gave fewer jobs than their share
+            for lane in later:
                 self._ask(lane)
         for lane_claim in found:
             self._look_ahead(lane_claim, want[lane_claim.lane])
-        counts = {lane.lane: len(lane.claims) for lane in found}
+        counts = {lane_claim.lane: len(lane_claim.claims) for lane_claim in found}
         return [counts.get(lane, 0) for lane in lanes]
 
-    def _shares(self, lanes: Sequence[Lane], room: int) -> dict[Lane, int]:
-        """How many each lane may take: never so many that it holds more places than it leaves free.
+    def _plan(self, lanes: list[Lane]) -> tuple[dict[Lane, int], list[Lane]]:
+        """Return how many jobs each lane may give now, and the lanes to ask later. Lanes without a place are held."""
+        with self._lock:
+            for lane in lanes:
+                self._asked.pop(lane, None)  # a job that becomes due from now on needs another claim
+            room = 0 if self._stopping else max(0, self._capacity - self._running.total())
+            now, later = lanes[:room], lanes[room:]
+            want = self._shares(now, room)
+            self._held.update(lane for lane in now if lane not in want)
+            if not want:
+                self._held.update(later)
+        return want, later
 
-        So a lane whose other side hangs, with however high a limit, has half of the places, two such lanes a third
-        each, and there are always some for the others.
+    def _shares(self, lanes: Sequence[Lane], room: int) -> dict[Lane, int]:
+        """Return how many jobs each lane may give, so that none holds more places than remain free.
+
+        A lane whose provider or endpoint hangs thus gets at most half of the places, two such lanes a third each, and
+        other lanes always find free ones, however high the lanes' limits are.
         """
         share = min(BATCH, max(1, room // max(1, len(lanes))))
         shares = {lane: min(share, (room - self._running[lane] + 1) // 2) for lane in lanes}
         return {lane: n for lane, n in shares.items() if n > 0}
 
     def _prepare(self, claims: list[Claim]) -> None:
-        """Load what the handlers need, and launch them; what cannot be loaded now goes back at once."""
+        """Load the handlers' snapshots and launch the runs; hand the jobs back if the database is away."""
         try:
             works = jobs.load(claims)
         except (DatabaseError, InterfaceError) as error:
-            log.warning("Claimed jobs go back: they cannot be loaded", action="load_failed", error=str(error))
+            log.warning("Claimed jobs could not be loaded; handing them back", action="load_failed", error=str(error))
             connection.close()
             for claim in claims:
                 self._settles.submit((claim, Lost("the database was away", after=1.0, begun=False)))
@@ -194,7 +197,7 @@ class Engine:
             self._loop.call_soon_threadsafe(self._launch, claims, works)
 
     def _look_ahead(self, found: LaneClaim, wanted: int) -> None:
-        """Ask again for a lane that may have more due, remember one at its limit, set a timer for what comes soon."""
+        """Ask a lane that may have more due jobs again, hold a full one, set a timer for the lane's next claim."""
         if found.room < wanted:
             with self._lock:
                 self._held.add(found.lane)
@@ -221,14 +224,16 @@ class Engine:
             task.add_done_callback(self._tasks.discard)
 
     async def _run(self, claim: Claim, work: Any) -> None:
-        """Run one job to its settle's submission; whatever happens, it is settled."""
+        """Run one job from its start time on and submit its result; every claimed job gets one."""
         result: Result = Lost("handed back by a stopping worker", begun=False)
         try:
+            if claim.start_in:
+                await asyncio.sleep(claim.start_in)
             if not self._stopping:
                 result = Lost("handed back by a stopping worker")
-                result = await jobs.run(claim, work, self._http, self._pacer)
+                result = await jobs.run(claim, work, self._http)
         except asyncio.CancelledError as error:
-            if not self._stopping:  # something it awaited was cancelled, not we
+            if not self._stopping:  # the handler's own call was cancelled, not the run
                 result = jobs.crash(claim, error, begun=True)
         self._settles.submit((claim, result))
 
@@ -242,7 +247,7 @@ class Engine:
     # --- settling
 
     def _settle(self, results: list[tuple[Claim, Result]]) -> list[None]:
-        """The settle coalescer's flush. While the database is away it waits: what we learnt must not be forgotten."""
+        """The settle coalescer's flush. It waits while the database is away, so that no outcome is lost."""
         for claim, result in results:
             self.tally.note(claim, result)
         try:
@@ -261,8 +266,8 @@ class Engine:
     def _write_tally(self) -> list[Wake]:
         try:
             return self.tally.write()
-        except (DatabaseError, InterfaceError) as error:  # what was settled must be told of all the same
-            log.warning("A breaker's count is lost", action="tally_failed", error=str(error))
+        except (DatabaseError, InterfaceError) as error:  # the settled jobs' wakes must go out all the same
+            log.warning("A circuit breaker's counts are lost", action="tally_failed", error=str(error))
             connection.close()
             return []
 
@@ -278,8 +283,8 @@ class Engine:
                 connection.close()
                 time.sleep(pause)
                 pause = min(pause * 2, 2.0)
-        return []  # the leases are over: others have the jobs
+        return []  # the leases have ended: other workers have the jobs
 
 
 running: Engine | None = None
-"""This process's engine; None outside of a worker. `workers.lifecycle` sets it."""
+"""The engine of this process, set by `workers.lifecycle`; None outside of a worker."""

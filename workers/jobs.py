@@ -1,37 +1,41 @@
-"""Claiming, settling and recovering jobs: the engine's and the standalone runner's one door to the tables."""
+"""Claims, runs, settles and recovery of jobs, for the engine and for single runs."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar
 
 import structlog
 from django.conf import settings
 from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, connection, transaction
+from django.db.backends.utils import CursorWrapper
 
-from workers import breaker, pace, registry, sql
+from workers import breaker, registry, sql
 from workers.models import Job, JobState
 from workers.outbound import Http
-from workers.pace import Paced, Pacer
-from workers.registry import Again, Claim, Done, Failed, Lane, Limit, Outcome, Settled, Wake
+from workers.registry import Again, Claim, Done, Failed, Lane, Limit, Outcome, Wake
 
 log = structlog.get_logger(__name__)
 
+LOOK_AHEAD = 2.0
+"""Seconds within which a claimed job must be able to start under its lane's rate limit. More than the dispatcher's
+interval, so that no token is lost between two claims."""
 RECOVERED_AT_ONCE = 500
-"""Expired leases that one statement returns."""
+"""Limit on expired leases that one statement recovers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """Not a handler's word: the run ended without a result, so what it had begun may still take effect.
+    """A run that ended without an outcome, so a call that it began may still take effect.
 
-    Handed back by a stopping worker (nobody's fault), or crashed: its handler raised. The job runs again `after`
-    seconds; one that crashes MAX_CRASHES times in a row is given up. `begun`: its handler had been started.
+    Either a stopping worker handed the job back, or the run crashed: its handler raised. The job runs again `after`
+    seconds; after MAX_CRASHES crashes in a row it fails. `begun`: the handler had been started.
     """
 
     why: str
@@ -46,40 +50,19 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, slots=True)
 class LaneClaim:
-    """What a claim found in one lane."""
+    """The jobs claimed from one lane."""
 
     lane: Lane
     claims: tuple[Claim, ...]
     room: int
-    """How many it could have taken: fewer than asked means that the lane is at its limit."""
+    """How many jobs its limit in flight allowed; fewer than asked for: the lane is full."""
     next_in: float | None
-    """Seconds until the lane's next job that is not due yet."""
-
-
-def claim_lanes(want: Mapping[Lane, int], kinds: Collection[registry.Kind]) -> list[LaneClaim]:
-    """Claim up to `want[lane]` due jobs of each lane, of these kinds, within the lane's limit over all workers.
-
-    A lane that is stopped is not asked, and not in the answer: its limit is 0, its turns are taken for some seconds, or
-    breakers hold back all its kinds and no probe is due.
-    """
-    limits = {lane: limit for lane in want if (limit := _limit(lane)).in_flight > 0}
-    asked: list[_Asked] = []
-    for lane, limit in limits.items():
-        n = want[lane] if limit.per_second is None else min(want[lane], pace.room(lane, limit.per_second))
-        if n == 0:
-            continue
-        held_back = breaker.held_back() if limit.breaker else frozenset()
-        for kind in kinds:
-            if (lane, kind.name) not in held_back:
-                asked.append(_Asked(lane, kind, n, limit))
-            elif breaker.take_probe(lane, kind.name):
-                asked.append(_Asked(lane, kind, 1, limit, probe=True))
-    return _claim(asked)
+    """Seconds until the lane is to be asked again: its next job is due, or tokens of its rate limit are free."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
-    """What a claim asks of one lane and kind."""
+class _Request:
+    """A request for at most `n` due jobs of one lane and kind."""
 
     lane: Lane
     kind: registry.Kind
@@ -87,55 +70,91 @@ class _Asked:
     limit: Limit
     probe: bool = False
 
-
-def _claim(asked: Sequence[_Asked]) -> list[LaneClaim]:
-    if not asked:
-        return []
-    limits = {one.lane: one.limit for one in asked}
-    want = [
-        {
-            "lane": one.lane,
-            "kind": one.kind.name,
-            "lease": one.kind.lease,
-            "n": one.n,
-            "in_flight": one.limit.in_flight,
-            "probe": one.probe,
+    def as_row(self) -> dict[str, Any]:
+        """Return the row of CLAIM's parameter `want`."""
+        may_wait = 0.0 if self.limit.per_second is None else LOOK_AHEAD
+        return {
+            "lane": self.lane,
+            "kind": self.kind.name,
+            "lease": self.kind.lease + may_wait,
+            "n": self.n,
+            "in_flight": self.limit.in_flight,
+            "probe": self.probe,
+            "calls": self.kind.calls,
+            "per_second": self.limit.per_second,
+            "ahead": LOOK_AHEAD,
         }
-        for one in asked
-    ]
-    probes = {(one.lane, one.kind.name) for one in asked if one.probe}
+
+
+def claim_lanes(want: Mapping[Lane, int], kinds: Collection[registry.Kind]) -> list[LaneClaim]:
+    """Claim up to `want[lane]` due jobs of each lane, of these kinds, within the lane's limits over all workers.
+
+    A stopped lane is neither asked nor in the result: its limit is 0, or breakers hold back all its kinds and no probe
+    is due. Raises django.db's errors when the database is away.
+    """
+    requests = {(one.lane, one.kind.name): one for lane, n in want.items() for one in _requests(lane, n, kinds)}
+    if not requests:
+        return []
+    parameters = {
+        "lanes": list({lane for lane, _ in requests}),
+        "want": json.dumps([one.as_row() for one in requests.values()]),
+    }
     asked_at = time.monotonic()
     with connection.cursor() as cursor:
         # One string, one round trip, one implicit transaction; each statement has a snapshot of its own, so that the
-        # claim sees what the holder of the lock before us has committed.
-        cursor.execute(sql.LOCK_LANES + ";" + sql.CLAIM, {"lanes": list(limits), "want": json.dumps(want)})
+        # claim sees what the previous holder of the lock has committed.
+        cursor.execute(sql.LOCK_LANES + ";" + sql.CLAIM, parameters)
         rows = cursor.fetchall()
     lag = time.monotonic() - asked_at
-    claims: dict[Lane, list[Claim]] = defaultdict(list)
-    lanes: dict[Lane, tuple[int, float | None]] = {}
-    for room, next_in, *job in rows:
-        claim = replace(Claim(*job), probe=(job[4], job[2]) in probes, limit=limits[job[4]], lag=lag)
-        lanes[claim.lane] = (room, next_in)
-        if claim.id is not None:
-            claims[claim.lane].append(claim)
-    return [LaneClaim(lane, tuple(claims[lane]), room, next_in) for lane, (room, next_in) in lanes.items()]
+    return [_lane_claim(lane, found, requests, lag) for lane, found in _grouped((row[7], row) for row in rows).items()]
+
+
+def _requests(lane: Lane, n: int, kinds: Collection[registry.Kind]) -> Iterator[_Request]:
+    """Yield a request for each kind that the lane may run now."""
+    limit = _limit(lane)
+    if limit.in_flight <= 0:
+        return
+    held_back = breaker.held_back() if limit.breaker else frozenset()
+    for kind in kinds:
+        if (lane, kind.name) not in held_back:
+            yield _Request(lane, kind, n, limit)
+        elif breaker.take_probe(lane, kind.name):
+            yield _Request(lane, kind, 1, limit, probe=True)
+
+
+def _lane_claim(
+    lane: Lane, rows: Sequence[tuple[Any, ...]], requests: Mapping[tuple[Lane, str], _Request], lag: float
+) -> LaneClaim:
+    """Build one lane's claims from CLAIM's rows. Under a rate limit they start one after another, evenly spaced."""
+    room, next_in, free_in = rows[0][:3]
+    claims = []
+    for claim in (Claim(*row[3:]) for row in rows):
+        if claim.id is None:  # the lane gave no job
+            break
+        request = requests[lane, claim.kind]
+        start_in = 0.0
+        if request.limit.per_second is not None:
+            start_in, free_in = free_in, free_in + request.kind.calls / request.limit.per_second
+            next_in = min(next_in or LOOK_AHEAD, LOOK_AHEAD / 2)
+        claims.append(replace(claim, probe=request.probe, limit=request.limit, start_in=start_in, lag=lag))
+    return LaneClaim(lane, tuple(claims), room, next_in)
 
 
 def _limit(lane: Lane) -> Limit:
-    """The lane's limit; it is stopped where that cannot be told (a secret that no key opens, say), and no other is."""
+    """Return the lane's limit. An error other than the database's (an undecryptable secret) stops this lane only."""
     try:
         return registry.lane_limit(lane)
     except (DatabaseError, InterfaceError):
         raise
     except Exception:
-        log.exception("A lane is stopped: its limit cannot be told", action="lane_stopped", lane=lane)
+        log.exception("A lane is stopped: its limit could not be read", action="lane_stopped", lane=lane)
         return Limit()
 
 
 def claim_one(job: Job) -> Claim | None:
-    """Claim this job whatever its time; None when it is not waiting or a sibling of it is running.
+    """Claim this job, due or not; None when it is not waiting or a sibling of it is running.
 
-    Its calls keep to the lane's pace and count for its breaker, but neither a full lane nor an open breaker stops it.
+    Its run counts for the lane's breaker, but neither the lane's limits nor an open breaker stop it.
     """
     try:
         with connection.cursor() as cursor:
@@ -147,15 +166,27 @@ def claim_one(job: Job) -> Claim | None:
     return replace(Claim(*row), limit=_limit(job.lane)) if row else None
 
 
-def load(claims: Sequence[Claim]) -> dict[int, Any]:
-    """The handlers' snapshots by job id. A job that has none any more is not in it.
+def take_tokens(job: Job) -> float:
+    """Take the tokens for a run of this job from its lane's rate limit; return the seconds until the run may start."""
+    per_second = _limit(job.lane).per_second
+    if per_second is None:
+        return 0.0
+    with connection.cursor() as cursor:
+        span = registry.kind(job.kind).calls / per_second
+        cursor.execute(sql.LOCK_LANES + ";" + sql.TAKE_TOKENS, {"lanes": [job.lane], "lane": job.lane, "span": span})
+        (start_in,) = cursor.fetchone()
+    return float(start_in)
 
-    Where a snapshot cannot be made (a secret that no key opens, say), the error stands in its place: that job alone
-    crashes. Raises django.db's errors when the database is away.
+
+def load(claims: Sequence[Claim]) -> dict[int, Any]:
+    """Return the handlers' snapshots by job id; a job without work left has none.
+
+    An error in making a snapshot (an undecryptable secret, say) takes its place: only that job crashes. Raises
+    django.db's errors when the database is away.
     """
     try:
         found: dict[int, Any] = {}
-        for kind, mine in _by_kind((claim.kind, claim) for claim in claims).items():
+        for kind, mine in _grouped((claim.kind, claim) for claim in claims).items():
             found.update(registry.kind(kind).load(mine))
         return found
     except (DatabaseError, InterfaceError):
@@ -167,12 +198,10 @@ def load(claims: Sequence[Claim]) -> dict[int, Any]:
         return {job: work for claim in claims for job, work in load([claim]).items()}
 
 
-async def run(claim: Claim, work: Any, http: Http, pacer: Pacer) -> Result:
-    """Run a claimed job's handler on its snapshot, within its lease, at its lane's pace; what it raises is a crash."""
+async def run(claim: Claim, work: Any, http: Http) -> Result:
+    """Run a claimed job's handler on its snapshot, within its lease; an exception counts as a crash."""
     if work is None:
         return Outcome(Done())
-    if claim.limit.per_second is not None:
-        http = Paced(http, pacer, claim, claim.limit.per_second)
     try:
         if isinstance(work, Exception):
             raise work
@@ -184,7 +213,7 @@ async def run(claim: Claim, work: Any, http: Http, pacer: Pacer) -> Result:
 
 
 def crash(claim: Claim, error: BaseException, *, begun: bool) -> Result:
-    """What becomes of a run that raised: again, later each time, and given up after MAX_CRASHES."""
+    """Return the result of a run that raised: a retry with growing delay, a failure after MAX_CRASHES in a row."""
     why = f"its run raised {type(error).__name__}"
     if claim.crashes + 1 >= settings.MAX_CRASHES:
         return Outcome(Failed(f"{why}, {claim.crashes + 1} times in a row"))
@@ -193,70 +222,66 @@ def crash(claim: Claim, error: BaseException, *, begun: bool) -> Result:
 
 
 def settle(results: Sequence[tuple[Claim, Result]]) -> list[Wake]:
-    """Write what runs learnt and what comes next, in one transaction; returns the lanes that have work now.
+    """Write the results of runs and the jobs' next states in one transaction; return the lanes that have work now.
 
-    A job that lost its lease leaves only its calls. When the database refuses the batch for what one outcome holds,
-    each is settled alone and the refused one fails with the reason. Raises django.db's errors when the
-    database is away: nothing is settled then, try again.
+    A job that lost its lease leaves only its calls. When the database refuses the batch because of one outcome, each is
+    settled alone and the refused job fails with the reason. Raises django.db's errors when the database is away:
+    nothing is settled then, try again.
     """
     try:
         return _settle(results)
     except Exception as error:
         if isinstance(error, DatabaseError | InterfaceError) and not isinstance(error, DataError | IntegrityError):
-            raise  # the database is away, or not as it should be: that is no outcome's fault
+            raise  # the database is away or out of order: no outcome caused that
         if len(results) > 1:
             return [wake for result in results for wake in settle([result])]
-        [(claim, result)] = results
-        log.exception("A job's outcome could not be stored", action="settle_refused", job={"id": claim.id})
-        failed = Outcome(Failed(f"its outcome could not be stored: {type(error).__name__}"))
-        try:
-            return _settle([(claim, replace(failed, calls=result.calls if isinstance(result, Outcome) else ()))])
-        except (DataError, IntegrityError, ValueError):  # it is the calls that cannot be stored
-            pass
-        try:
-            return _settle([(claim, failed)])
-        except (DataError, IntegrityError):  # nor can its end (its rows are gone, say): the others must not wait for it
-            log.exception("A job could not be ended", action="settle_refused", job={"id": claim.id})
-            return []
+        return _settle_refused(*results[0], error)
+
+
+def _settle_refused(claim: Claim, result: Result, error: Exception) -> list[Wake]:
+    """Fail the job whose outcome the database refused, without its calls if those cannot be stored either."""
+    log.exception("A job's outcome could not be stored", action="settle_refused", job={"id": claim.id})
+    failed = Outcome(Failed(f"its outcome could not be stored: {type(error).__name__}"))
+    calls = result.calls if isinstance(result, Outcome) else ()
+    with contextlib.suppress(DataError, IntegrityError, ValueError):
+        return _settle([(claim, replace(failed, calls=calls))])
+    try:
+        return _settle([(claim, failed)])
+    except (DataError, IntegrityError):  # its rows are gone, say: the other jobs must not wait for it
+        log.exception("A job could not be ended", action="settle_refused", job={"id": claim.id})
+        return []
 
 
 def _settle(results: Sequence[tuple[Claim, Result]]) -> list[Wake]:
-    wakes: list[Wake] = []
-    mine = [{"id": claim.id, "attempt": claim.attempt} for claim, _ in results]
     with transaction.atomic(durable=True), connection.cursor() as cursor:
         registry.lock({claim.transaction_id for claim, _ in results})  # transactions first, then jobs: as webhooks do
-        cursor.execute(sql.OWNED, {"jobs": json.dumps(mine)})
-        owned = set(cursor.fetchall())  # with the attempt: a batch may hold an earlier run of the same job, too
-        news: list[Settled] = []
-        outcomes: list[dict[str, Any]] = []
-        attempts: list[dict[str, Any]] = []
-        for claim, outcome in results:
-            if isinstance(outcome, Outcome):
-                attempts += _attempts(claim, outcome)
-            if (claim.id, claim.attempt) not in owned:
-                log.warning("A run ended after its lease", action="lease_lost", job={"id": claim.id})
-                continue
-            outcomes.append(_next_state(claim, outcome))
-            if isinstance(outcome, Outcome):
-                news.append((claim, outcome))
-        by_kind = _by_kind((settled[0].kind, settled) for settled in news)
-        for kind, settled in by_kind.items():
-            wakes += registry.kind(kind).record(settled)
-        if outcomes:
-            cursor.execute(sql.SETTLE, {"outcomes": json.dumps(outcomes)})
+        owned = _owned(cursor, results)
+        settled = [(claim, result) for claim, result in owned if isinstance(result, Outcome)]
+        by_kind = _grouped((one[0].kind, one) for one in settled)
+        wakes = [wake for kind, mine in by_kind.items() for wake in registry.kind(kind).record(mine)]
+        if owned:
+            cursor.execute(sql.SETTLE, {"outcomes": json.dumps([_next_state(*one) for one in owned])})
             wakes += [Wake(kind, lane) for kind, lane in cursor.fetchall()]
-        for kind, settled in by_kind.items():
-            wakes += registry.kind(kind).after(settled)
-        if attempts:
+        wakes += [wake for kind, mine in by_kind.items() for wake in registry.kind(kind).after(mine)]
+        if attempts := [attempt for claim, result in results for attempt in _attempts(claim, result)]:
             cursor.execute(sql.ADD_ATTEMPTS, {"attempts": json.dumps(attempts, default=str)})
-    for claim, outcome in results:
-        if isinstance(outcome, Outcome) and isinstance(outcome.next, Again) and (claim.id, claim.attempt) in owned:
-            wakes.append(Wake(claim.kind, claim.lane, outcome.next.after))
-    return wakes
+    again = [(claim, outcome.next.after) for claim, outcome in settled if isinstance(outcome.next, Again)]
+    return wakes + [Wake(claim.kind, claim.lane, after) for claim, after in again]
+
+
+def _owned(cursor: CursorWrapper, results: Sequence[tuple[Claim, Result]]) -> list[tuple[Claim, Result]]:
+    """Lock the jobs whose lease is still ours; return their results."""
+    jobs = [{"id": claim.id, "attempt": claim.attempt} for claim, _ in results]
+    cursor.execute(sql.OWNED, {"jobs": json.dumps(jobs)})
+    ours = set(cursor.fetchall())  # with the attempt: a batch may hold an earlier run of the same job as well
+    for claim, _ in results:
+        if (claim.id, claim.attempt) not in ours:
+            log.warning("A run ended after its lease", action="lease_lost", job={"id": claim.id})
+    return [(claim, result) for claim, result in results if (claim.id, claim.attempt) in ours]
 
 
 def recover() -> list[Lane]:
-    """Return expired leases to waiting; give up jobs that lost their worker too often. Returns the lanes to wake."""
+    """Return jobs with an expired lease to waiting, fail those that lost their worker too often; return their lanes."""
     lost: list[tuple[int, str, Lane, int]] = []
     with connection.cursor() as cursor:
         while len(lost) % RECOVERED_AT_ONCE == 0:
@@ -272,20 +297,21 @@ def recover() -> list[Lane]:
 
 
 def give_up(job_id: int, reason: str) -> None:
-    """End a waiting job in `failed`, telling its app so; a job that another has claimed meanwhile is left alone."""
+    """Fail a waiting job through its app's `record`; leave it alone if another worker has claimed it meanwhile."""
     claim = claim_one(Job.objects.get(pk=job_id))
     if claim is not None:
         settle([(claim, Outcome(Failed(reason)))])
 
 
 def due_lanes(ahead: float) -> list[tuple[Lane, float]]:
-    """Lanes with a job due within `ahead` seconds, and in how many seconds (0: it is overdue)."""
+    """Return the lanes with a job due within `ahead` seconds, and the seconds until it is due (0: overdue)."""
     with connection.cursor() as cursor:
         cursor.execute(sql.DUE_LANES, {"ahead": ahead})
         return list(cursor.fetchall())
 
 
-def _next_state(claim: Claim, outcome: Result) -> dict[str, Any]:
+def _next_state(claim: Claim, result: Result) -> dict[str, Any]:
+    """Return the row of SETTLE's parameter `outcomes`."""
     row: dict[str, Any] = {
         "id": claim.id,
         "state": JobState.DONE,
@@ -294,10 +320,10 @@ def _next_state(claim: Claim, outcome: Result) -> dict[str, Any]:
         "begun": True,
         "crashed": False,
     }
-    if isinstance(outcome, Lost):
-        again = {"state": JobState.WAITING, "after": outcome.after, "error": outcome.why}
-        return row | again | {"lost": True, "begun": outcome.begun, "crashed": outcome.crashed}
-    match outcome.next:
+    if isinstance(result, Lost):
+        again = {"state": JobState.WAITING, "after": result.after, "error": result.why}
+        return row | again | {"lost": True, "begun": result.begun, "crashed": result.crashed}
+    match result.next:
         case Done():
             return row
         case Again(after, step, why):
@@ -306,13 +332,15 @@ def _next_state(claim: Claim, outcome: Result) -> dict[str, Any]:
             return row | {"state": JobState.FAILED, "error": reason}
 
 
-def _attempts(claim: Claim, outcome: Outcome) -> list[dict[str, Any]]:
+def _attempts(claim: Claim, result: Result) -> list[dict[str, Any]]:
+    """Return the rows of ADD_ATTEMPTS for a run's calls."""
     of = {"job_id": claim.id, "transaction_id": str(claim.transaction_id), "number": claim.attempt}
-    return [of | asdict(call) for call in outcome.calls]
+    return [of | asdict(call) for call in result.calls] if isinstance(result, Outcome) else []
 
 
-def _by_kind(items: Iterable[tuple[str, Item]]) -> dict[str, list[Item]]:
+def _grouped(items: Iterable[tuple[str, Item]]) -> dict[str, list[Item]]:
+    """Return the items by their key, in their order."""
     found: dict[str, list[Item]] = defaultdict(list)
-    for kind, item in items:
-        found[kind].append(item)
+    for key, item in items:
+        found[key].append(item)
     return found

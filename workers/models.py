@@ -123,7 +123,7 @@ class Breaker(models.Model):
 
 
 class Pace(models.Model):
-    """How far the calls of a lane with a limit a second have been spread out: each turn is taken from it once."""
+    """Rate limit of a lane: the time of its next free token. The claim takes tokens (`workers.sql.CLAIM`)."""
 
     lane = models.CharField(max_length=24, primary_key=True)
     until = models.DateTimeField(help_text="The next free turn")

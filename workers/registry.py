@@ -30,7 +30,7 @@ class Limit:
     in_flight: int = 0
     """How many of them may run at once; 0: none."""
     per_second: float | None = None
-    """How many calls may begin in a second; None: any number."""
+    """Rate limit: how many calls may begin in a second; None: any number."""
     breaker: bool = False
     """Whether runs that fail open its circuit breaker (see `workers.breaker`)."""
 
@@ -57,6 +57,8 @@ class Claim:
     probe: bool = False
     """The lane's circuit breaker is open, and this run tries whether the other side is back."""
     limit: Limit = Limit()
+    start_in: float = 0.0
+    """Seconds from the claim until the run may start: its first call's token in a lane with a rate limit."""
     received: float = field(default_factory=time.monotonic, compare=False)
     lag: float = field(default=0.0, compare=False)
     """Seconds that the claim took: by so much `now` may be behind."""
@@ -81,8 +83,6 @@ class Call:
     http_status: int | None = None
     error: str = ""
     excerpt: str = ""
-    waited_ms: int = 0
-    """For the lane's turn, before it was started."""
     connect_ms: int = 0
     """From its start until there was a connection: nothing was sent before that."""
     asked_to_wait: float = 0.0
@@ -142,7 +142,8 @@ class Kind:
     `load` reads the snapshots of claimed jobs in few queries (a job without one is settled as done);
     `record` writes what was learnt, inside the settling transaction, and returns the lanes it gave work to; `after`
     does the same once the jobs' own new states are written, for what depends on them;
-    `lease` is the seconds a claim holds, longer than the handler's longest run.
+    `lease` is the seconds a claim holds, longer than the handler's longest run;
+    `calls` is how many calls a run makes, as a rule at most: its tokens in a lane with a rate limit.
     """
 
     name: str
@@ -152,11 +153,12 @@ class Kind:
     handle: Handler
     record: Callable[[Sequence[Settled]], Sequence[Wake]]
     after: Callable[[Sequence[Settled]], Sequence[Wake]] = lambda settled: ()
+    calls: int = 1
 
 
 Chore = Callable[[], bool]
-"""One short piece (at most a second) of background work; whether there is more to do at once. It is committed when it
-returns, and no two processes do the same piece."""
+"""One short step (at most a second) of a periodic task. It returns whether there is more to do at once, commits before
+it returns, and ensures that no two processes do the same step."""
 
 _kinds: dict[str, Kind] = {}
 _chores: dict[str, Chore] = {}
@@ -169,7 +171,7 @@ def register(kind: Kind) -> None:
 
 
 def register_chore(name: str, step: Chore) -> None:
-    """Have worker processes do `step`, again and again: see `workers.chores`."""
+    """Register a periodic task: worker processes run `step` again and again (see `workers.periodic`)."""
     _chores[name] = step
 
 

@@ -20,10 +20,13 @@ FROM (SELECT lane FROM unnest(%(lanes)s::text[]) AS lane ORDER BY hashtext(lane)
 CLAIM = """
 -- waiting -> running for the oldest due jobs of each lane, up to what the lane may have in flight over all workers.
 -- Committed before the work starts: a job that kills its worker has been counted. `want` has a row a lane and kind.
+-- In a lane with a rate limit, each job takes a token for each call that it may make (`calls`), and only tokens that
+-- become free within `ahead` seconds are taken. `free_in`: seconds until the lane's next free token, before this claim.
 -- A row per claimed job; a lane without one still has its row (job columns null), with the seconds until its next.
 WITH want AS (
     SELECT * FROM jsonb_to_recordset(%(want)s)
-        AS w(lane text, kind text, lease double precision, n int, in_flight int, probe boolean)
+        AS w(lane text, kind text, lease double precision, n int, in_flight int, probe boolean,
+             calls int, per_second double precision, ahead double precision)
 ), room AS (
     SELECT want.lane,
            least(max(want.n), min(want.in_flight) - (
@@ -33,11 +36,15 @@ WITH want AS (
                SELECT min(w.run_at) FROM workers_job w
                WHERE w.lane = want.lane AND w.kind = want.kind AND w.state = 'waiting'
                  AND w.run_at > statement_timestamp()
-           )) - statement_timestamp())::double precision AS next_in
+           )) - statement_timestamp())::double precision AS next_in,
+           greatest(0, extract(epoch FROM (
+               SELECT p.until FROM workers_pace p WHERE p.lane = want.lane
+           ) - clock_timestamp()))::double precision AS free_in
     FROM want
     GROUP BY want.lane
 ), due AS (
-    SELECT picked.id, room.n, row_number() OVER (PARTITION BY room.lane ORDER BY want.probe DESC, picked.run_at) AS nth
+    SELECT picked.id, room.n, row_number() OVER lane_order AS nth, want.ahead,
+           room.free_in + (sum(want.calls) OVER lane_order - want.calls) / want.per_second AS start_in
     FROM room
     JOIN want ON want.lane = room.lane
     CROSS JOIN LATERAL (
@@ -53,18 +60,27 @@ WITH want AS (
                WHERE s.transaction_id = j.transaction_id AND s.kind = j.kind AND s.id < j.id
                  AND coalesce(s.state) = 'waiting' AND s.run_at <= statement_timestamp())
         ORDER BY j.run_at
-        LIMIT greatest(least(room.n, want.n), 0)
+        LIMIT greatest(least(room.n, want.n, ceil((want.ahead - room.free_in) * want.per_second)::int), 0)
         FOR UPDATE OF j SKIP LOCKED
     ) AS picked
+    WINDOW lane_order AS (PARTITION BY room.lane ORDER BY want.probe DESC, picked.run_at, picked.id
+                          ROWS UNBOUNDED PRECEDING)
 ), claimed AS (
     UPDATE workers_job j
     SET state = 'running', attempt = j.attempt + 1, updated_at = clock_timestamp(),
         lease_until = clock_timestamp()
                       + (SELECT lease FROM want WHERE want.lane = j.lane AND want.kind = j.kind) * interval '1 second'
-    WHERE j.id = ANY (ARRAY(SELECT id FROM due WHERE nth <= n))
+    WHERE j.id = ANY (ARRAY(SELECT id FROM due WHERE nth <= n AND (start_in IS NULL OR start_in < ahead)))
     RETURNING j.*
+), taken AS (
+    INSERT INTO workers_pace (lane, until)
+    SELECT lane, clock_timestamp() + (room.free_in + sum(want.calls / want.per_second)) * interval '1 second'
+    FROM claimed JOIN want USING (lane, kind) JOIN room USING (lane)
+    WHERE want.per_second IS NOT NULL
+    GROUP BY lane, room.free_in
+    ON CONFLICT (lane) DO UPDATE SET until = excluded.until
 )
-SELECT room.n, room.next_in,
+SELECT room.n, room.next_in, room.free_in,
        claimed.id, claimed.transaction_id, claimed.kind, claimed.key, room.lane, claimed.attempt, claimed.step,
        claimed.crashes, claimed.lost_at, claimed.updated_at, claimed.lease_until
 FROM room LEFT JOIN claimed ON claimed.lane = room.lane
@@ -79,10 +95,13 @@ WHERE lane = %(lane)s AND kind = %(kind)s AND opened_at IS NOT NULL AND probe_at
 RETURNING id
 """
 
-PACE = """
--- How far ahead a lane's turns are taken, in seconds.
-SELECT greatest(0, extract(epoch FROM until - clock_timestamp()))::double precision
-FROM workers_pace WHERE lane = %(lane)s
+TAKE_TOKENS = """
+-- The next `span` seconds of a lane's calls, for a job that is run by name (see CLAIM for all others). Returns the
+-- seconds until its first call may begin. Run it together with LOCK_LANES.
+INSERT INTO workers_pace AS p (lane, until)
+VALUES (%(lane)s, clock_timestamp() + %(span)s * interval '1 second')
+ON CONFLICT (lane) DO UPDATE SET until = greatest(p.until, clock_timestamp()) + %(span)s * interval '1 second'
+RETURNING greatest(0, extract(epoch FROM until - clock_timestamp())::double precision - %(span)s)
 """
 
 CLAIM_ONE = """
@@ -282,15 +301,6 @@ SELECT (SELECT lane FROM workers_job WHERE id = job_id), count(*),
 FROM latest
 WHERE started_at > statement_timestamp() - %(within)s * interval '1 second' AND duration_ms IS NOT NULL
 GROUP BY 1
-"""
-
-TAKE_TURNS = """
--- The next turns of a lane with a limit a second, for all workers: each is given once, and they lie evenly. `span` is
--- the seconds that they take up. Returns the seconds until the first of them.
-INSERT INTO workers_pace AS p (lane, until)
-VALUES (%(lane)s, clock_timestamp() + %(span)s * interval '1 second')
-ON CONFLICT (lane) DO UPDATE SET until = greatest(p.until, clock_timestamp()) + %(span)s * interval '1 second'
-RETURNING extract(epoch FROM until - clock_timestamp())::double precision - %(span)s
 """
 
 BEAT = """

@@ -7,7 +7,7 @@ import asyncio
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
@@ -23,7 +23,6 @@ from transactions.config import clear_caches
 from transactions.models import Client
 from workers import jobs, registry
 from workers.jobs import Lost, Result
-from workers.pace import Pacer
 from workers.registry import Again, Claim, Failed, Outcome
 
 WINDOW, RETRIES = 120.0, 1
@@ -32,8 +31,6 @@ SETTINGS = {
     "settle_window": WINDOW, "create_retries": RETRIES, "create_retry_delay": 110.0, "second_poll": 5.0,
     "poll_growth": 6.0, "poll_cap": 600.0, "track_for": 60.0, "track_grace": 1e6, "base_url": PROVIDER,
 }  # fmt: skip
-PACER = cast(Pacer, None)
-"""Not used: the provider has no limit on calls per second."""
 MOMENT = 0.001
 """Duration of a step in seconds."""
 seen: Counter[str] = Counter()
@@ -120,7 +117,7 @@ class Driver(RuleBasedStateMachine):
 
     def start(self, run: Run) -> None:
         work = jobs.load([run.claim]).get(run.claim.id)
-        run.task = self.loop.create_task(jobs.run(run.claim, work, self.outside, PACER))  # type: ignore[arg-type]
+        run.task = self.loop.create_task(jobs.run(run.claim, work, self.outside))  # type: ignore[arg-type]
         self.outside.runs[run.task] = run
         self.go_on()
         seen["started"] += 1

@@ -16,6 +16,7 @@ from transactions.providers import ADAPTERS
 from transactions.providers.base import Absent, Exists, ProviderError, Refused, Seen, Unclear
 from transactions.status import Source, Status, Submission
 from workers.outbound import Http
+from workers.rate_limit import may_call_again
 from workers.registry import Again, Call, Done, Outcome, backoff
 
 
@@ -38,7 +39,7 @@ async def create(work: Work, http: Http) -> Outcome:
             return _no_answer(work, error, calls)
         else:
             return _created(work, seen, calls)
-    if work.claim.time_left() < provider.create_timeout:
+    if not await may_call_again(work.claim, within=provider.create_timeout):
         # A create must not outlive its lease: whoever runs the job next counts from the lease's end.
         again = Again(backoff(work.claim.attempt, base=0.1, cap=60.0), why="too late in its lease to begin a create")
         return Outcome(again, calls=tuple(calls))
@@ -107,7 +108,7 @@ def _refused(error: Refused, calls: list[Call]) -> Outcome:
 
 def _unknown(work: Work, error: Unclear, began_at: datetime, calls: list[Call]) -> Outcome:
     """It may exist now or later: polling looks for it meanwhile, and the next run begins with a look."""
-    began_at += timedelta(milliseconds=error.call.waited_ms + error.call.connect_ms)  # it was sent no sooner
+    began_at += timedelta(milliseconds=error.call.connect_ms)  # it was sent no sooner
     news = News(Source.CREATE, submission=Submission.UNKNOWN, began_at=began_at, hasten=work.provider.second_poll)
     again = Again(work.provider.create_retry_delay, work.claim.step + 1, f"unknown: {error}")
     return Outcome(again, news, (*calls, error.call))
