@@ -1,7 +1,7 @@
 """The web process's entry: `granian --interface asginl txnproject.asgi:application`.
 
-A request's body is taken in here, by the event loop, and Django gets one of its few threads for it only then. So a body
-that is sent slowly, or never to its end, holds a connection for `BODY_TIMEOUT` and no thread: nobody waits for it.
+The event loop reads a request's body before the request gets one of the few threads that run Django. A body that
+arrives slowly, or never completely, thus occupies a connection for `BODY_TIMEOUT`, and no thread.
 """
 
 import asyncio
@@ -9,99 +9,179 @@ import io
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import unquote_to_bytes
 
-from txnproject.wsgi import application as django  # sets Django up: what is imported below needs it
+from txnproject.wsgi import application as django  # sets up Django: the imports below need it
 
 # isort: split
-from django.http import StreamingHttpResponse
+from django.core.handlers.asgi import ASGIRequest
+from django.core.signals import request_started
+from django.urls import set_script_prefix
+from django.utils.encoding import repercent_broken_unicode
 
 from transactions.api.parsing import MAX_BODY
 from transactions.api.problems import RETRY_AFTER, problem_body
 
 THREADS = 16
-"""Requests that Django works on at a time; each thread keeps a database connection."""
+"""Number of requests that Django handles at a time; each thread keeps a database connection."""
 BODY_TIMEOUT = 10.0
-"""Seconds for a body to be there as a whole, from the end of the headers on."""
+"""Timeout in seconds for the complete body, from the end of the headers on."""
 PIECE_TIMEOUT = 60.0
-"""Seconds for a reader to make room for the next piece of what is made piece by piece."""
+"""Timeout in seconds for the reader of a streamed response to take in a piece."""
+MOST_TAKEN = 1000
+"""Limit on buffered requests, those that wait for a thread included. Clients that disconnect free their connection, but
+not the request that waits here."""
 
 Message = Mapping[str, Any]
-Head = list[tuple[bytes, bytes]]
-Answer = tuple[int, Head, bytes | Path]
-"""Status, headers, and the content or the file that holds it."""
-
-MOST_TAKEN = 1000
-"""Requests in hand, those that wait for a thread among them. Most are nobody's by then: whoever hangs up frees a
-connection, and not what waits here with its body."""
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
 
 _taken = 0
 _threads = ThreadPoolExecutor(THREADS, thread_name_prefix="web")
 
 
-class Unread(io.RawIOBase):
-    """In the place of a body that did not come, or was not waited for: reading it raises what Django makes an
-    `UnreadablePostError` of. Whoever refuses a request without its body never notices."""
+class Unread(io.BytesIO):
+    """Stands for a body that was not read completely. Django turns the error into an `UnreadablePostError`; a view that
+    refuses the request without its body never sees it."""
 
-    def read(self, size: int = -1, /) -> bytes:
-        raise TimeoutError("The body did not come in time")
+    def read(self, size: int | None = -1, /) -> bytes:
+        raise TimeoutError("The body did not arrive in time")
 
     def readline(self, size: int | None = -1, /) -> bytes:
         return self.read()
 
 
-async def application(
-    scope: Message, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]
-) -> None:
+async def application(scope: Message, receive: Receive, send: Send) -> None:
+    """Handle one request: the ASGI application."""
     global _taken
     if _taken >= MOST_TAKEN:
-        return await _send(send, *_too_many(scope))
+        return await _refuse(scope, send)
     _taken += 1
     try:
-        await _serve(scope, receive, send)
+        headers = _headers(scope)
+        body = await _read_body(scope, headers, receive)
+        response = await _in_thread(_respond, scope, headers, body)
+        await _send(response, receive, send)
     finally:
         _taken -= 1
 
 
-async def _serve(
-    scope: Message, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]
-) -> None:
-    environ = _environ(scope)
-    if _has_body(environ):
-        await _take_body(environ, receive)
-    status, headers, content = await asyncio.get_running_loop().run_in_executor(_threads, _answer, environ)
-    if isinstance(content, StreamingHttpResponse):
-        await _stream(receive, send, status, headers, content)
-    else:
-        await _send(send, status, headers, content)
+def _in_thread(work: Callable[..., Any], *arguments: Any) -> Awaitable[Any]:
+    return asyncio.get_running_loop().run_in_executor(_threads, work, *arguments)
 
 
-async def _send(send: Callable[[Message], Awaitable[None]], status: int, headers: Head, content: bytes | Path) -> None:
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    if isinstance(content, Path):
-        await send({"type": "http.response.pathsend", "path": str(content)})
-    else:
-        await send({"type": "http.response.body", "body": content})
+async def _refuse(scope: Message, send: Send) -> None:
+    """Answer 503 without Django, in the form that `transactions.api.problems` gives it."""
+    headers = {
+        "content-type": "application/problem+json",
+        "retry-after": RETRY_AFTER,
+        "cache-control": "no-store",
+        "x-content-type-options": "nosniff",
+    }
+    body = json.dumps(problem_body("unavailable", scope["path"])).encode()
+    head = [(name.encode(), value.encode()) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": 503, "headers": head})
+    await send({"type": "http.response.body", "body": body})
 
 
-async def _stream(
-    receive: Callable[[], Awaitable[Message]],
-    send: Callable[[Message], Awaitable[None]],
-    status: int,
-    headers: Head,
-    answer: StreamingHttpResponse,
-) -> None:
-    """Each piece has a thread only while it is made, and is made when the reader has made room for it: the server's
-    `send` waits for that, so what is on the way stays within some pieces. Whoever hangs up, or makes no room within
-    PIECE_TIMEOUT, ends it, and whatever ends it closes the answer. Cut off, it never looks like a whole one."""
-    loop = asyncio.get_running_loop()
-    gone = asyncio.ensure_future(_hung_up(receive))
-    pieces = iter(answer)
+# --- the request
+
+
+def _headers(scope: Message) -> dict[bytes, bytes]:
+    """Return the headers that Django gets.
+
+    Names with underscores are dropped: Django could not tell X_Forwarded_For, which any client may send, from the
+    proxy's X-Forwarded-For. Files are sent whole, so Range is ignored. Bodies are UTF-8, so a content type's parameters
+    are dropped: Python keeps the name of each charset that it is asked for.
+    """
+    headers: dict[bytes, bytes] = {}
+    for name, value in scope["headers"]:
+        if b"_" not in name and name != b"range":
+            separator = b"; " if name == b"cookie" else b","
+            headers[name] = headers[name] + separator + value if name in headers else value
+    headers[b"content-type"] = headers.get(b"content-type", b"").partition(b";")[0]
+    return headers
+
+
+async def _read_body(scope: Message, headers: dict[bytes, bytes], receive: Receive) -> IO[bytes]:
+    """Read the body, at most MAX_BODY and a piece of it, and set its true length in the headers.
+
+    A body is left unread if it is too large by its header, or if the request will be refused for its missing API key.
+    """
+    length = headers.get(b"content-length", b"").lstrip(b"0")[:20] or b"0"  # int() refuses 4300 digits
+    headers[b"content-length"] = length
+    if not length.isdigit() or (length == b"0" and b"transfer-encoding" not in headers):
+        return io.BytesIO()
+    if length == b"0":  # unknown until the body is read
+        headers[b"content-length"] = str(MAX_BODY).encode()
+    elif int(length) > MAX_BODY:
+        return Unread()
+    if scope["path"].startswith("/v1/") and b"authorization" not in headers:
+        return Unread()
+    body, more = bytearray(), True
     try:
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        while (piece := await loop.run_in_executor(_threads, next, pieces, None)) is not None:
+        async with asyncio.timeout(BODY_TIMEOUT):
+            while more and len(body) <= MAX_BODY:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    return Unread()
+                body += message.get("body", b"")
+                more = message.get("more_body", False)
+    except TimeoutError:
+        return Unread()
+    headers[b"content-length"] = str(len(body)).encode()
+    return io.BytesIO(body)
+
+
+def _respond(scope: Message, headers: Mapping[bytes, bytes], body: IO[bytes]) -> Any:
+    """Run Django on the request, in this thread; return its response (`HttpResponseBase`)."""
+    path = repercent_broken_unicode(unquote_to_bytes(scope["raw_path"])).decode()
+    query = scope["query_string"].decode(errors="replace")
+    set_script_prefix("/")
+    request_started.send(sender=type(django), scope=scope)
+    request = ASGIRequest({**scope, "path": path, "query_string": query, "headers": headers.items()}, body)
+    response: Any = django.get_response(request)
+    response._handler_class = type(django)  # the sender of `request_finished`
+    if not _is_stream(response):
+        response.close()
+    return response
+
+
+def _is_stream(response: Any) -> bool:
+    """Return whether the response is made piece by piece; a file is not."""
+    return response.streaming and not isinstance(getattr(response, "file_to_stream", None), io.BufferedReader)
+
+
+# --- the response
+
+
+async def _send(response: Any, receive: Receive, send: Send) -> None:
+    """Send the response: files from the disk, so that a slow reader keeps none in memory, streams piece by piece."""
+    head = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in response.items()]
+    head += [(b"set-cookie", cookie.output(header="").strip().encode()) for cookie in response.cookies.values()]
+    start = {"type": "http.response.start", "status": response.status_code, "headers": head}
+    if _is_stream(response):
+        return await _stream(start, response, receive, send)
+    await send(start)
+    if response.streaming:
+        await send({"type": "http.response.pathsend", "path": response.file_to_stream.name})
+    else:
+        await send({"type": "http.response.body", "body": response.content})
+
+
+async def _stream(start: Message, response: Any, receive: Receive, send: Send) -> None:
+    """Send a response piece by piece; a thread is in use only while it makes a piece.
+
+    `send` waits until the reader has room, so the next piece is made only then, and few are in memory. If the reader
+    disconnects, or has no room within PIECE_TIMEOUT, the response ends without its final message, so that it cannot be
+    taken for a complete one.
+    """
+    pieces = iter(response)
+    gone = asyncio.ensure_future(_disconnected(receive))
+    try:
+        await send(start)
+        while (piece := await _in_thread(next, pieces, None)) is not None:
             sent = asyncio.ensure_future(send({"type": "http.response.body", "body": piece, "more_body": True}))
             await asyncio.wait({sent, gone}, timeout=PIECE_TIMEOUT, return_when=asyncio.FIRST_COMPLETED)
             if gone.done() or not sent.done():
@@ -111,103 +191,9 @@ async def _stream(
         await send({"type": "http.response.body", "body": b""})
     finally:
         gone.cancel()
-        await loop.run_in_executor(_threads, answer.close)
+        await _in_thread(response.close)
 
 
-async def _hung_up(receive: Callable[[], Awaitable[Message]]) -> None:
+async def _disconnected(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-def _too_many(scope: Message) -> Answer:
-    """A problem as `transactions.api.problems` makes it, without Django: that is what has no place for another."""
-    body = problem_body("unavailable", scope["path"])
-    headers = {
-        "Content-Type": "application/problem+json",
-        "Retry-After": RETRY_AFTER,
-        "Cache-Control": "no-store",
-        "X-Content-Type-Options": "nosniff",
-    }
-    return 503, [(name.lower().encode(), value.encode()) for name, value in headers.items()], json.dumps(body).encode()
-
-
-def _environ(scope: Message) -> dict[str, Any]:
-    """What a WSGI server would say of this request; without its body."""
-    environ: dict[str, Any] = {
-        "REQUEST_METHOD": scope["method"],
-        "SCRIPT_NAME": "",
-        "PATH_INFO": unquote_to_bytes(scope["raw_path"]).decode("latin-1"),
-        "QUERY_STRING": scope["query_string"].decode("latin-1"),
-        "SERVER_PROTOCOL": f"HTTP/{scope['http_version']}",
-        "REMOTE_ADDR": (scope.get("client") or ("",))[0],
-        "wsgi.version": (1, 0),
-        "wsgi.url_scheme": scope["scheme"],
-        "wsgi.input": io.BytesIO(),
-        "wsgi.errors": io.StringIO(),  # Django writes nothing there
-        "wsgi.multithread": True,
-        "wsgi.multiprocess": False,
-        "wsgi.run_once": False,
-    }
-    environ["SERVER_NAME"], environ["SERVER_PORT"] = (str(part) for part in scope.get("server") or ("localhost", "80"))
-    for name, value in scope["headers"]:
-        # WSGI could not tell X_Forwarded_For, which any client may send, from the proxy's X-Forwarded-For. And files go
-        # out whole, from the disk.
-        if b"_" in name or name == b"range":
-            continue
-        key = name.decode("latin-1").upper().replace("-", "_")
-        key = key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
-        text = value.decode("latin-1")
-        environ[key] = f"{environ[key]}{'; ' if key == 'HTTP_COOKIE' else ','}{text}" if key in environ else text
-    # A body here is UTF-8, whatever its parameters say; Python keeps each name of a charset that it is asked for.
-    environ["CONTENT_TYPE"] = environ.get("CONTENT_TYPE", "").partition(";")[0]
-    environ["CONTENT_LENGTH"] = environ.get("CONTENT_LENGTH", "").lstrip("0")[:20] or "0"  # int() refuses 4300 digits
-    return environ
-
-
-def _has_body(environ: Mapping[str, Any]) -> bool:
-    return environ["CONTENT_LENGTH"] != "0" or "HTTP_TRANSFER_ENCODING" in environ
-
-
-async def _take_body(environ: dict[str, Any], receive: Callable[[], Awaitable[Message]]) -> None:
-    """Put the body into the environ, with its length; no more of it than what is refused for its size anyway."""
-    told = environ["CONTENT_LENGTH"]
-    environ.update({"wsgi.input": Unread(), "CONTENT_LENGTH": told if told != "0" else str(MAX_BODY)})
-    if not told.isdigit() or int(told) > MAX_BODY or _is_strangers(environ):
-        return
-    body, more = bytearray(), True
-    try:
-        async with asyncio.timeout(BODY_TIMEOUT):
-            while more and len(body) <= MAX_BODY:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    return
-                body += message.get("body", b"")
-                more = message.get("more_body", False)
-    except TimeoutError:
-        return
-    environ.update({"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))})
-
-
-def _is_strangers(environ: Mapping[str, Any]) -> bool:
-    """Whether it will be refused for having no API key, whatever its body says."""
-    return environ["PATH_INFO"].startswith("/v1/") and "HTTP_AUTHORIZATION" not in environ
-
-
-def _answer(environ: dict[str, Any]) -> Answer | tuple[int, Head, StreamingHttpResponse]:
-    head: Head = []
-
-    def start(_: str, headers: list[tuple[str, str]], *__: object) -> Callable[[bytes], object]:
-        head.extend((name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers)
-        return bytes  # WSGI wants a function to write by; Django does not use it
-
-    answer = django(environ, start)
-    # Sent from the disk: a reader that takes it in slowly, or never, must not hold it in memory.
-    file = getattr(answer, "file_to_stream", None)
-    if isinstance(answer, StreamingHttpResponse) and not isinstance(file, io.BufferedReader):
-        return answer.status_code, head, answer
-    try:
-        if isinstance(file, io.BufferedReader):
-            return answer.status_code, head, Path(file.name)
-        return answer.status_code, head, b"".join(answer)
-    finally:
-        answer.close()

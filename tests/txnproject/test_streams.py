@@ -54,13 +54,13 @@ class Pieces:
     def close(self):
         known["open"] -= 1
 
-def tell(environ, start_response):
-    start_response("200 OK", [])
-    if environ["PATH_INFO"] == "/known":
-        return HttpResponse(json.dumps(known))
-    return StreamingHttpResponse(Pieces(environ["PATH_INFO"] == "/bad"))
+class Django:
+    def get_response(self, request):
+        if request.path == "/known":
+            return HttpResponse(json.dumps(known))
+        return StreamingHttpResponse(Pieces(request.path == "/bad"))
 
-asgi.django = tell
+asgi.django = Django()
 application = asgi.application
 """
 

@@ -25,11 +25,11 @@ from django.http import HttpResponse
 
 from txnproject import asgi
 
-def tell(environ, start_response):
-    start_response("200 OK", [])
-    return HttpResponse(json.dumps({name: value for name, value in environ.items() if isinstance(value, str)}))
+class Django:
+    def get_response(self, request):
+        return HttpResponse(json.dumps({name: value for name, value in request.META.items() if isinstance(value, str)}))
 
-asgi.django = tell
+asgi.django = Django()
 application = asgi.application
 """
 
