@@ -1,6 +1,6 @@
-"""Telling the workers, through the broker, that lanes have work. Called after the commit; never waits, never fails.
+"""Wake-up messages to the workers for lanes with due jobs. Sent after the commit, in the background.
 
-The jobs are in PostgreSQL. When the broker is away nothing is lost: the workers' dispatchers find them in a second.
+The jobs are in PostgreSQL, so a lost message costs a delay only: the workers' dispatchers find the jobs in a second.
 """
 
 import math
@@ -17,11 +17,11 @@ from workers.registry import Wake
 log = structlog.get_logger(__name__)
 
 PAUSE = 0.02
-"""Seconds between two batches: a message costs about 0.5 ms in the worker, so a busy service sends few large ones."""
+"""Minimum of seconds between two batches. A message costs a worker about 0.5 ms, so few large ones are sent."""
 
 
 class Announcer:
-    """Collects wakes from all threads of this process and sends one message a kind and batch."""
+    """Collects wakes from all threads of this process; sends one message per kind and batch."""
 
     def __init__(self) -> None:
         self._coalescer: Coalescer[Wake, None] = Coalescer(self._send, name="announce", most=5000, pause=PAUSE)
@@ -29,7 +29,7 @@ class Announcer:
         self._queued: dict[tuple[str, str], float] = {}
 
     def announce(self, wakes: Iterable[Wake]) -> None:
-        """Queue wakes; one that says what a queued one says already adds nothing, however long the broker is away."""
+        """Queue wakes, except those that a queued one covers: the queue stays bounded while the broker is away."""
         for wake in wakes:
             key = (wake.kind, wake.lane)
             if wake.after < self._queued.get(key, math.inf):
@@ -38,19 +38,23 @@ class Announcer:
 
     def _send(self, wakes: list[Wake]) -> list[None]:
         for wake in wakes:
-            self._queued.pop((wake.kind, wake.lane), None)  # first: what comes from here on is sent anew
+            self._queued.pop((wake.kind, wake.lane), None)  # first: wakes that arrive from now on are sent again
         now = time.monotonic()
         lanes: dict[str, dict[str, float]] = {}
         for wake in wakes:
             if now < self._promised.get((wake.kind, wake.lane), 0) <= now + wake.after:
-                continue  # a worker looks at this lane before then, and sees what is due after that
+                continue  # an earlier wake makes a worker look at this lane before then
             known = lanes.setdefault(wake.kind, {})
             known[wake.lane] = min(wake.after, known.get(wake.lane, wake.after))
         for kind, due in lanes.items():
             try:
                 actors.BY_KIND[kind].send(due)
-            except Exception as error:  # whatever the broker's client raises; the dispatchers find the jobs
-                log.warning("The broker cannot be reached", action="announce_failed", error=type(error).__name__)
+            except Exception as error:  # any error of the broker's client; the dispatchers find the jobs
+                log.warning(
+                    "The broker cannot be reached",
+                    action="announce_failed",
+                    error=type(error).__name__,
+                )
                 break
             self._promised.update({(kind, lane): now + after for lane, after in due.items() if after > 0})
         return [None] * len(wakes)
@@ -61,9 +65,9 @@ _lock = threading.Lock()
 
 
 def announce(wakes: Iterable[Wake]) -> None:
-    """Tell the workers of these lanes, soon and in the background. Call it after the commit that wrote the jobs."""
+    """Send wakes to the workers, soon and in the background. Call it after the commit that wrote the jobs."""
     global _announcer
-    if _announcer is None:  # made at first use: a thread does not survive the fork of a pre-forking server
+    if _announcer is None:  # at first use: a thread does not survive a fork
         with _lock:
             _announcer = _announcer or Announcer()
     _announcer.announce(wakes)

@@ -1,6 +1,6 @@
-"""Coalescing: what piles up while one batch is being flushed is the next batch.
+"""Coalescing of items into batches: the items that arrive while one batch is being flushed are the next batch.
 
-An idle system pays no delay for it, a busy one amortises. It serves the sending of wake-ups, claiming and settling.
+An idle system has no delay from it; a busy one shares the cost. Used for wake-up messages, claims and settles.
 """
 
 import queue
@@ -19,11 +19,11 @@ Result = TypeVar("Result")
 
 
 class Coalescer(Generic[Item, Result]):
-    """Gathers items from many threads and flushes them from one thread of its own.
+    """Gathers items from many threads and flushes them from its own thread.
 
-    `flush` gets 1 to `most` items in the order of their submission and returns one result for each; what it raises
-    reaches the submitters of that batch, and the next batch starts afresh. `pause` is the least time in seconds
-    between the starts of two flushes: the first item of a burst goes at once, the rest of it in few batches.
+    `flush` gets 1 to `most` items in the order of their submission and returns one result for each. Its exceptions go
+    to the submitters of that batch only. `pause` is the minimum of seconds between the starts of two flushes: the
+    first item of a burst is flushed at once, the rest in few batches.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Coalescer(Generic[Item, Result]):
         return future
 
     def close(self, timeout: float) -> None:
-        """Flush what is queued, then end; waits at most `timeout` seconds."""
+        """Flush the queued items, then end the thread; wait at most `timeout` seconds for that."""
         self._closed = True
         self._waiting.put(None)
         self._thread.join(timeout)
@@ -60,7 +60,7 @@ class Coalescer(Generic[Item, Result]):
                 for future, result in zip(futures, results, strict=True):
                     future.set_result(result)
             except BaseException as error:
-                # Not every submitter waits for its answer, so this is the one place that surely sees the error.
+                # Not every submitter waits for its result, so the error is logged here.
                 log.warning("A batch failed", action="flush_failed", name=self._thread.name, exc_info=error)
                 for future in futures:
                     if not future.done():
@@ -69,7 +69,7 @@ class Coalescer(Generic[Item, Result]):
                 time.sleep(max(0.0, started + self._pause - time.monotonic()))
 
     def _gather(self) -> list[tuple[Item, "Future[Result]"]]:
-        """Wait for an item and take all that came with it; an empty list once closed and drained."""
+        """Wait for an item and return it with all others queued; return an empty list once closed and drained."""
         batch: list[tuple[Item, Future[Result]]] = []
         while len(batch) < self._most:
             try:
@@ -78,7 +78,7 @@ class Coalescer(Generic[Item, Result]):
                 break
             if entry is None:
                 if batch:
-                    self._waiting.put(None)  # flush these first, then meet the end again
+                    self._waiting.put(None)  # flush these first; the next call finds the end again
                 break
             batch.append(entry)
         return batch

@@ -95,7 +95,7 @@ def claim_lanes(want: Mapping[Lane, int], kinds: Collection[registry.Kind]) -> l
     requests = {(one.lane, one.kind.name): one for lane, n in want.items() for one in _requests(lane, n, kinds)}
     if not requests:
         return []
-    parameters = {
+    parameters: dict[str, Any] = {
         "lanes": list({lane for lane, _ in requests}),
         "want": json.dumps([one.as_row() for one in requests.values()]),
     }
@@ -128,9 +128,7 @@ def _lane_claim(
     """Build one lane's claims from CLAIM's rows. Under a rate limit they start one after another, evenly spaced."""
     room, next_in, free_in = rows[0][:3]
     claims = []
-    for claim in (Claim(*row[3:]) for row in rows):
-        if claim.id is None:  # the lane gave no job
-            break
+    for claim in (Claim(*row[3:]) for row in rows if row[3] is not None):
         request = requests[lane, claim.kind]
         start_in = 0.0
         if request.limit.per_second is not None:

@@ -1,8 +1,7 @@
-"""Outbound HTTP: one bounded, guarded call, and what is known of it afterwards.
+"""Outbound HTTP: bounded, guarded calls, and the record of each.
 
-The three ways a call can end without an answer differ in what the caller may do next, so each is a class:
-`NotSent` (safe to send again) and `OutcomeUnknown` (it may have taken effect: look before sending again); with
-whatever status, an answer is a `Response`.
+An answer is a `Response`, regardless of its status. A call without an answer raises `NotSent` (safe to send again) or
+`OutcomeUnknown` (it may have taken effect: check before sending again).
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import socket
 import time
 from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from types import SimpleNamespace
@@ -29,23 +28,23 @@ from yarl import URL
 from workers.registry import Call
 
 MAX_ANSWER = 16 * 1024
-"""Bytes of an answer that are read; an endpoint that streams for ever costs no more."""
+"""Limit in bytes on what is read of an answer; the rest of a longer one is ignored."""
 CONNECT_TIMEOUT = 10.0
-"""Seconds to reach the other side; until then nothing was sent."""
+"""Timeout in seconds for the connection; nothing is sent before it is made."""
 EXCERPT = 500
-"""Characters of an answer that are kept for operators."""
+"""Limit in characters on the excerpt of an answer that operators see."""
 RESOLVING = 128
-"""Names that are looked up at a time, for all lanes."""
+"""Limit on host names resolved at a time, over all lanes."""
 KEEPALIVE = 4.0
-"""Seconds an idle connection is kept: less than the 5 s after which common servers (Node.js) close theirs, because a
-POST that meets a closing connection is one whose outcome is unknown."""
+"""Seconds for which an idle connection is kept. Common servers (Node.js) close theirs after 5 s; a POST on a connection
+that is being closed would have an unknown outcome."""
 
 CLOSED = tuple(map(ipaddress.ip_network, ("168.63.129.16/32", "192.0.0.0/24", "192.88.99.0/24", "3fff::/20")))
-"""Azure's service for its machines, which is at a public address; and what older Pythons take for public ones."""
+"""Azure's internal service at a public address, and networks that older Pythons take for public."""
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
 """IPv4 behind a translator (RFC 6052)."""
 UNICAST = ipaddress.ip_network("2000::/3")
-"""All of IPv6 that is given to anybody on the internet."""
+"""The IPv6 addresses that are assigned on the internet."""
 
 _SECRETS = re.compile(
     r"(?i)(\"(?:api_?key|secret|token|password|authorization)\"\s*:\s*\")(?:[^\"\\]|\\.)+|(whsec_|bearer\s+|sk_)[^\s\",}]+"
@@ -65,12 +64,12 @@ class NotSent(CallFailed):
 
 
 class OutcomeUnknown(CallFailed):
-    """It may have taken effect, now or later: look before sending again."""
+    """It may have taken effect, or may do so later: check before sending again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An answer: `body` is its first 16 KiB, `call` the record for operators."""
+    """An answer; `body` is its first 16 KiB, `call` the record for operators."""
 
     status: int
     headers: Mapping[str, str]
@@ -78,7 +77,7 @@ class Response:
     call: Call
 
     def retry_after(self) -> float | None:
-        """The seconds that Retry-After asks for (RFC 9110, 10.2.3: a number or a date); None when it does not."""
+        """Return the seconds of Retry-After (RFC 9110, 10.2.3: a number or a date); None without a valid one."""
         value = self.headers.get("Retry-After", "")
         if value.isascii() and value.isdigit():
             return float(value)
@@ -89,20 +88,38 @@ class Response:
 
 
 class Forbidden(OSError):
-    """The address is not one that this service calls: OUTBOUND_ALLOWED_HOSTS opens named hosts."""
+    """This service does not call the address. To allow its host, name it in OUTBOUND_ALLOWED_HOSTS."""
 
     def __init__(self, why: str) -> None:
         super().__init__(errno.EACCES, why)
 
 
+@dataclass(slots=True)
+class _StartedCall:
+    """A call that is under way; `_note_connections` sets when it got its connection."""
+
+    method: str
+    url: str
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    clock: float = field(default_factory=time.perf_counter)
+    connected_at: float | None = None
+
+    def record(self, **result: Any) -> Call:
+        """Return the record of the call, which ends now. The URL's query is left out: it may hold a secret."""
+        took = time.perf_counter() - self.clock
+        connect = took if self.connected_at is None else self.connected_at - self.clock
+        result["connect_ms"] = round(connect * 1000)
+        return Call(self.method, self.url.partition("?")[0], self.started_at, round(took * 1000), **result)
+
+
 class Http:
-    """What handlers call with. Open it inside the event loop (`async with Http(allowed)`); it pools connections."""
+    """The handlers' HTTP client, with pooled connections. Open it in the event loop (`async with Http(hosts)`)."""
 
     def __init__(self, allowed_hosts: list[str]) -> None:
         self._allowed = frozenset(allowed_hosts)
 
     async def __aenter__(self) -> Http:
-        # Names are resolved in threads. The default is a handful: a slow resolver of one lane's host would hold up all.
+        # Names are resolved in threads. With the few default ones, one lane's slow resolver would delay all lanes.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(RESOLVING, thread_name_prefix="resolve"))
         self._guarded = _session(GuardedResolver(), _public_socket)
         self._open = _session(aiohttp.ThreadedResolver())
@@ -122,19 +139,11 @@ class Http:
         within: float,
         hidden: Collection[str] = (),
     ) -> Response:
-        """One call, redirects not followed, `within` so many seconds. Raises NotSent or OutcomeUnknown.
+        """Make one call with a timeout of `within` seconds; redirects are not followed. Raises NotSent, OutcomeUnknown.
 
-        What is `hidden` is kept out of the record for operators, should the other side repeat it.
+        The texts in `hidden` are masked in the record for operators, in case the other side repeats them.
         """
-        started_at, clock = datetime.now(UTC), time.perf_counter()
-
-        reached: list[float] = []
-
-        def record(**what: Any) -> Call:
-            took = round((time.perf_counter() - clock) * 1000)
-            what["connect_ms"] = round((reached[-1] - clock) * 1000) if reached else took
-            return Call(method, url.partition("?")[0], started_at, took, **what)  # a query may hold a secret
-
+        started = _StartedCall(method, url)
         try:
             async with self._session_for(url).request(
                 method,
@@ -142,19 +151,19 @@ class Http:
                 headers=headers,
                 data=body,
                 allow_redirects=False,
-                trace_request_ctx=reached,
+                trace_request_ctx=started,
                 timeout=aiohttp.ClientTimeout(total=within, sock_connect=min(CONNECT_TIMEOUT, within)),
             ) as answer:
                 content = await _bounded(answer)
-                call = record(http_status=answer.status, excerpt=redact(content, hidden))
-                return Response(answer.status, answer.headers, content, call)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            # Until there was a connection (DNS, TCP, TLS) nothing can have been sent; after that, all of it may have.
-            ended = OutcomeUnknown if reached else NotSent
-            raise ended(_say(error), record(error=_say(error))) from error
+            # Before there was a connection (DNS, TCP, TLS) nothing can have been sent; after that, all of it may have.
+            failure = NotSent if started.connected_at is None else OutcomeUnknown
+            raise failure(_say(error), started.record(error=_say(error))) from error
+        call = started.record(http_status=answer.status, excerpt=redact(content, hidden))
+        return Response(answer.status, answer.headers, content, call)
 
     def _session_for(self, url: str) -> aiohttp.ClientSession:
-        """The session whose connections may go there. Raises Forbidden for plain http to a host that is not named."""
+        """Return the session for this URL. Raises Forbidden for plain http to a host that is not explicitly allowed."""
         parts = URL(url, encoded=True)
         host = parts.host or ""
         if host in self._allowed:
@@ -168,7 +177,7 @@ def _session(
     resolver: AbstractResolver, socket_factory: aiohttp.SocketFactoryType | None = None
 ) -> aiohttp.ClientSession:
     connector = aiohttp.TCPConnector(
-        limit=0,  # the lanes' limits decide what is in flight
+        limit=0,  # the lanes have limits
         keepalive_timeout=KEEPALIVE,
         resolver=resolver,
         ttl_dns_cache=30,
@@ -177,16 +186,16 @@ def _session(
     session = aiohttp.ClientSession(
         connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trace_configs=[_note_connections()]
     )
-    # It would repeat a GET or PUT by itself when the connection breaks: one call here is one call there.
+    # aiohttp would repeat a GET or PUT on a broken connection; here one call is one request.
     session._retry_connection = False
     return session
 
 
 def _note_connections() -> aiohttp.TraceConfig:
-    """Tells each call, through the list that is its context, when it had a connection."""
+    """Set `connected_at` of each call, which is its request's trace context."""
 
     async def note(session: aiohttp.ClientSession, context: SimpleNamespace, params: object) -> None:
-        context.trace_request_ctx.append(time.perf_counter())
+        context.trace_request_ctx.connected_at = time.perf_counter()
 
     noted = aiohttp.TraceConfig()
     noted.on_connection_create_end.append(note)
@@ -195,7 +204,7 @@ def _note_connections() -> aiohttp.TraceConfig:
 
 
 class GuardedResolver(AbstractResolver):
-    """Resolves names, and refuses those that lead to a private address, be it among others."""
+    """Resolver that refuses names with a private address among theirs."""
 
     def __init__(self) -> None:
         self._resolver = aiohttp.ThreadedResolver()
@@ -213,9 +222,9 @@ class GuardedResolver(AbstractResolver):
 
 
 def _public_socket(target: aiohttp.AddrInfoType) -> socket.socket:
-    """A socket for the address that is about to be connected to: the last look at it, be it literal or resolved.
+    """Return a socket for an address, literal or resolved, after a last check of it.
 
-    A name that changes its answer between two looks (DNS rebinding) thus gains nothing.
+    A name whose address changes between two lookups (DNS rebinding) is refused as well.
     """
     family, kind, proto, _, address = target
     refuse_private(str(address[0]))
@@ -223,11 +232,11 @@ def _public_socket(target: aiohttp.AddrInfoType) -> socket.socket:
 
 
 def refuse_private(host: str) -> None:
-    """Raise Forbidden for an IP address that is not a public one, however it is written; a name passes."""
+    """Raise Forbidden for an IP address that is not public, in any notation; names pass."""
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
-        try:  # what the C library takes for an address too: decimal, octal, short forms
+        try:  # other notations that the C library accepts: decimal, octal, short forms
             address = ipaddress.ip_address(socket.inet_aton(host))
         except (OSError, UnicodeEncodeError):
             return
@@ -236,7 +245,7 @@ def refuse_private(host: str) -> None:
 
 
 def _is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    """Whether it is somebody's on the internet. An IPv6 address that leads to an IPv4 one is what that is."""
+    """Return whether the address is public. An IPv6 address that maps to an IPv4 one counts as the latter."""
     if isinstance(address, ipaddress.IPv4Address):
         return address.is_global and not address.is_multicast and not _is_closed(address)
     if address.ipv4_mapped or address in NAT64:
@@ -251,13 +260,13 @@ def _is_closed(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
 
 
 def redact(content: bytes, hidden: Collection[str] = ()) -> str:
-    """The start of an answer for operators: readable, without what is or looks like a secret, and storable as text."""
+    """Return the start of an answer as text for operators, with everything masked that is or looks like a secret."""
     text = hide(content.decode("utf-8", "replace"), hidden)[: EXCERPT * 4].replace("\x00", "�")
     return _SECRETS.sub(r"\1\2***", text)[:EXCERPT]
 
 
 def hide(text: str, hidden: Collection[str]) -> str:
-    """The text with `***` for each of these, also as JSON may write it."""
+    """Replace each of these secrets, also in JSON notation, by `***`."""
     for secret in sorted(hidden, key=len, reverse=True):
         for written in (secret, json.dumps(secret)[1:-1], secret.replace("/", "\\/")):
             text = text.replace(written, "***")
