@@ -1,9 +1,10 @@
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from cachetools import TTLCache
 from django.test import Client as Web
 
 from tests.api.callers import Api, content, problem, stored
@@ -113,7 +114,7 @@ def two_seconds_later() -> Callable[[], None]:
 
     def expire() -> None:
         for read in CACHED:
-            read.cache.expire(time.monotonic() + 2.01)
+            cast(TTLCache[Any, Any], read.cache).expire(time.monotonic() + 2.01)
 
     return expire
 
