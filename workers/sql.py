@@ -43,8 +43,9 @@ WITH want AS (
     FROM want
     GROUP BY want.lane
 ), due AS (
-    SELECT picked.id, room.n, row_number() OVER lane_order AS nth, want.ahead,
-           room.free_in + (sum(want.calls) OVER lane_order - want.calls) / want.per_second AS start_in
+    SELECT picked.id, room.lane, room.n, row_number() OVER lane_order AS nth, want.ahead,
+           room.free_in + (sum(want.calls) OVER lane_order - want.calls) / want.per_second AS start_in,
+           room.free_in + sum(want.calls) OVER lane_order / want.per_second AS end_in
     FROM room
     JOIN want ON want.lane = room.lane
     CROSS JOIN LATERAL (
@@ -74,10 +75,10 @@ WITH want AS (
     RETURNING j.*
 ), taken AS (
     INSERT INTO workers_pace (lane, until)
-    SELECT lane, clock_timestamp() + (room.free_in + sum(want.calls / want.per_second)) * interval '1 second'
-    FROM claimed JOIN want USING (lane, kind) JOIN room USING (lane)
-    WHERE want.per_second IS NOT NULL
-    GROUP BY lane, room.free_in
+    SELECT lane, clock_timestamp() + max(end_in) * interval '1 second'
+    FROM due
+    WHERE nth <= n AND start_in < ahead
+    GROUP BY lane
     ON CONFLICT (lane) DO UPDATE SET until = excluded.until
 )
 SELECT room.n, room.next_in, room.free_in,
