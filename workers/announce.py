@@ -50,11 +50,7 @@ class Announcer:
             try:
                 actors.BY_KIND[kind].send(due)
             except Exception as error:  # any error of the broker's client; the dispatchers find the jobs
-                log.warning(
-                    "The broker cannot be reached",
-                    action="announce_failed",
-                    error=type(error).__name__,
-                )
+                log.warning("The broker cannot be reached", action="announce_failed", error=type(error).__name__)
                 break
             self._promised.update({(kind, lane): now + after for lane, after in due.items() if after > 0})
         return [None] * len(wakes)

@@ -61,7 +61,7 @@ WITH want AS (
                WHERE s.transaction_id = j.transaction_id AND s.kind = j.kind AND s.id < j.id
                  AND coalesce(s.state) = 'waiting' AND s.run_at <= statement_timestamp())
         ORDER BY j.run_at
-        LIMIT greatest(least(room.n, want.n, ceil((want.ahead - room.free_in) * want.per_second)::int), 0)
+        LIMIT greatest(least(room.n, want.n, ceil((want.ahead - room.free_in) * want.per_second)::bigint), 0)
         FOR UPDATE OF j SKIP LOCKED
     ) AS picked
     WINDOW lane_order AS (PARTITION BY room.lane ORDER BY want.probe DESC, picked.run_at, picked.id
