@@ -85,9 +85,10 @@ bench: $(ALL)  ## Measure the cost of a million waiting transactions: some minut
 bench-pages: $(ALL)  ## Measure the staff pages with a million transactions: some minutes (ARGS="--rows 100000")
 	@exec $(BIN)/python -m tests.bench.pages $(ARGS)
 
-lint: $(ALL)  ## Check style and likely mistakes (ruff)
+lint: $(ALL)  ## Check style and likely mistakes (ruff), and which package imports which (import-linter)
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --diff .
+	@$(BIN)/lint-imports --no-cache
 
 format: $(ALL)  ## Format the code and fix what can be fixed automatically (ruff)
 	@$(BIN)/ruff check --quiet --fix .

@@ -4,11 +4,14 @@ import itertools
 from dataclasses import dataclass
 from typing import Any
 
-from transactions.config import ClientSettings, ProviderSettings, client_settings, provider_by_slug
-from transactions.models import ApiKey, CallbackSecret, Client, Provider, Transaction, WebhookSecret
-from transactions.records import Record
-from transactions.services import Order, accept
-from transactions.signing import new_secret
+from clients.models import ApiKey, CallbackSecret, Client
+from clients.settings import ClientSettings, client_settings, key_owner
+from providers.models import Provider, WebhookSecret
+from providers.settings import ProviderSettings, provider_by_id, provider_by_slug
+from transactions.models import Transaction
+from transactions.snapshot import TransactionSnapshot
+from transactions.store import Order, accept
+from workers.foundation.webhook_secrets import new_secret
 from workers.models import Job
 
 _numbers = itertools.count(1)
@@ -75,19 +78,19 @@ def order(provider: ProviderSettings, **fields: Any) -> Order:
     return Order(provider=provider, **given)
 
 
-def accepted(caller: Caller, third: Third, **fields: Any) -> Record:
+def accepted(caller: Caller, third: Third, **fields: Any) -> TransactionSnapshot:
     """A transaction that was just accepted, with its three jobs."""
     record, new = accept(client=caller.settings, order=order(third.settings, **fields))
     assert new
     return record
 
 
-def now(record: Record) -> Transaction:
+def now(record: TransactionSnapshot) -> Transaction:
     """The transaction as the database has it now."""
     return Transaction.objects.get(pk=record.id)
 
 
-def job(record: Record, kind: str, key: str = "") -> Job:
+def job(record: TransactionSnapshot, kind: str, key: str = "") -> Job:
     return Job.objects.get(transaction_id=record.id, kind=kind, key=key or ("seq:1" if kind == "notify" else ""))
 
 
@@ -96,3 +99,9 @@ def due_now(**which: Any) -> None:
     from django.db.models.functions import Now
 
     Job.objects.filter(state="waiting", **which).update(run_at=Now())
+
+
+def clear_caches() -> None:
+    """Let this process see changed settings of clients and providers at once."""
+    for cached in (client_settings, key_owner, provider_by_id, provider_by_slug):
+        cached.cache_clear()

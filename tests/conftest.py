@@ -4,14 +4,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.cast import Caller, Third, make_client, make_provider
+from tests.cast import Caller, Third, clear_caches, make_client, make_provider
+from tests.transactions.api.callers import Api
 
 
 @pytest.fixture(autouse=True)
 def _fresh_settings() -> Iterator[None]:
-    """Clear cached settings, so that no test sees providers and clients of another one."""
-    from transactions.config import clear_caches
-
+    """No test sees settings of providers and clients that another one made."""
     clear_caches()
     yield
     clear_caches()
@@ -33,3 +32,15 @@ def alice(third: Third) -> Caller:
 def mallory(third: Third) -> Caller:
     """Another client with a valid key."""
     return make_client("mallory", third.provider)
+
+
+@pytest.fixture
+def api(alice: Caller) -> Api:
+    """The API as alice uses it."""
+    return Api(alice)
+
+
+@pytest.fixture
+def stranger(mallory: Caller) -> Api:
+    """The API as mallory uses it."""
+    return Api(mallory)

@@ -7,18 +7,20 @@ from typing import Any
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from tests.cast import Third, now
-from transactions.config import clear_caches
-from transactions.counting import MINUTE, count_until
-from transactions.models import Event, Provider, Transaction
-from transactions.news import News, apply
-from transactions.records import Record
-from transactions.status import Source, Status
-from workers import jobs, registry
+from operators.dashboard.counting import MINUTE, count_until
+from providers.models import Provider
+from providers.status import Status
+from tests.cast import Third, clear_caches, now
+from transactions.models import Event, Transaction
+from transactions.observations import Observation
+from transactions.snapshot import TransactionSnapshot
+from transactions.status import Source
+from transactions.store import apply
+from workers import jobs, kinds
 from workers.jobs import Result
-from workers.models import Attempt, Job
+from workers.models import Job, OutboundCall
 from workers.outbound import Http
-from workers.registry import Claim, Outcome, Wake
+from workers.outcomes import Claim, Outcome, Wake
 from workers.standalone import run_job
 
 
@@ -47,12 +49,12 @@ def wait_of(found: Job) -> float:
     return (found.run_at - found.updated_at).total_seconds()
 
 
-def age(record: Record, seconds: float) -> None:
+def age(record: TransactionSnapshot, seconds: float) -> None:
     """Move the time of acceptance to so many seconds ago."""
     Transaction.objects.filter(pk=record.id).update(created_at=Now() - timedelta(seconds=seconds))
 
 
-def began(record: Record, seconds: float, **fields: Any) -> None:
+def began(record: TransactionSnapshot, seconds: float, **fields: Any) -> None:
     """Set the start of its last create to so many seconds ago, with an unknown outcome."""
     which = Transaction.objects.filter(pk=record.id)
     which.update(create_began_at=Now() - timedelta(seconds=seconds), **({"submission": "unknown"} | fields))
@@ -63,14 +65,14 @@ def expire(found: Job, seconds: float = 0.001) -> None:
     Job.objects.filter(pk=found.pk).update(lease_until=Now() - timedelta(seconds=seconds))
 
 
-def timeline(record: Record) -> list[tuple[str, str, int | None, str]]:
+def timeline(record: TransactionSnapshot) -> list[tuple[str, str, int | None, str]]:
     """Return kind, status, sequence and source of the timeline's entries."""
     return list(Event.objects.filter(transaction_id=record.id).values_list("kind", "status", "sequence", "source"))
 
 
 def tries(found: Job) -> list[tuple[str, int | None]]:
     """Return method and status of a job's calls."""
-    return list(Attempt.objects.filter(job=found).values_list("method", "http_status"))
+    return list(OutboundCall.objects.filter(job=found).values_list("method", "http_status"))
 
 
 def change(third: Third, **fields: Any) -> None:
@@ -79,15 +81,15 @@ def change(third: Third, **fields: Any) -> None:
     clear_caches()
 
 
-def facts(record: Record) -> tuple[str, str, str]:
+def facts(record: TransactionSnapshot) -> tuple[str, str, str]:
     """Return status, submission and review of a transaction."""
     row = now(record)
     return row.status, row.submission, row.review
 
 
-def tell(record: Record, status: str) -> None:
+def tell(record: TransactionSnapshot, status: str) -> None:
     """Apply a webhook with this status."""
-    apply([(record.id, News(Source.WEBHOOK, status=Status(status)))])
+    apply([(record.id, Observation(Source.WEBHOOK, status=Status(status)))])
 
 
 def count() -> None:
@@ -101,6 +103,6 @@ def perform(claimed: Claim, http: type[Http] = Http) -> Outcome:
 
     async def go() -> Outcome:
         async with http(["127.0.0.1"]) as opened:
-            return await registry.kind(claimed.kind).handle(seen, opened)
+            return await kinds.kind_of(claimed.kind).handle(seen, opened)
 
     return asyncio.run(go())

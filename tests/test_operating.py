@@ -5,8 +5,8 @@ import re
 import pytest
 import yaml
 
+from operators.actions.table import ACTIONS
 from tests.documents import DOCS, table
-from transactions.staff.actions import ACTIONS
 from transactions.status import Review
 from txnproject.metrics import ServiceCollector
 

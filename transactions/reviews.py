@@ -23,7 +23,7 @@ def withdraw_given_up(transaction_id: UUID, source: Source, **told: Any) -> None
         withdraw(transaction_id, Review.GIVEN_UP, source, **told)
 
 
-def client_told(transaction_id: UUID) -> None:
+def client_notified(transaction_id: UUID) -> None:
     """Cancel failed notifications, because the client has confirmed the current status."""
     why = "the client has confirmed the current status"
     failed = Job.objects.filter(transaction_id=transaction_id, kind="notify", state=JobState.FAILED)

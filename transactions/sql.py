@@ -1,17 +1,19 @@
-"""The hot path's SQL over transactions: accept, read again, apply news, snapshots.
+"""Hot-path SQL over transactions: accept, find, apply observations, read snapshots.
 
-Each statement has a name, a reason and a test. Batches travel as one JSON parameter; why rows are then found by
-`= ANY (ARRAY(SELECT …))`, and why a state is compared as `coalesce(state)`, is said in `workers.sql`.
+Each statement has a name, a reason and a test. A batch travels as one JSON parameter; `workers.sql` explains why its
+rows are then found by `= ANY (ARRAY(SELECT …))`, and why a state is compared as `coalesce(state)`.
 """
+
+from workers.lanes import Lane
 
 # ruff: noqa: S608  only this constant is put into the statements
 _COLUMNS = """id, client_id, client_ref, provider_id, amount, currency, reference, metadata, status, submission,
        sequence, failure_code, failure_detail, created_at, updated_at, finalised_at"""
 
+# Insert the transaction, the first entry of its timeline and its three jobs; nothing if the client's id is taken.
+# `pending` has a notification job of its own in the client's lane, so a slow or paused provider cannot delay it; a
+# final status before then cancels that job.
 ACCEPT = f"""
--- The transaction, the first entry of its timeline and its three jobs, or nothing when the client's id is taken.
--- The client hears of `pending` by a job of its own in the client's lane, so a slow or paused provider cannot keep
--- that news back; a final status before then cancels it.
 WITH accepted AS (
     INSERT INTO transactions_transaction
         (id, client_id, client_ref, provider_id, amount, currency, reference, metadata, status, submission, review,
@@ -29,59 +31,49 @@ WITH accepted AS (
     FROM accepted, (VALUES
         ('create', '', %(provider_lane)s, 0.0),
         ('track', '', %(provider_lane)s, %(first_poll)s),
-        ('notify', 'seq:1', %(client_lane)s, %(first_news)s)
+        ('notify', 'seq:1', %(client_lane)s, %(pending_after)s)
     ) AS job(kind, key, lane, after)
 )
 SELECT {_COLUMNS} FROM accepted
 """
 
+# One transaction of one client, by the client's own id.
 BY_CLIENT_REF = f"""
--- One transaction of one client, by the client's own id.
 SELECT {_COLUMNS} FROM transactions_transaction WHERE client_id = %(client)s AND client_ref = %(client_ref)s
 """
 
-USED = """
--- An API key is in use: noted once a minute, whoever reads it. The request waits for nobody who holds the row, and not
--- for the disk: a note that a crash loses is no loss.
-UPDATE transactions_apikey SET last_used_at = now()
-WHERE set_config('synchronous_commit', 'off', true) = 'off' AND id = ANY (ARRAY(
-    SELECT id FROM transactions_apikey
-    WHERE id = %(key)s AND (last_used_at IS NULL OR last_used_at < now() - interval '1 minute')
-    FOR UPDATE SKIP LOCKED
-))
-"""
 
+# Before a settle writes to several transactions by several statements: all of their rows, in one order for all.
 LOCK = """
--- Before a settle writes to several transactions by several statements: all of their rows, in one order for all.
 SELECT 1 FROM transactions_transaction WHERE id = ANY (%(ids)s::uuid[]) ORDER BY id FOR UPDATE
 """
 
-APPLY = """
--- News of transactions, in one statement: compare-and-set on the status, the timeline, the jobs that follow.
--- At most one news a transaction. Rows are locked in the order of their ids, so that no two batches deadlock.
---  * status: the first final one wins; a different one after it is a contradiction, recorded and never taken. Staff may
---    then decide between the two: theirs wins over a contradicted one, and never contradicts.
---  * submission: only ever learns (unsent -> unknown -> created or refused).
---  * a final status cancels what waits to create, poll or tell of `pending`, and starts the notification.
---  * a provider's own word (`provider` given) counts for its own transactions only.
-WITH news AS (
-    SELECT * FROM jsonb_to_recordset(%(news)s) AS n(
+# Apply observations in one statement: compare-and-set of the status, the timeline, the jobs that follow.
+# At most one observation a transaction. Rows are locked in the order of their ids, so that no two batches deadlock.
+#  * status: the first final one wins; a different one after it is a contradiction, which is recorded and flagged.
+#    Staff may then decide between the two: their status replaces a contradicted one and never contradicts.
+#  * submission: moves forward only (unsent -> unknown -> created or refused).
+#  * a final status cancels the waiting create, poll and `pending` notification, and schedules its own notification.
+#  * an observation by a provider (`provider` given) counts for that provider's transactions only.
+APPLY = f"""
+WITH observed AS (
+    SELECT * FROM jsonb_to_recordset(%(observations)s) AS o(
         id uuid, status text, submission text, source text, detail jsonb, review text, began_at timestamptz,
         failure_code text, failure_detail text, provider bigint)
 ), was AS (
     SELECT t.id, t.provider_id, t.status, t.submission, t.review FROM transactions_transaction t
-    WHERE t.id = ANY (ARRAY(SELECT id FROM news))
+    WHERE t.id = ANY (ARRAY(SELECT id FROM observed))
     ORDER BY t.id
     FOR UPDATE
 ), judged AS (
-    SELECT news.*, was.status AS before, was.review AS review_before,
-           news.status <> 'pending' AND news.status <> was.status
-           AND (was.status = 'pending' OR news.source = 'staff' AND was.review = 'contradiction') AS wins,
-           was.status <> 'pending' AND news.status <> 'pending' AND news.status <> was.status
-           AND news.source <> 'staff' AS contradicts,
+    SELECT o.*, was.status AS before, was.review AS review_before,
+           o.status <> 'pending' AND o.status <> was.status
+           AND (was.status = 'pending' OR o.source = 'staff' AND was.review = 'contradiction') AS wins,
+           was.status <> 'pending' AND o.status <> 'pending' AND o.status <> was.status
+           AND o.source <> 'staff' AS contradicts,
            clock_timestamp() AS at
-    FROM was JOIN news USING (id)
-    WHERE news.provider IS NULL OR news.provider = was.provider_id
+    FROM was JOIN observed o USING (id)
+    WHERE o.provider IS NULL OR o.provider = was.provider_id
 ), changed AS (
     UPDATE transactions_transaction t
     SET status = CASE WHEN j.wins THEN j.status ELSE t.status END,
@@ -91,7 +83,7 @@ WITH news AS (
         failure_detail = CASE WHEN j.wins THEN j.failure_detail ELSE t.failure_detail END,
         submission = CASE WHEN t.submission IN ('unsent', 'unknown') THEN coalesce(j.submission, t.submission)
                           ELSE t.submission END,
-        -- A final status answers every question but two: was it the true one, and what does that word mean?
+        -- A final status settles every review but two: a contradiction, and a word that status_map lacks.
         review = CASE WHEN j.contradicts THEN 'contradiction'
                       WHEN t.review = '' OR (j.wins AND t.review <> 'unmapped') THEN j.review
                       ELSE t.review END,
@@ -99,60 +91,60 @@ WITH news AS (
         seen_at = CASE WHEN j.submission = 'created' AND t.status = 'pending' THEN j.at ELSE t.seen_at END,
         updated_at = CASE WHEN j.wins THEN j.at ELSE t.updated_at END
     FROM judged j
-    WHERE t.id = j.id AND t.id = ANY (ARRAY(SELECT id FROM news))
-    RETURNING t.id, t.client_id, t.status, t.sequence, t.review, j.before, j.wins, j.contradicts, j.status AS told,
+    WHERE t.id = j.id AND t.id = ANY (ARRAY(SELECT id FROM observed))
+    RETURNING t.id, t.client_id, t.status, t.sequence, t.review, j.before, j.wins, j.contradicts, j.status AS other,
               j.source, j.detail, j.review_before, j.at
 ), timeline AS (
     INSERT INTO transactions_event (transaction_id, at, kind, status, sequence, source, detail)
     SELECT id, at, 'status', status, sequence, source, detail FROM changed WHERE wins
     UNION ALL
-    SELECT id, at, 'contradiction', told, NULL, source, detail FROM changed WHERE contradicts
+    SELECT id, at, 'contradiction', other, NULL, source, detail FROM changed WHERE contradicts
     UNION ALL
     SELECT id, at, 'review', '', NULL, source, detail || jsonb_build_object('review', review)
     FROM changed WHERE review <> review_before AND review <> '' AND NOT contradicts
 ), cancelled AS (
     UPDATE workers_job job
-    SET state = 'cancelled', updated_at = clock_timestamp(), last_error = 'final before its turn'
+    SET state = 'cancelled', updated_at = clock_timestamp(), last_error = 'the transaction became final first'
     WHERE job.transaction_id = ANY (ARRAY(SELECT id FROM changed WHERE wins)) AND coalesce(job.state) = 'waiting'
-), told AS (
+), notified AS (
     INSERT INTO workers_job (transaction_id, kind, key, lane, run_at)
-    SELECT id, 'notify', 'seq:' || sequence, 'c' || client_id, clock_timestamp() FROM changed WHERE wins
+    SELECT id, 'notify', 'seq:' || sequence, '{Lane.CLIENT}' || client_id, clock_timestamp() FROM changed WHERE wins
 )
 SELECT id, client_id, wins, contradicts, before FROM changed
 """
 
-HASTEN = """
--- Polling that waited for the create to end goes on. It is asked for by the create's settle and by that of a poll that
--- found the create under way. Both have locked the transaction's row by APPLY, and this is a statement of its own after
--- that, so that whichever comes second sees what the first one left: neither sleeps through the other.
+# Resume the polling that waits for the create to end. Two settles ask for it: the create's, and that of a poll that
+# found the create running. Both have locked the transaction's row by APPLY, and this is a separate statement after it,
+# so the second of the two sees what the first one wrote and the polling is always resumed.
+POLL_SOON = """
 UPDATE workers_job job
 SET run_at = least(job.run_at, clock_timestamp() + h.after * interval '1 second')
-FROM jsonb_to_recordset(%(hasten)s) AS h(id uuid, after double precision), transactions_transaction t
+FROM jsonb_to_recordset(%(commands)s) AS h(id uuid, after double precision), transactions_transaction t
 WHERE job.transaction_id = ANY (%(ids)s::uuid[]) AND t.id = ANY (%(ids)s::uuid[])
   AND job.transaction_id = h.id AND t.id = h.id
-  AND job.kind = 'track' AND coalesce(job.state) = 'waiting' AND job.attempt > 0
+  AND job.kind = 'track' AND coalesce(job.state) = 'waiting' AND job.claim_count > 0
   AND t.status = 'pending' AND t.submission <> 'unsent'
   AND NOT EXISTS (SELECT 1 FROM workers_job c
                   WHERE c.transaction_id = job.transaction_id AND c.kind = 'create' AND coalesce(c.state) = 'running')
 RETURNING job.lane, extract(epoch FROM job.run_at - clock_timestamp())::double precision
 """
 
+# The client has confirmed the notification of this sequence: "final" and "client notified" are two facts. Returns the
+# transactions that are flagged for review because a job gave up.
 CONFIRMED = """
--- The client has confirmed the news of this sequence ("final" and "client informed" are two facts). Returns the
--- transactions that are flagged for a job that was given up.
 WITH confirmed AS (
     SELECT id, max(sequence) AS sequence FROM jsonb_to_recordset(%(confirmed)s) AS c(id uuid, sequence int) GROUP BY id
 )
 UPDATE transactions_transaction t
-SET informed_sequence = greatest(t.informed_sequence, c.sequence), informed_at = clock_timestamp()
+SET notified_sequence = greatest(t.notified_sequence, c.sequence), notified_at = clock_timestamp()
 FROM confirmed c
 WHERE t.id = c.id AND t.id = ANY (ARRAY(SELECT id FROM confirmed))
-  AND (t.informed_sequence < c.sequence OR t.review = 'given_up')
+  AND (t.notified_sequence < c.sequence OR t.review = 'given_up')
 RETURNING CASE WHEN t.review = 'given_up' THEN t.id END
 """
 
+# The transactions of claimed jobs, each with the state of its create's job.
 SNAPSHOTS = """
--- What the handlers see of their transactions, with the state of its create's job.
 SELECT t.id, t.client_id, t.client_ref, t.provider_id, t.amount, t.currency, t.reference, t.metadata, t.status,
        t.submission, t.sequence, t.failure_code, t.failure_detail, t.created_at, t.updated_at, t.finalised_at,
        t.create_began_at, extract(epoch FROM clock_timestamp() - t.created_at)::double precision,
@@ -161,19 +153,19 @@ FROM transactions_transaction t
 WHERE t.id = ANY (%(ids)s::uuid[])
 """
 
+# True if no other process is counting (until the transaction ends); the start of this minute; the end of the last
+# minute that was counted.
 COUNTED = """
--- True if no other process is counting (until the transaction ends); the start of this minute; the end of the last
--- minute that was counted.
 SELECT pg_try_advisory_xact_lock(733, 0), date_trunc('minute', clock_timestamp()),
-       (SELECT max(minute) + interval '1 minute' FROM transactions_minutecount)
+       (SELECT max(minute) + interval '1 minute' FROM operators_minutecount)
 """
 
+# The status changes of whole minutes, from a range of event ids: acceptances, first final statuses by the time since
+# acceptance, and changes of a final status by staff (bucket -1). The last minute gets a row even when it had no event:
+# that row says how far counting has come. The range has both ends given: with a LIMIT instead, old statistics make
+# the planner read and sort all later events.
 COUNT_EVENTS = """
--- The status changes of whole minutes, from a range of event ids: acceptances, first final statuses by the time since
--- acceptance, and changes of a final status by staff (bucket -1). The last minute gets a row even when it had no event:
--- that row says how far counting has come. The range has both ends given: with a LIMIT instead, old statistics make
--- the planner read and sort all later events.
-INSERT INTO transactions_minutecount (minute, status, bucket, count)
+INSERT INTO operators_minutecount (minute, status, bucket, count)
 SELECT minute, status, bucket, sum(n)
 FROM (
     SELECT date_trunc('minute', e.at) AS minute, change.*
@@ -197,27 +189,27 @@ FROM (
 GROUP BY minute, status, bucket
 """
 
+# Minutes that are no longer kept become part of one row a status, so that totals stay exact.
 FOLD_MINUTES = """
--- Minutes that are no longer kept become part of one row a status, so that totals stay exact.
 WITH old AS (
-    DELETE FROM transactions_minutecount WHERE minute > to_timestamp(0) AND minute < %(before)s RETURNING status, count
+    DELETE FROM operators_minutecount WHERE minute > to_timestamp(0) AND minute < %(before)s RETURNING status, count
 )
-INSERT INTO transactions_minutecount AS m (minute, status, bucket, count)
+INSERT INTO operators_minutecount AS m (minute, status, bucket, count)
 SELECT to_timestamp(0), status, 0, sum(count) FROM old GROUP BY status
 ON CONFLICT (minute, status, bucket) DO UPDATE SET count = m.count + excluded.count
 """
 
+# The number of pending transactions, up to `most`. "pending" is the last status in the alphabet, so the partial index
+# of those that are not completed, read backwards, begins with them: no sort, whatever the statistics say.
 PENDING = """
--- The number of pending transactions, up to `most`. "pending" is the last status in the alphabet, so the partial index
--- of those that are not completed, read backwards, begins with them: no sort, whatever the statistics say.
 SELECT count(*) FILTER (WHERE status = 'pending')
 FROM (
     SELECT status FROM transactions_transaction WHERE status <> 'completed' ORDER BY status DESC, id DESC LIMIT %(most)s
 ) AS last
 """
 
+# The number of transactions that need review, by reason, each counted up to `most` (null: all) in the partial index.
 REVIEWS = """
--- The number of transactions that need review, by reason, each counted up to `most` (null: all) in the partial index.
 SELECT reason, (
     SELECT count(*) FROM (
         SELECT 1 FROM transactions_transaction WHERE review = reason AND review <> '' ORDER BY id DESC LIMIT %(most)s
@@ -227,7 +219,7 @@ FROM unnest(%(reasons)s) AS reason
 """
 
 CLOSED = """
-      t.status <> 'pending' AND t.finalised_at < %(before)s AND t.informed_sequence >= t.sequence AND t.review = ''
+      t.status <> 'pending' AND t.finalised_at < %(before)s AND t.notified_sequence >= t.sequence AND t.review = ''
 """
 """Of a transaction `t`: final since then, confirmed by its client, and nobody is asked to look. What was kept for its
 work may go; the transaction itself and its timeline never do."""
@@ -241,17 +233,15 @@ WITH seen AS MATERIALIZED (
       AND j.state IN ('done', 'cancelled') AND j.updated_at < %(before)s AND {CLOSED}
 """
 
+# The next jobs by number: those that are over and old go, and their calls with them. Numbers grow with time, so the
+# first young one ends the walk. It waits for no lock, and locks no row that a claim, settle or webhook takes. (The
+# calls' foreign key is checked at the commit, so the order in which the two go is no matter.)
 PRUNE_JOBS = (
-    """
--- The next jobs by number: those that are over and old go, and their calls with them. Numbers grow with time, so the
--- first young one ends the walk. It waits for no lock, and locks no row that a claim, settle or webhook takes. (The
--- calls' foreign key is checked at the commit, so the order in which the two go is no matter.)
-"""
-    + _OLD_JOBS
+    _OLD_JOBS
     + """
     FOR UPDATE OF j SKIP LOCKED
 ), calls AS (
-    DELETE FROM workers_attempt WHERE job_id = ANY (ARRAY(SELECT id FROM old)) RETURNING 1
+    DELETE FROM workers_outboundcall WHERE job_id = ANY (ARRAY(SELECT id FROM old)) RETURNING 1
 ), jobs AS (
     DELETE FROM workers_job WHERE id = ANY (ARRAY(SELECT id FROM old)) RETURNING 1
 )
@@ -260,15 +250,13 @@ FROM seen
 """
 )
 
+# What PRUNE_JOBS would delete.
 COUNT_OLD_JOBS = (
-    """
--- What PRUNE_JOBS would delete.
-"""
-    + _OLD_JOBS
+    _OLD_JOBS
     + """
 )
 SELECT max(id), count(*), coalesce(bool_or(young), false), (SELECT count(*) FROM old),
-       (SELECT count(*) FROM workers_attempt WHERE job_id = ANY (ARRAY(SELECT id FROM old)))
+       (SELECT count(*) FROM workers_outboundcall WHERE job_id = ANY (ARRAY(SELECT id FROM old)))
 FROM seen
 """
 )

@@ -93,7 +93,7 @@ def _words() -> Iterator[Error]:
         yield Error(
             "STATUS_BY_HAND_NEEDS_TWO is neither on nor off",
             hint="on: a status that one person sets by hand waits for another to approve it",
-            id="txnproject.E010",
+            id="txnproject.E011",
         )
     if settings.LOG_LEVEL not in logging.getLevelNamesMapping():
         yield Error(

@@ -4,14 +4,12 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any
 
-import dramatiq
-import redis
 from django.db import Error, connection
 from django.http import HttpRequest, JsonResponse
 
+from workers.broker import check_broker
 from workers.models import WorkerProcess
 
 FRESH = 5.0
@@ -52,7 +50,7 @@ def is_ready() -> bool:
 
 
 def _parts() -> dict[str, Callable[[], dict[str, Any]]]:
-    return {"database": _database, "broker": broker, "dispatcher": _dispatcher}
+    return {"database": _database, "broker": check_broker, "dispatcher": _dispatcher}
 
 
 def _database() -> dict[str, Any]:
@@ -63,26 +61,6 @@ def _database() -> dict[str, Any]:
         connection.close()
         return {"ok": False, "error": type(error).__name__}
     return {"ok": True}
-
-
-def broker() -> dict[str, Any]:
-    """Check that the broker answers, within two seconds."""
-    broker = dramatiq.get_broker()
-    if not hasattr(broker, "client"):
-        return {"ok": True, "note": "only Redis is checked"}
-    try:
-        _probe().ping()
-    except redis.RedisError as error:
-        return {"ok": False, "error": type(error).__name__}
-    return {"ok": True}
-
-
-@lru_cache
-def _probe() -> "redis.Redis":
-    """Return a client with shorter timeouts than the broker's own client."""
-    from django.conf import settings
-
-    return redis.Redis.from_url(settings.BROKER_URL, socket_timeout=1, socket_connect_timeout=1)
 
 
 def _dispatcher() -> dict[str, Any]:

@@ -8,18 +8,18 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from transactions.overview import reviews
-from workers import overview as jobs
-from workers.overview import rows
+from operators.dashboard.overview import reviews
+from workers import statistics as jobs
+from workers.statistics import rows
 
 _REFUSALS = """
 SELECT coalesce(p.slug, ''), r.reason, sum(r.count)::double precision
-FROM webhooks_refusalcount r LEFT JOIN transactions_provider p ON p.id = r.provider_id
+FROM webhooks_refusalcount r LEFT JOIN providers_provider p ON p.id = r.provider_id
 GROUP BY p.slug, r.reason
 """
 _BREAKERS = """
 SELECT p.slug, b.kind, (b.opened_at IS NOT NULL AND p.circuit_breaker)::int FROM workers_breaker b
-JOIN transactions_provider p ON b.lane = 'p' || p.id
+JOIN providers_provider p ON b.lane = 'p' || p.id
 """
 
 

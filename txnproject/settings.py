@@ -16,7 +16,8 @@ from django.core.exceptions import ImproperlyConfigured
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
-from txnproject import __version__, console
+from operators import menu
+from txnproject import __version__
 from txnproject.logs import logging_config
 
 env = environ.Env()
@@ -46,7 +47,9 @@ LANGUAGE_CODE = "en"
 USE_I18N = False
 
 INSTALLED_APPS = [
-    "workers",  # before django_dramatiq: its rundramatiq gives ours its defaults
+    "workers",  # before django_dramatiq, so that `rundramatiq` is ours
+    "providers",
+    "clients",
     "transactions",
     "webhooks",
     "django_dramatiq",
@@ -57,13 +60,14 @@ INSTALLED_APPS = [
     "csp",
     "axes",
     "unfold.apps.BasicAppConfig",
-    "txnproject.apps.ConsoleConfig",  # django.contrib.admin, with our site
+    "operators.apps.SiteConfig",  # django.contrib.admin, with our site
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
-    "txnproject",  # last: its admin pages take the place of others'
+    "txnproject",
+    "operators",  # last: its admin pages replace those of the apps above
 ]
 
 MIDDLEWARE = [
@@ -173,7 +177,8 @@ def _broker() -> dict[str, Any]:
 
 
 DRAMATIQ_BROKER = _broker()
-DRAMATIQ_AUTODISCOVER_MODULES = ["actors"]
+DRAMATIQ_AUTODISCOVER_MODULES = ["jobs"]
+JOB_TABLE = "txnproject.jobs.JOBS"
 
 # --- jobs (seconds, counts); the apps' checks say what goes together
 Number = TypeVar("Number", int, float)
@@ -207,7 +212,7 @@ STATUS_BY_HAND_NEEDS_TWO = env.str("STATUS_BY_HAND_NEEDS_TWO", default="off")
 # --- the API
 CLIENT_RATE_LIMIT = env.str("CLIENT_RATE_LIMIT", default="")
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["transactions.api.auth.ApiKeyAuthentication"],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["clients.authentication.ApiKeyAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["transactions.api.parsing.BoundedJSONParser"],
@@ -240,7 +245,7 @@ SPECTACULAR_SETTINGS = {
 }
 
 # --- pages and transport
-UNFOLD = console.LOOK
+UNFOLD = menu.LOOK
 LOGIN_URL, LOGIN_REDIRECT_URL = "admin:login", "admin:index"
 STATIC_URL = "static/"
 WHITENOISE_USE_FINDERS = True  # the admin's few files are found in place: nothing to collect before a start
@@ -275,11 +280,11 @@ AXES_COOLOFF_TIME = timedelta(minutes=15)
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # nothing is stored of a try that is refused anyway
-AXES_USERNAME_CALLABLE = "txnproject.lockout.tried_name"
+AXES_USERNAME_CALLABLE = "operators.lockout.tried_name"
 AXES_VERBOSE = False
-AXES_ENABLE_ADMIN = False  # ours: txnproject.admin
-AXES_CLIENT_IP_CALLABLE = "txnproject.lockout.client_address"
-AXES_LOCKOUT_CALLABLE = "txnproject.lockout.locked_out"
+AXES_ENABLE_ADMIN = False  # ours: operators.pages.access
+AXES_CLIENT_IP_CALLABLE = "operators.lockout.client_address"
+AXES_LOCKOUT_CALLABLE = "operators.lockout.locked_out"
 
 LOG_LEVEL = env.str("LOG_LEVEL", default="INFO").upper()
 LOGGING = logging_config(LOG_LEVEL)

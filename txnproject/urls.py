@@ -23,6 +23,6 @@ urlpatterns = [
 ]
 
 handler400 = "transactions.api.problems.bad_request"
-handler403 = "txnproject.admin_site.refused"
+handler403 = "operators.site.refused"
 handler404 = "transactions.api.problems.page_not_found"
 handler500 = "transactions.api.problems.server_error"

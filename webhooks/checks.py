@@ -6,7 +6,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 
 from webhooks.outgoing.notify import TIMEOUT
-from workers.registry import LEASE_MARGIN
+from workers.kinds import LEASE_MARGIN
 
 
 @register

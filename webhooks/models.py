@@ -3,7 +3,7 @@
 from django.db import models
 from django.db.models.functions import Coalesce, Now
 
-from transactions.models import Provider
+from providers.models import Provider
 
 
 class Webhook(models.Model):

@@ -10,9 +10,9 @@ from collections.abc import Iterable
 
 import structlog
 
-from workers import actors
+from workers import kinds
 from workers.coalesce import Coalescer
-from workers.registry import Wake
+from workers.outcomes import Wake
 
 log = structlog.get_logger(__name__)
 
@@ -47,8 +47,10 @@ class Announcer:
             known = lanes.setdefault(wake.kind, {})
             known[wake.lane] = min(wake.after, known.get(wake.lane, wake.after))
         for kind, due in lanes.items():
+            if (actor := kinds.kind_of(kind).actor) is None:
+                continue  # every worker finds these jobs by itself
             try:
-                actors.BY_KIND[kind].send(due)
+                actor.send(due)
             except Exception as error:  # any error of the broker's client; the dispatchers find the jobs
                 log.warning("The broker cannot be reached", action="announce_failed", error=type(error).__name__)
                 break

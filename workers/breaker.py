@@ -22,16 +22,17 @@ from django.db.models.expressions import Func
 from django.db.models.functions import Now
 
 from workers import sql
+from workers.lanes import Lane
 from workers.models import Breaker
-from workers.registry import Call, Claim, Lane, Outcome, Wake
+from workers.outcomes import Call, Claim, Outcome, Wake
 
 log = structlog.get_logger(__name__)
 
 FADE = 10.0
 """Time constant of the weights in seconds: a run's weight falls to 1/e in it."""
-ENOUGH = 10
+MIN_CALLS = 10
 """Minimum of weighted runs for a breaker to open."""
-SHARE = 0.5
+FAILURE_RATIO = 0.5
 """Share of failed runs at which it opens. Well above the 10 % of creates that usually go unanswered."""
 PROBE_EVERY = 5.0
 """Seconds between the starts of two probes. Each may use its whole timeout, so a slow recovery is noticed as well."""
@@ -55,7 +56,7 @@ class Count:
     """The longest Retry-After of their 429s, in seconds."""
 
 
-class Tally:
+class BreakerStatistics:
     """Counts of the runs that ended in this process, until the next `write`."""
 
     def __init__(self) -> None:
@@ -89,7 +90,7 @@ class Tally:
                 count.probes_passed
                 or count.probes_failed
                 or count.probes_idle
-                or count.failures >= SHARE * max(count.runs, ENOUGH)
+                or count.failures >= FAILURE_RATIO * max(count.runs, MIN_CALLS)
                 for count in self._counts.values()
             )
 
@@ -149,7 +150,7 @@ def judge(breaker: Breaker, count: Count, now: datetime) -> None:
     breaker.runs = breaker.runs * faded + count.runs
     breaker.failures = breaker.failures * faded + count.failures
     breaker.counted_at = now
-    if breaker.runs >= ENOUGH and breaker.failures >= SHARE * breaker.runs:
+    if breaker.runs >= MIN_CALLS and breaker.failures >= FAILURE_RATIO * breaker.runs:
         breaker.opened_at = now
         breaker.probe_at = now + timedelta(seconds=max(PROBE_EVERY, count.asked_to_wait))
 
@@ -157,7 +158,8 @@ def judge(breaker: Breaker, count: Count, now: datetime) -> None:
 @cached(TTLCache(1, FRESH), lock=threading.Lock())
 def held_back() -> frozenset[tuple[Lane, str]]:
     """Return the lanes and kinds whose breaker is open, at most a second old. Raises django.db's errors."""
-    return frozenset(Breaker.objects.filter(opened_at__isnull=False).values_list("lane", "kind"))
+    found = Breaker.objects.filter(opened_at__isnull=False).values_list("lane", "kind")
+    return frozenset((Lane(lane), kind) for lane, kind in found)
 
 
 def take_probe(lane: Lane, kind: str) -> bool:

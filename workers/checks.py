@@ -5,7 +5,7 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 
-from workers.registry import LEASE_MARGIN
+from workers.kinds import LEASE_MARGIN
 
 
 @register

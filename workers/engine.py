@@ -20,12 +20,14 @@ import structlog
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 
-from workers import jobs, registry
-from workers.breaker import Tally
+from workers import jobs
+from workers.breaker import BreakerStatistics
 from workers.coalesce import Coalescer
-from workers.jobs import LaneClaim, Lost, Result
+from workers.jobs import LaneClaim, Result
+from workers.kinds import Kind
+from workers.lanes import Lane
 from workers.outbound import Http
-from workers.registry import Claim, Lane, Wake
+from workers.outcomes import Claim, NoResult, Wake
 
 log = structlog.get_logger(__name__)
 
@@ -42,13 +44,13 @@ class Engine:
 
     def __init__(
         self,
-        kinds: Sequence[registry.Kind],
+        kinds: Sequence[Kind],
         *,
-        tell: Callable[[Sequence[Wake]], None] = lambda wakes: None,
+        announce: Callable[[Sequence[Wake]], None] = lambda wakes: None,
         capacity: int | None = None,
     ) -> None:
-        """`tell` is called with wakes of other kinds than `kinds`; `capacity` limits the jobs that run at a time."""
-        self._tell = tell
+        """`announce` gets the wakes of kinds that other workers run; `capacity` limits the jobs that run at a time."""
+        self._announce = announce
         self._kinds = {kind.name: kind for kind in kinds}
         self._capacity = capacity or settings.WORKER_CAPACITY
         self._loop = asyncio.new_event_loop()
@@ -59,7 +61,7 @@ class Engine:
         self._timers: dict[Lane, float] = {}
         self._held: set[Lane] = set()  # lanes with more due jobs than their limit or our capacity allowed
         self._running: Counter[Lane] = Counter()
-        self.tally = Tally()
+        self.tally = BreakerStatistics()
         self._unanswered = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
@@ -85,8 +87,9 @@ class Engine:
         if not self._started.wait(STARTING):
             raise RuntimeError(f"the event loop did not start within {STARTING:g} s")
 
-    def wake(self, lane: Lane, after: float = 0.0) -> Future[int] | None:
+    def wake(self, lane: str, after: float = 0.0) -> Future[int] | None:
         """Claim from `lane` in `after` seconds. If that is now, return the future with the number of jobs claimed."""
+        lane = Lane(lane)
         if after <= 0:
             return self._ask(lane)
         if after <= SOON and not self._stopping:
@@ -99,11 +102,11 @@ class Engine:
         return None
 
     def wake_all(self, wakes: Sequence[Wake]) -> None:
-        """Claim from the lanes of our kinds; pass the other wakes to `tell`."""
+        """Claim from the lanes of our kinds; announce the others."""
         for wake in wakes:
             if wake.kind in self._kinds:
                 self.wake(wake.lane, wake.after)
-        self._tell([wake for wake in wakes if wake.kind not in self._kinds])
+        self._announce([wake for wake in wakes if wake.kind not in self._kinds])
 
     def stop(self, grace: float) -> None:
         """Stop claiming, give runs `grace` seconds to end, hand back the rest, settle all."""
@@ -192,7 +195,7 @@ class Engine:
             log.warning("Claimed jobs could not be loaded; handing them back", action="load_failed", error=str(error))
             connection.close()
             for claim in claims:
-                self._settles.submit((claim, Lost("the database was away", after=1.0, begun=False)))
+                self._settles.submit((claim, NoResult("the database was away", after=1.0, begun=False)))
         else:
             self._loop.call_soon_threadsafe(self._launch, claims, works)
 
@@ -225,12 +228,12 @@ class Engine:
 
     async def _run(self, claim: Claim, work: Any) -> None:
         """Run one job from its start time on and submit its result; every claimed job gets one."""
-        result: Result = Lost("handed back by a stopping worker", begun=False)
+        result: Result = NoResult("handed back by a stopping worker", begun=False)
         try:
             if claim.start_in:
                 await asyncio.sleep(claim.start_in)
             if not self._stopping:
-                result = Lost("handed back by a stopping worker")
+                result = NoResult("handed back by a stopping worker")
                 result = await jobs.run(claim, work, self._http)
         except asyncio.CancelledError as error:
             if not self._stopping:  # the handler's own call was cancelled, not the run
@@ -286,5 +289,20 @@ class Engine:
         return []  # the leases have ended: other workers have the jobs
 
 
+CLAIM_TIMEOUT = 40
+"""Seconds to wait for a claim: longer than the database's statement timeout, whose error is the one to report."""
 running: Engine | None = None
-"""The engine of this process, set by `workers.lifecycle`; None outside of a worker."""
+"""This process's engine; None outside of a worker. `workers.lifecycle` sets it."""
+
+
+def wake(lanes: Mapping[str, float]) -> None:
+    """Claim from these lanes (lane → seconds until due) and wait for the claims that are due now.
+
+    Raises RuntimeError outside of a worker, and django.db's errors when the database is away.
+    """
+    if running is None:
+        raise RuntimeError("no engine runs in this process: start it by `manage.py rundramatiq`")
+    claims = [running.wake(lane, after) for lane, after in lanes.items()]
+    for claim in claims:
+        if claim is not None:
+            claim.result(CLAIM_TIMEOUT)

@@ -16,10 +16,12 @@ from django.conf import settings
 from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, connection, transaction
 from django.db.backends.utils import CursorWrapper
 
-from workers import breaker, registry, sql
+from workers import breaker, kinds, sql
+from workers.kinds import Kind
+from workers.lanes import STOPPED, Lane, Limit
 from workers.models import Job, JobState
 from workers.outbound import Http
-from workers.registry import Again, Claim, Done, Failed, Lane, Limit, Outcome, Wake
+from workers.outcomes import Again, Claim, Done, Failed, NoResult, Outcome, Wake, backoff
 
 log = structlog.get_logger(__name__)
 
@@ -30,21 +32,7 @@ RECOVERED_AT_ONCE = 500
 """Limit on expired leases that one statement recovers."""
 
 
-@dataclass(frozen=True, slots=True)
-class Lost:
-    """A run that ended without an outcome, so a call that it began may still take effect.
-
-    Either a stopping worker handed the job back, or the run crashed: its handler raised. The job runs again `after`
-    seconds; after MAX_CRASHES crashes in a row it fails. `begun`: the handler had been started.
-    """
-
-    why: str
-    after: float = 0.0
-    crashed: bool = False
-    begun: bool = True
-
-
-Result = Outcome | Lost
+Result = Outcome | NoResult
 Item = TypeVar("Item")
 
 
@@ -65,7 +53,7 @@ class _Request:
     """A request for at most `n` due jobs of one lane and kind."""
 
     lane: Lane
-    kind: registry.Kind
+    kind: Kind
     n: int
     limit: Limit
     probe: bool = False
@@ -86,13 +74,13 @@ class _Request:
         }
 
 
-def claim_lanes(want: Mapping[Lane, int], kinds: Collection[registry.Kind]) -> list[LaneClaim]:
+def claim_lanes(want: Mapping[Lane, int], wanted: Collection[Kind]) -> list[LaneClaim]:
     """Claim up to `want[lane]` due jobs of each lane, of these kinds, within the lane's limits over all workers.
 
     A stopped lane is neither asked nor in the result: its limit is 0, or breakers hold back all its kinds and no probe
     is due. Raises django.db's errors when the database is away.
     """
-    requests = {(one.lane, one.kind.name): one for lane, n in want.items() for one in _requests(lane, n, kinds)}
+    requests = {(one.lane, one.kind.name): one for lane, n in want.items() for one in _requests(lane, n, wanted)}
     if not requests:
         return []
     parameters: dict[str, Any] = {
@@ -106,16 +94,18 @@ def claim_lanes(want: Mapping[Lane, int], kinds: Collection[registry.Kind]) -> l
         cursor.execute(sql.LOCK_LANES + ";" + sql.CLAIM, parameters)
         rows = cursor.fetchall()
     lag = time.monotonic() - asked_at
-    return [_lane_claim(lane, found, requests, lag) for lane, found in _grouped((row[7], row) for row in rows).items()]
+    return [
+        _lane_claim(Lane(lane), found, requests, lag) for lane, found in _grouped((row[7], row) for row in rows).items()
+    ]
 
 
-def _requests(lane: Lane, n: int, kinds: Collection[registry.Kind]) -> Iterator[_Request]:
+def _requests(lane: Lane, n: int, wanted: Collection[Kind]) -> Iterator[_Request]:
     """Yield a request for each kind that the lane may run now."""
     limit = _limit(lane)
     if limit.in_flight <= 0:
         return
     held_back = breaker.held_back() if limit.breaker else frozenset()
-    for kind in kinds:
+    for kind in wanted:
         if (lane, kind.name) not in held_back:
             yield _Request(lane, kind, n, limit)
         elif breaker.take_probe(lane, kind.name):
@@ -128,7 +118,7 @@ def _lane_claim(
     """Build one lane's claims from CLAIM's rows. Under a rate limit they start one after another, evenly spaced."""
     room, next_in, free_in = rows[0][:3]
     claims = []
-    for claim in (Claim(*row[3:]) for row in rows if row[3] is not None):
+    for claim in (_claim_from(row[3:]) for row in rows if row[3] is not None):
         request = requests[lane, claim.kind]
         start_in = 0.0
         if request.limit.per_second is not None:
@@ -138,15 +128,21 @@ def _lane_claim(
     return LaneClaim(lane, tuple(claims), room, next_in)
 
 
+def _claim_from(row: Sequence[Any]) -> Claim:
+    """Build a claim from the columns of CLAIM; the fifth is the text of the lane."""
+    id_, transaction_id, kind, key, lane, *rest = row
+    return Claim(id_, transaction_id, kind, key, Lane(lane), *rest)
+
+
 def _limit(lane: Lane) -> Limit:
     """Return the lane's limit. An error other than the database's (an undecryptable secret) stops this lane only."""
     try:
-        return registry.lane_limit(lane)
+        return kinds.lane_limit(lane)
     except (DatabaseError, InterfaceError):
         raise
     except Exception:
         log.exception("A lane is stopped: its limit could not be read", action="lane_stopped", lane=lane)
-        return Limit()
+        return STOPPED
 
 
 def claim_one(job: Job) -> Claim | None:
@@ -156,21 +152,21 @@ def claim_one(job: Job) -> Claim | None:
     """
     try:
         with connection.cursor() as cursor:
-            given: dict[str, Any] = {"lanes": [job.lane], "id": job.pk, "lease": registry.kind(job.kind).lease}
+            given: dict[str, Any] = {"lanes": [job.lane], "id": job.pk, "lease": kinds.kind_of(job.kind).lease}
             cursor.execute(sql.LOCK_LANES + ";" + sql.CLAIM_ONE, given)
             row = cursor.fetchone()
     except IntegrityError:  # a sibling was claimed at the same moment
         return None
-    return replace(Claim(*row), limit=_limit(job.lane)) if row else None
+    return replace(_claim_from(row), limit=_limit(Lane(job.lane))) if row else None
 
 
 def take_tokens(job: Job) -> float:
     """Take the tokens for a run of this job from its lane's rate limit; return the seconds until the run may start."""
-    per_second = _limit(job.lane).per_second
+    per_second = _limit(Lane(job.lane)).per_second
     if per_second is None:
         return 0.0
     with connection.cursor() as cursor:
-        span = registry.kind(job.kind).calls / per_second
+        span = kinds.kind_of(job.kind).calls / per_second
         cursor.execute(sql.LOCK_LANES + ";" + sql.TAKE_TOKENS, {"lanes": [job.lane], "lane": job.lane, "span": span})
         (start_in,) = cursor.fetchone()
     return float(start_in)
@@ -185,7 +181,7 @@ def load(claims: Sequence[Claim]) -> dict[int, Any]:
     try:
         found: dict[int, Any] = {}
         for kind, mine in _grouped((claim.kind, claim) for claim in claims).items():
-            found.update(registry.kind(kind).load(mine))
+            found.update(kinds.kind_of(kind).load(mine))
         return found
     except (DatabaseError, InterfaceError):
         raise
@@ -203,8 +199,8 @@ async def run(claim: Claim, work: Any, http: Http) -> Result:
     try:
         if isinstance(work, Exception):
             raise work
-        async with asyncio.timeout(max(0.0, claim.time_left() - registry.LEASE_MARGIN)):
-            return await registry.kind(claim.kind).handle(work, http)
+        async with asyncio.timeout(max(0.0, claim.time_left() - kinds.LEASE_MARGIN)):
+            return await kinds.kind_of(claim.kind).handle(work, http)
     except Exception as error:
         log.exception("A run crashed", action="run_crashed", job={"id": claim.id, "kind": claim.kind})
         return crash(claim, error, begun=not isinstance(work, Exception))
@@ -215,8 +211,8 @@ def crash(claim: Claim, error: BaseException, *, begun: bool) -> Result:
     why = f"its run raised {type(error).__name__}"
     if claim.crashes + 1 >= settings.MAX_CRASHES:
         return Outcome(Failed(f"{why}, {claim.crashes + 1} times in a row"))
-    after = registry.backoff(claim.crashes + 1, base=1.0, cap=60.0)
-    return Lost(why, after=after, crashed=True, begun=begun)
+    after = backoff(claim.crashes + 1, base=1.0, cap=60.0)
+    return NoResult(why, after=after, crashed=True, begun=begun)
 
 
 def settle(results: Sequence[tuple[Claim, Result]]) -> list[Wake]:
@@ -252,30 +248,32 @@ def _settle_refused(claim: Claim, result: Result, error: Exception) -> list[Wake
 
 def _settle(results: Sequence[tuple[Claim, Result]]) -> list[Wake]:
     with transaction.atomic(durable=True), connection.cursor() as cursor:
-        registry.lock({claim.transaction_id for claim, _ in results})  # transactions first, then jobs: as webhooks do
+        kinds.job_table().lock(
+            {claim.transaction_id for claim, _ in results}
+        )  # transactions first, then jobs: as webhooks do
         owned = _owned(cursor, results)
         settled = [(claim, result) for claim, result in owned if isinstance(result, Outcome)]
         by_kind = _grouped((one[0].kind, one) for one in settled)
-        wakes = [wake for kind, mine in by_kind.items() for wake in registry.kind(kind).record(mine)]
+        wakes = [wake for kind, mine in by_kind.items() for wake in kinds.kind_of(kind).save(mine)]
         if owned:
             cursor.execute(sql.SETTLE, {"outcomes": json.dumps([_next_state(*one) for one in owned])})
             wakes += [Wake(kind, lane) for kind, lane in cursor.fetchall()]
-        wakes += [wake for kind, mine in by_kind.items() for wake in registry.kind(kind).after(mine)]
-        if attempts := [attempt for claim, result in results for attempt in _attempts(claim, result)]:
-            cursor.execute(sql.ADD_ATTEMPTS, {"attempts": json.dumps(attempts, default=str)})
+        wakes += [wake for kind, mine in by_kind.items() for wake in kinds.kind_of(kind).after_settle(mine)]
+        if calls := [claim_count for claim, result in results for claim_count in _calls(claim, result)]:
+            cursor.execute(sql.ADD_CALLS, {"calls": json.dumps(calls, default=str)})
     again = [(claim, outcome.next.after) for claim, outcome in settled if isinstance(outcome.next, Again)]
     return wakes + [Wake(claim.kind, claim.lane, after) for claim, after in again]
 
 
 def _owned(cursor: CursorWrapper, results: Sequence[tuple[Claim, Result]]) -> list[tuple[Claim, Result]]:
     """Lock the jobs whose lease is still ours; return their results."""
-    jobs = [{"id": claim.id, "attempt": claim.attempt} for claim, _ in results]
+    jobs = [{"id": claim.id, "claim_count": claim.claim_count} for claim, _ in results]
     cursor.execute(sql.OWNED, {"jobs": json.dumps(jobs)})
     ours = set(cursor.fetchall())  # with the attempt: a batch may hold an earlier run of the same job as well
     for claim, _ in results:
-        if (claim.id, claim.attempt) not in ours:
+        if (claim.id, claim.claim_count) not in ours:
             log.warning("A run ended after its lease", action="lease_lost", job={"id": claim.id})
-    return [(claim, result) for claim, result in results if (claim.id, claim.attempt) in ours]
+    return [(claim, result) for claim, result in results if (claim.id, claim.claim_count) in ours]
 
 
 def recover() -> list[Lane]:
@@ -318,21 +316,21 @@ def _next_state(claim: Claim, result: Result) -> dict[str, Any]:
         "begun": True,
         "crashed": False,
     }
-    if isinstance(result, Lost):
+    if isinstance(result, NoResult):
         again = {"state": JobState.WAITING, "after": result.after, "error": result.why}
         return row | again | {"lost": True, "begun": result.begun, "crashed": result.crashed}
     match result.next:
         case Done():
             return row
-        case Again(after, step, why):
-            return row | {"state": JobState.WAITING, "after": max(0.0, after), "step": step, "error": why}
+        case Again(after, tries, why):
+            return row | {"state": JobState.WAITING, "after": max(0.0, after), "tries": tries, "error": why}
         case Failed(reason):
             return row | {"state": JobState.FAILED, "error": reason}
 
 
-def _attempts(claim: Claim, result: Result) -> list[dict[str, Any]]:
-    """Return the rows of ADD_ATTEMPTS for a run's calls."""
-    of = {"job_id": claim.id, "transaction_id": str(claim.transaction_id), "number": claim.attempt}
+def _calls(claim: Claim, result: Result) -> list[dict[str, Any]]:
+    """Return the rows of ADD_CALLS for a run's calls."""
+    of = {"job_id": claim.id, "transaction_id": str(claim.transaction_id), "attempt": claim.claim_count}
     return [of | asdict(call) for call in result.calls] if isinstance(result, Outcome) else []
 
 

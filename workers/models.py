@@ -1,41 +1,58 @@
-"""Jobs: the work that PostgreSQL remembers, and every outbound call that was made for it."""
+"""Jobs, the outbound calls made for them, circuit breakers, rate limits and worker processes."""
 
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
 
+class JobKind(models.TextChoices):
+    """The kinds of jobs; `settings.JOB_TABLE` binds each to its handler."""
+
+    CREATE = "create", "create"
+    """Create the transaction at its provider."""
+    TRACK = "track", "track"
+    """Poll the provider for the outcome."""
+    NOTIFY = "notify", "notify"
+    """Notify the client's endpoint."""
+
+
 class JobState(models.TextChoices):
+    """The states of a job: who moves it on, and what a crash leaves."""
+
     WAITING = "waiting", "waiting"
     """Due at `run_at`. A claim moves it on; a crash leaves it as it is."""
     RUNNING = "running", "running"
     """Claimed until `lease_until`. Its settle moves it on; after a crash the dispatcher returns it to waiting."""
     DONE = "done", "done"
-    """Final: nothing was left to do."""
+    """Final: nothing is left to do."""
     FAILED = "failed", "failed"
-    """Final until a person retries it: given up, `last_error` says why."""
+    """Final until staff retry it: given up for the reason in `last_error`."""
     CANCELLED = "cancelled", "cancelled"
-    """Final: another job or a webhook made it needless."""
+    """Final: another job, a webhook or staff made it unnecessary."""
 
 
 class Job(models.Model):
     """One piece of work, written in the commit of the fact that caused it.
 
-    `transaction_id` names the transaction without a foreign key: this app knows no domain, and the row that needs
-    the job is written by the same statement, so there is no window in which the one exists without the other.
+    `transaction_id` has no foreign key: this app knows no domain, and the statement that writes the job also writes or
+    locks the transaction.
     """
 
     transaction_id = models.UUIDField()
-    kind = models.CharField(max_length=16)
-    key = models.CharField(max_length=64, blank=True, default="", help_text="Tells jobs of one kind apart")
-    lane = models.CharField(max_length=24, help_text="What shares limits: a provider (p…) or a client (c…)")
+    kind = models.CharField(max_length=16, choices=JobKind.choices)
+    key = models.CharField(
+        max_length=64, blank=True, default="", help_text="Distinguishes jobs of one kind and transaction"
+    )
+    lane = models.CharField(max_length=24, help_text="Concurrency key: a provider (p7) or a client's endpoint (c12)")
     state = models.CharField(max_length=10, choices=JobState.choices, default=JobState.WAITING, db_default="waiting")
     run_at = models.DateTimeField(db_default=Now())
-    attempt = models.IntegerField(default=0, db_default=0, help_text="How often it was claimed; the fencing token")
-    step = models.IntegerField(default=0, db_default=0, help_text="The handler's own count of its tries")
-    crashes = models.IntegerField(default=0, db_default=0, help_text="Leases in a row that ended without a result")
+    claim_count = models.IntegerField(default=0, db_default=0, help_text="Claims so far; the fencing token")
+    tries = models.IntegerField(default=0, db_default=0, help_text="The handler's own counter")
+    crashes = models.IntegerField(default=0, db_default=0, help_text="Runs in a row that ended without a result")
     lease_until = models.DateTimeField(null=True, blank=True)
-    lost_at = models.DateTimeField(null=True, blank=True, help_text="The last run never settled; its lease ended here")
+    lost_at = models.DateTimeField(
+        null=True, blank=True, help_text="End of the lease of the last run, if that run never settled"
+    )
     last_error = models.TextField(blank=True, default="", db_default="")
     created_at = models.DateTimeField(db_default=Now())
     updated_at = models.DateTimeField(db_default=Now())
@@ -44,9 +61,10 @@ class Job(models.Model):
         ordering = ["-id"]
         constraints = [
             models.UniqueConstraint(fields=["transaction_id", "kind", "key"], name="job_once"),
+            models.CheckConstraint(condition=Q(kind__in=JobKind.values), name="job_kind"),
             models.CheckConstraint(condition=Q(state__in=JobState.values), name="job_state"),
-            # One run of a kind and transaction at a time. The claim looks it up here, counts here what a lane has in
-            # flight, and the dispatcher searches here for expired leases: it holds what runs, and nothing else.
+            # One run of a kind and transaction at a time. The index holds running jobs only: the claim checks for one
+            # here and counts a lane's jobs in flight, and the dispatcher searches here for expired leases.
             models.UniqueConstraint(
                 fields=["lane", "transaction_id", "kind"], condition=Q(state=JobState.RUNNING), name="job_running"
             ),
@@ -57,11 +75,11 @@ class Job(models.Model):
             ),
         ]
         indexes = [
-            # The claim's and the dispatcher's: due jobs of a lane and kind in their order. By kind, because a claim
-            # must not read past the thousands of one kind that an open circuit breaker holds.
+            # For the claim and the dispatcher: due jobs of a lane and kind in their order. By kind, because a claim
+            # must not read past the thousands of one kind that an open circuit breaker holds back.
             models.Index("lane", "kind", "run_at", name="job_due_by_kind", condition=Q(state=JobState.WAITING)),
-            # The operators' lists, those of due jobs and of one kind included: read without the rows. What runs is in
-            # `job_running`, so that a claim writes nothing here.
+            # For the operators' lists, which read the index without the rows. Running jobs are in `job_running`, so
+            # that a claim writes nothing here.
             models.Index(
                 fields=["state", "id"],
                 include=["kind", "run_at", "lane"],
@@ -75,19 +93,19 @@ class Job(models.Model):
         return f"{self.kind} {self.transaction_id}"
 
 
-class Attempt(models.Model):
-    """One outbound call, or one run that was lost: operators see every try."""
+class OutboundCall(models.Model):
+    """One outbound call, or one run that was lost."""
 
-    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="attempts")
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="calls")
     transaction_id = models.UUIDField(db_index=True)
-    number = models.IntegerField(help_text="The job's attempt it belongs to")
+    attempt = models.IntegerField(help_text="The job's claim_count it belongs to")
     started_at = models.DateTimeField()
     duration_ms = models.IntegerField(null=True)
     method = models.CharField(max_length=8, blank=True)
     url = models.TextField(blank=True)
     http_status = models.IntegerField(null=True)
     error = models.TextField(blank=True)
-    excerpt = models.TextField(blank=True, help_text="The start of the answer, redacted")
+    excerpt = models.TextField(blank=True, help_text="Start of the answer, redacted")
 
     class Meta:
         ordering = ["id"]
@@ -97,15 +115,15 @@ class Attempt(models.Model):
 
 
 class Breaker(models.Model):
-    """The circuit breaker of one kind of job in one lane, for all workers; what moves it is in `workers.breaker`."""
+    """The circuit breaker of one kind of job in one lane, for all workers; `workers.breaker` moves it."""
 
     lane = models.CharField(max_length=24)
     kind = models.CharField(max_length=16)
-    runs = models.FloatField(default=0, help_text="That made calls lately: each counts less from second to second")
-    failures = models.FloatField(default=0, help_text="Those of them that failed")
+    runs = models.FloatField(default=0, help_text="Recent runs that made calls, with decaying weight")
+    failures = models.FloatField(default=0, help_text="Those of them that failed, with decaying weight")
     counted_at = models.DateTimeField(db_default=Now())
-    opened_at = models.DateTimeField(null=True, blank=True, help_text="Empty: it is closed, and calls go on")
-    probe_at = models.DateTimeField(null=True, blank=True, help_text="When the next run is let through")
+    opened_at = models.DateTimeField(null=True, blank=True, help_text="Empty: closed, calls go on")
+    probe_at = models.DateTimeField(null=True, blank=True, help_text="When the next run may test the other side")
 
     class Meta:
         ordering = ["lane", "kind"]
@@ -122,7 +140,7 @@ class Breaker(models.Model):
         return f"{self.kind} in {self.lane}"
 
 
-class Pace(models.Model):
+class RateLimit(models.Model):
     """Rate limit of a lane: the time of its next free token. The claim takes tokens (`workers.sql.CLAIM`)."""
 
     lane = models.CharField(max_length=24, primary_key=True)
@@ -133,16 +151,15 @@ class Pace(models.Model):
 
 
 class WorkerProcess(models.Model):
-    """A worker process and the last sign of its life; `/readyz` and operators read it. One that is told to stop takes
-    its row with it."""
+    """A worker process and its last heartbeat, for `/readyz` and operators. A process that stops deletes its row."""
 
     SILENT_AFTER = 15.0
-    """Seconds without a sign of life after which it counts as dead."""
+    """Seconds without a heartbeat after which a process counts as dead."""
 
     id = models.UUIDField(primary_key=True)
     host = models.CharField(max_length=255)
     pid = models.IntegerField()
-    version = models.CharField(max_length=50, default="", db_default="", help_text="The service's")
+    version = models.CharField(max_length=50, default="", db_default="", help_text="Version of the service")
     queues = models.CharField(max_length=255)
     in_flight = models.IntegerField(default=0)
     started_at = models.DateTimeField(db_default=Now())

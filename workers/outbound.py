@@ -25,7 +25,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from workers.registry import Call
+from workers.outcomes import Call
 
 MAX_ANSWER = 16 * 1024
 """Limit in bytes on what is read of an answer; the rest of a longer one is ignored."""

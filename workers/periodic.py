@@ -1,4 +1,4 @@
-"""Periodic threads, and the periodic tasks that apps register for worker processes (`registry.register_chore`)."""
+"""Periodic threads, and the periodic tasks of worker processes (`JobTable.periodic_tasks`)."""
 
 import threading
 from collections.abc import Callable, Mapping
@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 import structlog
 from django.db import DatabaseError, InterfaceError, connection
 
-from workers.registry import Chore
+from workers.kinds import PeriodicTask
 
 log = structlog.get_logger(__name__)
 
@@ -58,7 +58,7 @@ class PeriodicTasks(PeriodicThread):
     Every process runs all of them, so each task itself ensures that no two processes do the same step.
     """
 
-    def __init__(self, tasks: Mapping[str, Chore]) -> None:
+    def __init__(self, tasks: Mapping[str, PeriodicTask]) -> None:
         super().__init__("periodic tasks", self.round)
         self._tasks = tasks
 

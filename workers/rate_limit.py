@@ -3,8 +3,9 @@
 import asyncio
 import time
 
-from workers import registry
-from workers.registry import Claim, Lane
+from workers import kinds
+from workers.lanes import Lane
+from workers.outcomes import Claim
 
 _free_at: dict[Lane, float] = {}
 """Time (`time.monotonic`) from which a lane's next further call may begin in this process."""
@@ -22,6 +23,6 @@ async def may_call_again(claim: Claim, *, within: float) -> bool:
     begin = max(now, _free_at.get(claim.lane, now))
     if claim.time_left() - (begin - now) < within:
         return False
-    _free_at[claim.lane] = begin + registry.kind(claim.kind).calls / claim.limit.per_second
+    _free_at[claim.lane] = begin + kinds.kind_of(claim.kind).calls / claim.limit.per_second
     await asyncio.sleep(begin - now)
     return True

@@ -10,19 +10,19 @@ Where a job is found by its transaction, its state is compared as `coalesce(stat
 all of a partial index (every waiting job) because its statistics, old or none, say that there are few.
 """
 
+# Claims of one lane come one after another: the count of what it has in flight, and the order of a transaction's
+# notifications, would be wrong if two were half done. Sorted, so that two batches never wait for each other.
 LOCK_LANES = """
--- Claims of one lane come one after another: the count of what it has in flight, and the order of a transaction's
--- notifications, would be wrong if two were half done. Sorted, so that two batches never wait for each other.
 SELECT pg_advisory_xact_lock(731, hashtext(lane))
 FROM (SELECT lane FROM unnest(%(lanes)s::text[]) AS lane ORDER BY hashtext(lane)) AS sorted
 """
 
+# waiting -> running for the oldest due jobs of each lane, up to what the lane may have in flight over all workers.
+# Committed before the work starts: a job that kills its worker has been counted. `want` has a row a lane and kind.
+# In a lane with a rate limit, each job takes a token for each call that it may make (`calls`), and only tokens that
+# become free within `ahead` seconds are taken. `free_in`: seconds until the lane's next free token, before this claim.
+# A row per claimed job; a lane without one still has its row (job columns null), with the seconds until its next.
 CLAIM = """
--- waiting -> running for the oldest due jobs of each lane, up to what the lane may have in flight over all workers.
--- Committed before the work starts: a job that kills its worker has been counted. `want` has a row a lane and kind.
--- In a lane with a rate limit, each job takes a token for each call that it may make (`calls`), and only tokens that
--- become free within `ahead` seconds are taken. `free_in`: seconds until the lane's next free token, before this claim.
--- A row per claimed job; a lane without one still has its row (job columns null), with the seconds until its next.
 WITH want AS (
     SELECT * FROM jsonb_to_recordset(%(want)s)
         AS w(lane text, kind text, lease double precision, n int, in_flight int, probe boolean,
@@ -38,7 +38,7 @@ WITH want AS (
                  AND w.run_at > statement_timestamp()
            )) - statement_timestamp())::double precision AS next_in,
            greatest(0, extract(epoch FROM (
-               SELECT p.until FROM workers_pace p WHERE p.lane = want.lane
+               SELECT p.until FROM workers_ratelimit p WHERE p.lane = want.lane
            ) - clock_timestamp()))::double precision AS free_in
     FROM want
     GROUP BY want.lane
@@ -68,13 +68,13 @@ WITH want AS (
                           ROWS UNBOUNDED PRECEDING)
 ), claimed AS (
     UPDATE workers_job j
-    SET state = 'running', attempt = j.attempt + 1, updated_at = clock_timestamp(),
+    SET state = 'running', claim_count = j.claim_count + 1, updated_at = clock_timestamp(),
         lease_until = clock_timestamp()
                       + (SELECT lease FROM want WHERE want.lane = j.lane AND want.kind = j.kind) * interval '1 second'
     WHERE j.id = ANY (ARRAY(SELECT id FROM due WHERE nth <= n AND (start_in IS NULL OR start_in < ahead)))
     RETURNING j.*
 ), taken AS (
-    INSERT INTO workers_pace (lane, until)
+    INSERT INTO workers_ratelimit (lane, until)
     SELECT lane, clock_timestamp() + max(end_in) * interval '1 second'
     FROM due
     WHERE nth <= n AND start_in < ahead
@@ -82,13 +82,13 @@ WITH want AS (
     ON CONFLICT (lane) DO UPDATE SET until = excluded.until
 )
 SELECT room.n, room.next_in, room.free_in,
-       claimed.id, claimed.transaction_id, claimed.kind, claimed.key, room.lane, claimed.attempt, claimed.step,
+       claimed.id, claimed.transaction_id, claimed.kind, claimed.key, room.lane, claimed.claim_count, claimed.tries,
        claimed.crashes, claimed.lost_at, claimed.updated_at, claimed.lease_until
 FROM room LEFT JOIN claimed ON claimed.lane = room.lane
 """
 
+# An open breaker lets one run through now and then: whoever moves the time of the next one takes this one.
 TAKE_PROBE = """
--- An open breaker lets one run through now and then: whoever moves the time of the next one takes this one.
 UPDATE workers_breaker SET probe_at = clock_timestamp() + %(every)s * interval '1 second'
 WHERE lane = %(lane)s AND kind = %(kind)s AND opened_at IS NOT NULL AND probe_at <= clock_timestamp()
   AND EXISTS (SELECT 1 FROM workers_job j WHERE j.lane = %(lane)s AND j.kind = %(kind)s AND j.state = 'waiting'
@@ -96,52 +96,52 @@ WHERE lane = %(lane)s AND kind = %(kind)s AND opened_at IS NOT NULL AND probe_at
 RETURNING id
 """
 
+# The next `span` seconds of a lane's calls, for a job that is run by name (see CLAIM for all others). Returns the
+# seconds until its first call may begin. Run it together with LOCK_LANES.
 TAKE_TOKENS = """
--- The next `span` seconds of a lane's calls, for a job that is run by name (see CLAIM for all others). Returns the
--- seconds until its first call may begin. Run it together with LOCK_LANES.
-INSERT INTO workers_pace AS p (lane, until)
+INSERT INTO workers_ratelimit AS p (lane, until)
 VALUES (%(lane)s, clock_timestamp() + %(span)s * interval '1 second')
 ON CONFLICT (lane) DO UPDATE SET until = greatest(p.until, clock_timestamp()) + %(span)s * interval '1 second'
 RETURNING greatest(0, extract(epoch FROM until - clock_timestamp())::double precision - %(span)s)
 """
 
+# One named job, whatever its time and its lane's limits: for `manage.py runjob` and AWS Lambda.
 CLAIM_ONE = """
--- One named job, whatever its time and its lane's limits: for `manage.py runjob` and AWS Lambda.
 UPDATE workers_job j
-SET state = 'running', attempt = attempt + 1, updated_at = clock_timestamp(),
+SET state = 'running', claim_count = claim_count + 1, updated_at = clock_timestamp(),
     lease_until = clock_timestamp() + %(lease)s * interval '1 second'
 WHERE j.id = %(id)s AND j.state = 'waiting'
   AND NOT EXISTS (
       SELECT 1 FROM workers_job s
       WHERE s.lane = j.lane AND s.transaction_id = j.transaction_id AND s.kind = j.kind AND s.state = 'running'
   )
-RETURNING id, transaction_id, kind, key, lane, attempt, step, crashes, lost_at, updated_at, lease_until
+RETURNING id, transaction_id, kind, key, lane, claim_count, tries, crashes, lost_at, updated_at, lease_until
 """
 
+# The jobs of a batch that are still ours: running, with the claim's own number. Locked until the settle commits.
 OWNED = """
--- The jobs of a batch that are still ours: running, with the claim's own number. Locked until the settle commits.
 WITH mine AS (
-    SELECT * FROM jsonb_to_recordset(%(jobs)s) AS m(id bigint, attempt int)
+    SELECT * FROM jsonb_to_recordset(%(jobs)s) AS m(id bigint, claim_count int)
 ), locked AS (
-    SELECT j.id, j.attempt FROM workers_job j
+    SELECT j.id, j.claim_count FROM workers_job j
     WHERE j.id = ANY (ARRAY(SELECT id FROM mine)) AND j.state = 'running'
     ORDER BY j.id
     FOR UPDATE
 )
-SELECT id, attempt FROM locked JOIN mine USING (id, attempt)
+SELECT id, claim_count FROM locked JOIN mine USING (id, claim_count)
 """
 
+# running -> what the outcome says, for jobs that OWNED has locked. A sibling that was kept waiting by this job
+# (see CLAIM) comes back as a lane to wake.
 SETTLE = """
--- running -> what the outcome says, for jobs that OWNED has locked. A sibling that was kept waiting by this job
--- (see CLAIM) comes back as a lane to wake.
 WITH o AS (
     SELECT * FROM jsonb_to_recordset(%(outcomes)s)
-        AS o(id bigint, state text, after double precision, step int, error text, lost boolean, begun boolean,
+        AS o(id bigint, state text, after double precision, tries int, error text, lost boolean, begun boolean,
              crashed boolean)
 ), settled AS (
     UPDATE workers_job j
     SET state = o.state, run_at = coalesce(clock_timestamp() + o.after * interval '1 second', j.run_at),
-        step = coalesce(o.step, j.step), last_error = o.error, lease_until = NULL,
+        tries = coalesce(o.tries, j.tries), last_error = o.error, lease_until = NULL,
         -- A run that ended without a result may have begun its calls up to now; one whose handler was not even started
         -- has not, but the one before it may.
         lost_at = CASE WHEN o.lost AND o.begun THEN clock_timestamp() WHEN o.lost THEN j.lost_at END,
@@ -157,20 +157,20 @@ WHERE w.transaction_id = ANY (ARRAY(SELECT transaction_id FROM settled))
   AND coalesce(w.state) = 'waiting' AND w.run_at <= statement_timestamp()
 """
 
-ADD_ATTEMPTS = """
--- Every outbound call, also of a run that lost its lease: it did happen.
-INSERT INTO workers_attempt
-    (job_id, transaction_id, number, started_at, duration_ms, method, url, http_status, error, excerpt)
-SELECT a.job_id, a.transaction_id, a.number, a.started_at, a.duration_ms, a.method, a.url, a.http_status, a.error,
+# Every outbound call, also of a run that lost its lease: it did happen.
+ADD_CALLS = """
+INSERT INTO workers_outboundcall
+    (job_id, transaction_id, attempt, started_at, duration_ms, method, url, http_status, error, excerpt)
+SELECT a.job_id, a.transaction_id, a.attempt, a.started_at, a.duration_ms, a.method, a.url, a.http_status, a.error,
        a.excerpt
-FROM jsonb_to_recordset(%(attempts)s)
-     AS a(job_id bigint, transaction_id uuid, number int, started_at timestamptz, duration_ms int, method text,
+FROM jsonb_to_recordset(%(calls)s)
+     AS a(job_id bigint, transaction_id uuid, attempt int, started_at timestamptz, duration_ms int, method text,
           url text, http_status int, error text, excerpt text)
 """
 
+# Expired leases -> waiting, due at once, with the end of the lease as the time until which the lost run's calls may
+# have begun. After `max_crashes` in a row it is due in an hour only: the caller gives it up by name before that.
 RECOVER = """
--- Expired leases -> waiting, due at once, with the end of the lease as the time until which the lost run's calls may
--- have begun. After `max_crashes` in a row it is due in an hour only: the caller gives it up by name before that.
 WITH expired AS (
     SELECT id, lease_until FROM workers_job
     WHERE state = 'running' AND lease_until < statement_timestamp()
@@ -187,9 +187,9 @@ WITH expired AS (
     WHERE j.id = expired.id
     RETURNING j.*, expired.lease_until AS ended_at
 ), noted AS (
-    INSERT INTO workers_attempt
-        (job_id, transaction_id, number, started_at, duration_ms, method, url, http_status, error, excerpt)
-    SELECT id, transaction_id, attempt, ended_at, NULL, '', '', NULL, last_error, '' FROM lost
+    INSERT INTO workers_outboundcall
+        (job_id, transaction_id, attempt, started_at, duration_ms, method, url, http_status, error, excerpt)
+    SELECT id, transaction_id, claim_count, ended_at, NULL, '', '', NULL, last_error, '' FROM lost
 )
 SELECT id, kind, lane, crashes FROM lost
 """
@@ -210,12 +210,10 @@ WITH RECURSIVE lanes AS (
 )
 """
 
+# For each lane that has waiting jobs: the seconds until its first one (0: it is overdue), when within `ahead`.
+# A loose scan of `job_due_by_kind`: one probe a lane and kind, however many jobs wait there or lie in the future.
 DUE_LANES = (
-    """
--- For each lane that has waiting jobs: the seconds until its first one (0: it is overdue), when within `ahead`.
--- A loose scan of `job_due_by_kind`: one probe a lane and kind, however many jobs wait there or lie in the future.
-"""
-    + _LANES
+    _LANES
     + """
 SELECT first.lane, greatest(0, extract(epoch FROM min(first.run_at) - clock_timestamp()))::double precision
 FROM lanes
@@ -230,14 +228,12 @@ GROUP BY first.lane
 """
 )
 
+# For operators: by kind, the number of due jobs, the age in seconds of the oldest due one, and the numbers of running
+# and failed jobs. Due and failed jobs are counted up to `most` (null: all; the cost grows with them). With a bound it
+# reads an entry a lane and what it counts, even if a million are due. (In the index's order: otherwise the planner
+# reads the table when it knows that many are due, in the hope to meet some of this lane soon.)
 COUNTS = (
-    """
--- For operators: by kind, the number of due jobs, the age in seconds of the oldest due one, and the numbers of running
--- and failed jobs. Due and failed jobs are counted up to `most` (null: all; the cost grows with them). With a bound it
--- reads an entry a lane and what it counts, even if a million are due. (In the index's order: otherwise the planner
--- reads the table when it knows that many are due, in the hope to meet some of this lane soon.)
-"""
-    + _LANES
+    _LANES
     + """
 , newest AS MATERIALIZED (
     SELECT kind FROM workers_job WHERE state = 'failed' ORDER BY id DESC LIMIT %(most)s
@@ -269,9 +265,9 @@ FROM unnest(%(kinds)s::text[]) AS asked(kind)
 """
 )
 
+# By lane, the number of its jobs that are due within `within` seconds, up to `most` (see COUNTS), and of its running
+# jobs.
 LANE_COUNTS = """
--- By lane, the number of its jobs that are due within `within` seconds, up to `most` (see COUNTS), and of its running
--- jobs.
 SELECT lane, (
     SELECT count(*) FROM (
         SELECT 1 FROM unnest(%(kinds)s::text[]) AS its(kind) CROSS JOIN LATERAL (
@@ -287,12 +283,12 @@ SELECT lane, (
 FROM unnest(%(lanes)s::text[]) AS asked(lane)
 """
 
+# Of the latest `most` calls those that began within `within` seconds: by lane their number, the number of failed ones,
+# the median and 95th percentile of their duration, and the age of the oldest one, all in seconds. The circuit breaker
+# defines "failed" (`_failed` in `workers.breaker`): no response, 5xx or 429.
 LATEST_CALLS = """
--- Of the latest `most` calls those that began within `within` seconds: by lane their number, the number of failed ones,
--- the median and 95th percentile of their duration, and the age of the oldest one, all in seconds. The circuit breaker
--- defines "failed" (`_failed` in `workers.breaker`): no response, 5xx or 429.
 WITH latest AS MATERIALIZED (
-    SELECT job_id, started_at, duration_ms, http_status FROM workers_attempt ORDER BY id DESC LIMIT %(most)s
+    SELECT job_id, started_at, duration_ms, http_status FROM workers_outboundcall ORDER BY id DESC LIMIT %(most)s
 )
 SELECT (SELECT lane FROM workers_job WHERE id = job_id), count(*),
        count(*) FILTER (WHERE http_status IS NULL OR http_status >= 500 OR http_status = 429),
@@ -304,8 +300,8 @@ WHERE started_at > statement_timestamp() - %(within)s * interval '1 second' AND 
 GROUP BY 1
 """
 
+# A worker process says that it lives, and forgets those that have not for an hour.
 BEAT = """
--- A worker process says that it lives, and forgets those that have not for an hour.
 WITH gone AS (
     DELETE FROM workers_workerprocess WHERE beat_at < now() - interval '1 hour'
 )

@@ -8,12 +8,13 @@ from typing import Any
 
 from django.conf import settings
 
-from workers import jobs, registry
+from workers import jobs
 from workers.announce import announce
-from workers.breaker import Tally
+from workers.breaker import BreakerStatistics
 from workers.jobs import Result
 from workers.models import Job
 from workers.outbound import Http
+from workers.outcomes import Claim
 
 
 def run_job(job_id: int) -> str:
@@ -28,13 +29,13 @@ def run_job(job_id: int) -> str:
     if claim is not None:
         result = asyncio.run(_run(claim, jobs.load([claim]).get(claim.id)))
         announce(jobs.settle([(claim, result)]))
-        tally = Tally()
+        tally = BreakerStatistics()
         tally.note(claim, result)
         announce(tally.write())
     job.refresh_from_db()
     return job.state
 
 
-async def _run(claim: registry.Claim, work: Any) -> Result:
+async def _run(claim: Claim, work: Any) -> Result:
     async with Http(settings.OUTBOUND_ALLOWED_HOSTS) as http:
         return await jobs.run(claim, work, http)

@@ -129,10 +129,10 @@ def _pages(place: "Place", count: int) -> Iterator[tuple[str, Callable[[], Any]]
 
 
 def _pairs() -> Iterator[tuple[str, Callable[[], Any]]]:
-    from transactions import finding
+    from operators import search as finding
     from transactions.models import Transaction
     from webhooks.models import Webhook
-    from workers.figures import MOST
+    from workers.foundation.formatting import MOST
     from workers.models import Job
 
     def ids(model: "type[Model]", params: dict[str, str]) -> list[Any]:
@@ -148,7 +148,7 @@ def _pairs() -> Iterator[tuple[str, Callable[[], Any]]]:
 
 def _values(model: "type[Model]") -> list[tuple[str, str]]:
     """Return every filter of a list with each of its values."""
-    from transactions import finding
+    from operators import search as finding
 
     return [(each.name, value) for each in finding.filters_of(model) for value, _ in each.choices()]
 

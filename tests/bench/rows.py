@@ -29,8 +29,8 @@ WITH wanted AS MATERIALIZED (
 ), made AS (
     INSERT INTO transactions_transaction
         (id, client_id, client_ref, provider_id, amount, currency, reference, metadata, status, submission, review,
-         sequence, failure_code, failure_detail, create_began_at, created_at, updated_at, informed_sequence,
-         informed_at)
+         sequence, failure_code, failure_detail, create_began_at, created_at, updated_at, notified_sequence,
+         notified_at)
     SELECT (substr(ms, 1, 8) || '-' || substr(ms, 9) || '-7' || tail)::uuid, client, 'waiting-' || n, provider,
            100 + n, 'EUR', 'Invoice ' || n, '{"cart": "c-1"}', 'pending', 'created', '', 1, '', '', at, at, at, 1,
            at + interval '300 ms'
@@ -40,18 +40,18 @@ WITH wanted AS MATERIALIZED (
     INSERT INTO transactions_event (transaction_id, at, kind, status, sequence, source, detail)
     SELECT id, created_at, 'status', 'pending', 1, 'api', '{}' FROM made
 ), created AS (
-    INSERT INTO workers_job (transaction_id, kind, key, lane, state, run_at, attempt, created_at, updated_at)
+    INSERT INTO workers_job (transaction_id, kind, key, lane, state, run_at, claim_count, created_at, updated_at)
     SELECT id, 'create', '', 'p' || provider_id, 'done', created_at, 1, created_at, created_at + interval '2 s'
     FROM made
     RETURNING id, transaction_id, created_at
 ), calls AS (
-    INSERT INTO workers_attempt
-        (job_id, transaction_id, number, started_at, duration_ms, method, url, http_status, error, excerpt)
+    INSERT INTO workers_outboundcall
+        (job_id, transaction_id, attempt, started_at, duration_ms, method, url, http_status, error, excerpt)
     SELECT id, transaction_id, 1, created_at, 1900, 'POST', 'https://third.example/transactions', 201, '',
            '{"id": "' || transaction_id || '", "status": "pending"}'
     FROM created
 )
-INSERT INTO workers_job (transaction_id, kind, key, lane, state, run_at, attempt, step, created_at, updated_at)
+INSERT INTO workers_job (transaction_id, kind, key, lane, state, run_at, claim_count, tries, created_at, updated_at)
 SELECT id, 'track', '', 'p' || provider_id, 'waiting', now() + (1 + 23 * random()) * interval '1 hour', 14, 13,
        created_at, now()
 FROM made
@@ -69,7 +69,7 @@ UPDATE transactions_transaction t
 SET status = now.status, submission = now.submission, review = now.review, provider_id = now.provider,
     sequence = 1 + (now.status <> 'pending')::int,
     finalised_at = CASE WHEN now.status <> 'pending' THEN t.created_at + interval '2 s' END,
-    informed_sequence = 1 + (now.status <> 'pending' AND n NOT IN (60, 70, 80))::int,
+    notified_sequence = 1 + (now.status <> 'pending' AND n NOT IN (60, 70, 80))::int,
     failure_code = CASE WHEN now.status = 'failed' THEN 'refused' ELSE '' END
 FROM (
     SELECT id AS key, substr(client_ref, 9)::int AS n FROM transactions_transaction WHERE client_ref LIKE 'waiting-%%'

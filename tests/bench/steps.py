@@ -9,18 +9,20 @@ from typing import Any, cast
 
 from django.db import connection
 
+from operators.dashboard.counting import count_events
+from operators.dashboard.overview import overview
+from providers.status import Status
 from tests.bench import rows
 from tests.cast import Caller, Third, accepted, make_client, make_provider
-from transactions.counting import count_events
-from transactions.news import News
-from transactions.overview import overview
-from transactions.status import Source, Status, Submission
-from webhooks.outgoing.notify import Answer
-from workers import jobs, registry
-from workers.breaker import Tally
+from transactions.observations import Observation
+from transactions.status import Source, Submission
+from webhooks.outgoing.deliveries import DeliveryResult
+from workers import jobs, kinds
+from workers.breaker import BreakerStatistics
 from workers.dispatcher import Dispatcher
 from workers.engine import Engine
-from workers.registry import Call, Claim, Done, Outcome, Wake
+from workers.lanes import Lane
+from workers.outcomes import Call, Claim, Done, Outcome, Wake
 
 AT_ONCE = 50
 STEPS = ("accept", "tick", "claim", "settle", "notify", "count")
@@ -73,12 +75,12 @@ class Place:
             self.dispatcher.tick()
         with meter("claim"):
             creates = _claim(self.third.settings.lane)
-        final = News(Source.CREATE, status=Status.COMPLETED, submission=Submission.CREATED)
+        final = Observation(Source.CREATE, status=Status.COMPLETED, submission=Submission.CREATED)
         with meter("settle"):
-            jobs.settle([(claim, Outcome(Done(), final, (_call(),))) for claim in creates])
+            jobs.settle([(claim, Outcome(Done(), final, calls=(_call(),))) for claim in creates])
         with meter("notify"):
             tells = _claim(self.client.settings.lane)
-            jobs.settle([(claim, Outcome(Done(), Answer(confirmed=2), (_call(),))) for claim in tells])
+            jobs.settle([(claim, Outcome(Done(), DeliveryResult(confirmed=2), calls=(_call(),))) for claim in tells])
         with meter("count"):
             self.count()
 
@@ -87,7 +89,7 @@ class _Deaf:
     """Replacement for the engine that runs nothing."""
 
     in_flight = 0
-    tally = Tally()
+    tally = BreakerStatistics()
 
     def unanswered(self) -> int:
         return 0
@@ -99,9 +101,9 @@ class _Deaf:
         pass
 
 
-def _claim(lane: str) -> list[Claim]:
+def _claim(lane: Lane) -> list[Claim]:
     # Claim more than are due, as an engine with free capacity does: the search must stop at the first future job.
-    asked = jobs.claim_lanes({lane: 2 * AT_ONCE}, registry.kinds())
+    asked = jobs.claim_lanes({lane: 2 * AT_ONCE}, kinds.all_kinds())
     found = [claim for lane_claim in asked for claim in lane_claim.claims]
     if len(found) != AT_ONCE:
         raise AssertionError(f"{len(found)} jobs of {lane} were claimed, not {AT_ONCE}: the measurement is invalid")

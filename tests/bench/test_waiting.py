@@ -3,12 +3,12 @@
 import pytest
 from django.db import connection
 
-import transactions.overview
-import workers.overview
+import operators.dashboard.overview
+import workers.statistics
 from tests.bench import rows
 from tests.bench.steps import STEPS, Place, RowsRead, Seconds
 from transactions.models import Event, Transaction
-from workers.models import Attempt, Job
+from workers.models import Job, OutboundCall
 
 WAITING = 20_000
 IN_A_LANE = WAITING // 5
@@ -65,9 +65,9 @@ def test_processing_new_transactions_does_not_read_waiting_ones(place, known):
 @pytest.mark.parametrize("known", [False, True], ids=["no statistics", "after ANALYZE"])
 @pytest.mark.parametrize("due", [False, True], ids=["in the future", "due"])
 def test_the_dashboard_reads_a_bounded_number_of_waiting_jobs(place, monkeypatch, known, due):
-    monkeypatch.setattr(transactions.overview, "MOST", 100)
-    monkeypatch.setattr(workers.overview, "MOST_IN_A_LANE", 10)
-    monkeypatch.setattr(workers.overview, "LATEST", 100)
+    monkeypatch.setattr(operators.dashboard.overview, "MOST", 100)
+    monkeypatch.setattr(workers.statistics, "MOST_IN_A_LANE", 10)
+    monkeypatch.setattr(workers.statistics, "LATEST", 100)
     place.fill(WAITING)
     place.count()
     if due:
@@ -86,7 +86,7 @@ def test_the_generated_rows_look_like_those_of_the_service(place):
     place.fill(10)
 
     assert made.count() == Event.objects.filter(transaction__in=made).count() == 10
-    assert Attempt.objects.filter(transaction_id__in=made.values("pk"), job__kind="create").count() == 10
+    assert OutboundCall.objects.filter(transaction_id__in=made.values("pk"), job__kind="create").count() == 10
     track, told = (Job.objects.filter(transaction_id__in=made.values("pk"), kind=kind) for kind in ("track", "notify"))
     assert set(track.values_list("state", "lane")) == {("waiting", t.settings.lane) for t in place.thirds}
     assert set(told.values_list("state", "lane")) == {("done", c.settings.lane) for c in place.clients}

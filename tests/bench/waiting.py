@@ -183,7 +183,7 @@ def _use(name: str) -> None:
     """Connect Django to this database from now on."""
     from django.db import connection
 
-    from transactions.config import clear_caches
+    from tests.cast import clear_caches
 
     connection.close()
     connection.settings_dict["NAME"] = name

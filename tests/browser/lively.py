@@ -19,7 +19,7 @@ import django
 SHOPS = ("web-shop", "marketplace", "subscriptions")
 BANKS = ("northbank", "cardhub", "instant-pay")
 DAY = 24 * 60
-UNTOLD = 400
+NOT_NOTIFIED = 400
 """Number of failed notifications of the night: the rows of the bulk run."""
 
 chance = Random(1)
@@ -31,8 +31,9 @@ def main() -> None:
 
 
 def everything() -> dict[str, Any]:
+    from clients.models import ApiKey, CallbackSecret, Client
+    from providers.models import Provider
     from tests.browser.seed import sessions
-    from transactions.models import ApiKey, CallbackSecret, Client, Provider
 
     sandbox, demo = Provider.objects.get(), Client.objects.get()
     secret = CallbackSecret.objects.get(client=demo).secret
@@ -69,13 +70,13 @@ def night(shop: Any, bank: Any) -> None:
     """Create transactions whose notifications failed for good during an outage of the endpoint."""
     from django.db.models import F
 
-    from tests.browser.seed import untold
+    from tests.browser.seed import not_notified
     from tests.cast import Caller, Third, accepted
     from transactions.models import Event, Transaction
 
     caller, third = Caller(shop, key="", secret=""), Third(bank, secret="")
-    made = [accepted(caller, third, client_ref=f"renewal-{number}").id for number in range(UNTOLD)]
-    untold(made)
+    made = [accepted(caller, third, client_ref=f"renewal-{number}").id for number in range(NOT_NOTIFIED)]
+    not_notified(made)
     for nth, id_ in enumerate(made):
         ago = timedelta(hours=12) - timedelta(minutes=nth)
         Event.objects.filter(transaction=id_).update(at=F("at") - ago)
@@ -96,7 +97,7 @@ def one(at: datetime, shops: list[Any], banks: list[Any], number: int) -> Any:
         failure_code="refused" if status == "failed" else "",
         failure_detail="422: the account is closed" if status == "failed" else "",
         create_began_at=at, created_at=at, updated_at=final, finalised_at=final,
-        informed_sequence=2, informed_at=final + timedelta(seconds=0.2),
+        notified_sequence=2, notified_at=final + timedelta(seconds=0.2),
     )  # fmt: skip
 
 
@@ -109,7 +110,7 @@ def events(it: Any) -> Iterator[Any]:
 
 
 def id_of(at: datetime) -> UUID:
-    """Return a UUID of version 7 for this time, like those of `transactions.ids`."""
+    """Return a UUID of version 7 for this time, like those of `workers.foundation.ids`."""
     value = int(at.timestamp() * 1000) << 80 | chance.getrandbits(80)
     return UUID(int=value & ~(0xF << 76 | 0x3 << 62) | 0x7 << 76 | 0x2 << 62)
 

@@ -34,7 +34,7 @@ TREATED = (
     "sync", "webhook", "ghost504", "sync", "decline", "webhook", "sync", "slow", "sync", "webhook", STORY, "sync",
     "sync", "refuse", "webhook", "sync", "silent", "decline", "sync", "webhook", "sync", "lost504",
 )  # fmt: skip
-ENOUGH = 100
+MIN_CALLS = 100
 """Number of finished rows at which the picture of the bulk run is taken."""
 PAUSE = 6.0  # seconds between two orders: about ten a minute, as on the day before
 
@@ -120,7 +120,7 @@ def bulk(page: Page) -> None:
 
     def under_way() -> bool:
         page.reload()
-        return float(page.get_by_role("progressbar").get_attribute("value") or 0) > ENOUGH
+        return float(page.get_by_role("progressbar").get_attribute("value") or 0) > MIN_CALLS
 
     until(under_way, seconds=60)
     page.screenshot(path=FOLDER / "bulk.png")

@@ -41,11 +41,12 @@ def sessions() -> dict[str, str]:
 
 def transactions() -> dict[str, str]:
     """Create transactions at a paused provider, so that they do not change. Return our ids by the client's id."""
+    from clients.models import Client
     from tests.cast import Caller, accepted, make_provider
     from tests.running import age, tell
-    from transactions.models import Client
-    from transactions.news import News, apply
+    from transactions.observations import Observation
     from transactions.status import Review, Source
+    from transactions.store import apply
 
     idle = make_provider("idle-bank", paused=True, paused_why="browser tests")
     demo = Caller(Client.objects.get(), key="", secret="")
@@ -55,23 +56,25 @@ def transactions() -> dict[str, str]:
 
     stuck, contradicted = new("order-stuck"), new("order-contradicted")
     age(stuck, 2 * 86_400)
-    apply([(stuck.id, News(Source.CLOCK, review=Review.OVERDUE))])
+    apply([(stuck.id, Observation(Source.CLOCK, review=Review.OVERDUE))])
     tell(contradicted, "completed")
     tell(contradicted, "declined")
-    several = [new("order-untold"), *(new(f"bulk-{number}", REFERENCE) for number in range(MANY))]
-    untold([one.id for one in several])
+    several = [new("order-not_notified"), *(new(f"bulk-{number}", REFERENCE) for number in range(MANY))]
+    not_notified([one.id for one in several])
     return {one.client_ref: str(one.id) for one in (stuck, contradicted, several[0])}
 
 
-def untold(which: Sequence[UUID]) -> None:
+def not_notified(which: Sequence[UUID]) -> None:
     """Complete these transactions, and let their final notifications fail for good."""
-    from transactions.news import News, apply
-    from transactions.status import Source, Status
+    from providers.status import Status
+    from transactions.observations import Observation
+    from transactions.status import Source
+    from transactions.store import apply
     from workers import jobs
     from workers.models import Job
-    from workers.registry import Failed, Outcome
+    from workers.outcomes import Failed, Outcome
 
-    apply([(id_, News(Source.WEBHOOK, status=Status.COMPLETED)) for id_ in which])
+    apply([(id_, Observation(Source.WEBHOOK, status=Status.COMPLETED)) for id_ in which])
     found = list(Job.objects.filter(transaction_id__in=which, kind="notify", key="seq:2"))
     for first in range(0, len(found), 50):  # fewer than the limit of concurrent calls to one endpoint
         claims = [jobs.claim_one(job) for job in found[first : first + 50]]

@@ -31,7 +31,7 @@ def test_the_confirmation_page_is_accessible(visitor, ours):
 
 
 def test_an_operator_retries_a_failed_job_and_sees_it_finish(at_work, ours):
-    open_transaction(at_work, ours["order-untold"])
+    open_transaction(at_work, ours["order-not_notified"])
     expect(at_work.locator("#review")).to_contain_text("a job was given up")
     at_work.get_by_role("link", name="Retry job").click()
 

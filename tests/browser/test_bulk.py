@@ -22,7 +22,7 @@ def choose_all(page: Page, action: str) -> None:
 
 
 def test_the_confirmation_page_is_accessible(visitor):
-    check_layouts(visitor, f"/admin/transactions/bulkrun/start/retry/?q={REFERENCE}&state=failed", "operator")
+    check_layouts(visitor, f"/admin/operators/bulkrun/start/retry/?q={REFERENCE}&state=failed", "operator")
 
 
 def test_500_rows_are_retried_with_a_progress_bar(at_work):
@@ -43,4 +43,4 @@ def test_500_rows_are_retried_with_a_progress_bar(at_work):
 
 def test_the_page_of_a_finished_run_is_accessible(visitor):
     """Runs after the test above."""
-    check_layouts(visitor, "/admin/transactions/bulkrun/1/change/", "operator", shows=f"text={MANY} of {MANY}")
+    check_layouts(visitor, "/admin/operators/bulkrun/1/change/", "operator", shows=f"text={MANY} of {MANY}")

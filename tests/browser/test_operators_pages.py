@@ -23,7 +23,7 @@ def test_an_operator_logs_in_and_reads_the_dashboard(page):
     [
         "",
         "transactions/transaction/?status=pending",
-        "workers/job/?state=failed&q=order-untold",
+        "workers/job/?state=failed&q=order-not_notified",
         "transactions/provider/1/change/",
         "transactions/client/1/change/",
         "workers/workerprocess/",

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 FINAL = frozenset({"completed", "declined", "failed"})
 
 TRANSACTIONS = """
-SELECT id::text, client_ref, status, sequence, review, informed_sequence FROM transactions_transaction
+SELECT id::text, client_ref, status, sequence, review, notified_sequence FROM transactions_transaction
 """
 EVENTS = "SELECT transaction_id::text, kind, status, sequence, source FROM transactions_event ORDER BY id"
 JOBS = """
-SELECT j.transaction_id::text, j.kind, j.state, j.key, j.lane, j.attempt, j.step, j.last_error,
+SELECT j.transaction_id::text, j.kind, j.state, j.key, j.lane, j.claim_count, j.tries, j.last_error,
        extract(epoch FROM j.run_at - clock_timestamp())::double precision, t.status <> 'pending'
 FROM workers_job j JOIN transactions_transaction t ON t.id = j.transaction_id
 WHERE j.state IN ('waiting', 'running', 'failed')
@@ -25,7 +25,7 @@ WHERE j.state IN ('waiting', 'running', 'failed')
 LOST = """
 -- Claim time and lease end of the runs that were lost with their worker.
 SELECT a.transaction_id::text, extract(epoch FROM a.started_at)::double precision, j.kind
-FROM workers_attempt a JOIN workers_job j ON j.id = a.job_id
+FROM workers_outboundcall a JOIN workers_job j ON j.id = a.job_id
 WHERE a.method = '' AND a.error LIKE 'the worker was lost%%'
 """
 WEBHOOKS = "SELECT transaction_id::text, word, 1 + repeats FROM webhooks_webhook"
@@ -47,7 +47,7 @@ class Job:
     key: str
     lane: str
     attempt: int
-    step: int
+    tries: int
     last_error: str
     due_in: float
     """Seconds."""
@@ -76,7 +76,7 @@ class Row:
     status: str
     sequence: int
     review: str
-    informed_sequence: int
+    notified_sequence: int
     events: list[Event] = field(default_factory=list)
     jobs: list[Job] = field(default_factory=list)
     recorded: dict[str, int] = field(default_factory=dict)

@@ -148,7 +148,7 @@ def _enable_endpoint(scene: Scene, slot: Slot) -> None:
 
 def enable_endpoints(scene: Scene) -> None:
     """Enable all endpoints, with the same change as the admin makes."""
-    scene.execute("UPDATE transactions_client SET endpoint_disabled_at = NULL, endpoint_disabled_why = ''")
+    scene.execute("UPDATE clients_client SET endpoint_disabled_at = NULL, endpoint_disabled_why = ''")
 
 
 def _outage(side: str, mode: str, what: str, end: Act | None = None) -> Fault:

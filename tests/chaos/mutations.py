@@ -49,7 +49,7 @@ MUTATIONS = (
         (
             Edit(
                 "transactions/sql.py",
-                "AND (was.status = 'pending' OR news.source = 'staff' AND was.review = 'contradiction') AS wins",
+                "AND (was.status = 'pending' OR o.source = 'staff' AND was.review = 'contradiction') AS wins",
                 "AS wins",
             ),
         ),
@@ -88,8 +88,8 @@ MUTATIONS = (
         (
             Edit(
                 "transactions/handlers/create.py",
-                "if provider.check_before_create or work.create_began_at is not None or work.claim.attempt > 1:",
-                "if provider.check_before_create and work.claim.attempt == 1:",
+                "if provider.check_before_create or work.create_began_at is not None or work.claim.claim_count > 1:",
+                "if provider.check_before_create and work.claim.claim_count == 1:",
             ),
         ),
     ),
@@ -106,7 +106,7 @@ MUTATIONS = (
         "unknown-is-refused",
         "A create that is answered 504 counts as refused: the transaction fails, but the provider creates it later.",
         PROVIDER,
-        (Edit("transactions/providers/http.py", "case 400 | 404 | 422:", "case 400 | 404 | 422 | 504:"),),
+        (Edit("providers/adapters/http.py", "case 400 | 404 | 422:", "case 400 | 404 | 422 | 504:"),),
     ),
     Mutation(
         "pending-sent-late",
@@ -115,18 +115,18 @@ MUTATIONS = (
         (
             Edit(
                 "transactions/sql.py",
-                "WHERE wins)) AND coalesce(job.state) = 'waiting'\n), told",
-                "WHERE wins)) AND coalesce(job.state) = 'waiting' AND job.kind <> 'notify'\n), told",
+                "WHERE wins)) AND coalesce(job.state) = 'waiting'\n), notified",
+                "WHERE wins)) AND coalesce(job.state) = 'waiting' AND job.kind <> 'notify'\n), notified",
             ),
-            Edit("webhooks/outgoing/notify.py", 'claim.key != f"seq:{record.sequence}"', "False"),
+            Edit("webhooks/outgoing/deliveries.py", 'claim.key != f"seq:{snapshot.sequence}"', "False"),
             Edit(
                 "webhooks/outgoing/notify.py",
-                "    record = notice.record\n    if notice",
-                "    record = notice.record\n"
-                '    if notice.claim.key == "seq:1":\n'
+                "    snapshot = delivery.snapshot\n    if delivery",
+                "    snapshot = delivery.snapshot\n"
+                '    if delivery.claim.key == "seq:1":\n'
                 "        from dataclasses import replace\n\n"
-                '        record = replace(record, status="pending", sequence=1)\n'
-                "    if notice",
+                '        snapshot = replace(snapshot, status="pending", sequence=1)\n'
+                "    if delivery",
             ),
         ),
     ),

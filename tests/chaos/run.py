@@ -38,7 +38,7 @@ PARKED = 10.0
 """Seconds. A notification that waits longer has failed twice because of an outage of its endpoint."""
 COUNTS = """
 SELECT count(*) FILTER (WHERE status <> 'pending'),
-       count(*) FILTER (WHERE status <> 'pending' AND informed_sequence = sequence)
+       count(*) FILTER (WHERE status <> 'pending' AND notified_sequence = sequence)
 FROM transactions_transaction
 """
 

@@ -81,8 +81,8 @@ def _has_gaps(facts: Facts, row: Row) -> bool:
     return not counted or changes[0].status != "pending" or changes[-1].status != row.status
 
 
-def _is_untold(facts: Facts, row: Row) -> bool:
-    return row.status in FINAL and (facts.told(row)["final"] is None or row.informed_sequence < row.sequence)
+def _is_not_notified(facts: Facts, row: Row) -> bool:
+    return row.status in FINAL and (facts.told(row)["final"] is None or row.notified_sequence < row.sequence)
 
 
 def _was_told_otherwise(facts: Facts, row: Row) -> bool:
@@ -147,7 +147,7 @@ CHECKS: dict[str, Check] = {
     "created twice": _created_twice,
     "moved after being final": _each(_has_moved),
     "gaps in the timeline": _each(_has_gaps),
-    "final, but the client was not notified": _each(_is_untold),
+    "final, but the client was not notified": _each(_is_not_notified),
     "the client was notified of another final status": _each(_was_told_otherwise),
     "two final statuses notified": _was_told("conflicting"),
     "pending notified after the final status": _was_told("stale"),

@@ -13,17 +13,16 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from hypothesis.stateful import RuleBasedStateMachine
 
-from tests.cast import Caller, Third
+from clients.models import Client
+from tests.cast import Caller, Third, clear_caches
 from tests.model.clock import Clock
 from tests.model.outside import PROVIDER, Asked, Outside
 from tests.model.reference import FINAL, Create, Transaction
 from tests.model.stored import Stored, compare
 from tests.running import change
-from transactions.config import clear_caches
-from transactions.models import Client
-from workers import jobs, registry
-from workers.jobs import Lost, Result
-from workers.registry import Again, Claim, Failed, Outcome
+from workers import jobs, kinds
+from workers.jobs import Result
+from workers.outcomes import Again, Claim, Failed, NoResult, Outcome
 
 WINDOW, RETRIES = 120.0, 1
 """Seconds of settle_window; create_retries."""
@@ -49,7 +48,7 @@ class Run:
 
     def owns_job(self) -> bool:
         job = self.machine.stored.jobs[self.claim.id]
-        return bool(job.state == "running" and job.attempt == self.claim.attempt)
+        return bool(job.state == "running" and job.claim_count == self.claim.claim_count)
 
     @property
     def ended(self) -> bool:
@@ -99,7 +98,7 @@ class Driver(RuleBasedStateMachine):
 
     def claim(self, of_client: bool, most: int) -> list[Run]:
         lane = self.cast.alice.settings.lane if of_client else self.cast.third.settings.lane
-        found = jobs.claim_lanes({lane: most}, registry.kinds())
+        found = jobs.claim_lanes({lane: most}, kinds.all_kinds())
         claims = [claim for lane_claim in found for claim in lane_claim.claims]
         assert len(claims) <= most
         for claim in claims:
@@ -109,7 +108,7 @@ class Driver(RuleBasedStateMachine):
     def take(self, claims: list[Claim]) -> list[Run]:
         for claim in claims:
             before = self.stored.jobs[claim.id]
-            assert (before.state, before.attempt + 1) == ("waiting", claim.attempt)
+            assert (before.state, before.claim_count + 1) == ("waiting", claim.claim_count)
         taken = [Run(claim, self) for claim in claims]
         self.runs += taken
         self.check("claims")
@@ -296,6 +295,6 @@ class Driver(RuleBasedStateMachine):
 
 
 def _state_after(told: Result) -> str:
-    if isinstance(told, Lost) or isinstance(told.next, Again):
+    if isinstance(told, NoResult) or isinstance(told.next, Again):
         return "waiting"
     return "failed" if isinstance(told.next, Failed) else "done"

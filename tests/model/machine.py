@@ -10,19 +10,20 @@ from random import Random
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule
 
+from operators.actions.jobs import FINAL_ALREADY
+from operators.actions.table import ACTIONS
 from tests.cast import accepted
 from tests.model.driving import WINDOW, Driver
 from tests.model.outside import ANSWERS
 from tests.model.reference import FINAL, Transaction
 from tests.running import change
-from transactions.services import find, tell_again
-from transactions.staff.actions import ACTIONS
-from transactions.staff.jobs import FINAL_ALREADY
+from transactions.notifications import notify_again
+from transactions.store import find
 from webhooks.incoming.authentication import Sender
 from webhooks.incoming.services import receive
 from workers import jobs
-from workers.jobs import Lost
 from workers.models import Job
+from workers.outcomes import NoResult
 
 choice = st.integers(0, 1000)
 BAD_DAY = (*ANSWERS, *["504", "dropped", "stale"] * 6)
@@ -82,7 +83,7 @@ class StatusRules(Driver):
     def hand_back(self, which: int) -> None:
         run = self.runs[which % len(self.runs)]
         if not run.ended:
-            self.settle([run], Lost("handed back", begun=run.task is not None))
+            self.settle([run], NoResult("handed back", begun=run.task is not None))
 
     @precondition(lambda self: self.runs)
     @rule(which=choice)
@@ -142,10 +143,10 @@ class StatusRules(Driver):
         self.recover()
 
     @rule(which=choice)
-    def tell_again(self, which: int) -> None:
+    def notify_again(self, which: int) -> None:
         record = find(client_id=self.cast.alice.client.pk, client_ref=self.refs[which % len(self.refs)])
         assert record is not None
-        tell_again(record)
+        notify_again(record)
         self.check("told again")
 
     @precondition(lambda self: self.stored.of("failed"))

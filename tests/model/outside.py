@@ -11,7 +11,7 @@ from typing import Any
 from tests.model.clock import Clock
 from tests.model.reference import FINAL, Create, Transaction
 from workers.outbound import NotSent, OutcomeUnknown, Response
-from workers.registry import Call
+from workers.outcomes import Call
 
 PROVIDER, CLIENT = "http://third.example", "http://alice.example/callback"
 ANSWERS = (*FINAL, "pending", "odd", "504", "dropped", "unsent", "429", "401", "422", "stale")

@@ -40,10 +40,10 @@ class Job(NamedTuple):
     kind: str
     key: str
     state: str
-    attempt: int
+    claim_count: int
     run_at: datetime
     lease_until: Any
-    step: int
+    tries: int
 
 
 @dataclass
@@ -55,14 +55,14 @@ class Stored:
     @classmethod
     def read(cls) -> Stored:
         found = cls()
-        columns = ("status", "sequence", "submission", "review", "failure_code", "finalised_at", "informed_sequence")
+        columns = ("status", "sequence", "submission", "review", "failure_code", "finalised_at", "notified_sequence")
         for id_, *facts in Row.objects.values_list("id", *columns):
             found.transactions[str(id_)] = Facts(*facts)
             found.events[str(id_)] = []
         entries = Event.objects.order_by("id")
         for id_, *entry in entries.values_list("transaction_id", *Entry._fields):
             found.events[str(id_)].append(Entry._make(entry))
-        columns = ("kind", "key", "state", "attempt", "run_at", "lease_until", "step")
+        columns = ("kind", "key", "state", "claim_count", "run_at", "lease_until", "tries")
         for id_, of, *job in JobRow.objects.order_by("id").values_list("id", "transaction_id", *columns):
             found.jobs[id_] = Job(id_, str(of), *job)
         return found
@@ -113,7 +113,7 @@ def _jobs(id_: str, of: Transaction, before: Stored, now: Stored) -> None:
     for job in before.jobs_of(id_):
         after = now.jobs[job.id]
         assert after.state in MOVES[job.state], f"{job.kind}: {job.state} -> {after.state}"
-        assert after.attempt >= job.attempt
+        assert after.claim_count >= job.claim_count
         if (job.state, after.state) == ("failed", "cancelled"):
             news = int(job.key.partition(":")[2]) if job.key.startswith("seq:") else 1
             assert job.kind == "notify" and now.transactions[id_].informed >= news, "cancelled without a notification"

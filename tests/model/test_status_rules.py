@@ -17,8 +17,8 @@ from tests.model.driving import SETTINGS, Cast, seen
 from tests.model.machine import StatusRules
 from tests.model.outside import CLIENT
 from tests.running import change
-from workers import jobs, registry
-from workers.registry import Claim
+from workers import jobs, outcomes
+from workers.outcomes import Claim
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
@@ -42,7 +42,7 @@ MET = (
 def clock(db, monkeypatch):
     clock = Clock()
     clock.install()
-    for module in (registry, jobs):
+    for module in (outcomes, jobs):
         monkeypatch.setattr(module, "time", clock.as_time())
     monkeypatch.setattr(jobs, "Claim", lambda *row: replace(Claim(*row), received=clock.now()))
     yield clock
@@ -52,7 +52,7 @@ def clock(db, monkeypatch):
 @pytest.fixture
 def cast(third, clock, monkeypatch, settings):
     settings.MAX_CRASHES = 2
-    for module in ("transactions.services", "transactions.staff.acting", "webhooks.incoming.services"):
+    for module in ("transactions.store", "operators.actions.action", "webhooks.incoming.services"):
         monkeypatch.setattr(f"{module}.announce", lambda wakes: None)
     change(third, **SETTINGS)
     alice = make_client("alice", third.provider, callback_url=CLIENT)

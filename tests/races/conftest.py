@@ -7,7 +7,7 @@ import pytest
 from tests.cast import Caller, Third, accepted, make_client, make_provider
 from tests.servers import Answer, Server, serving
 from tests.workers.conftest import engines, probe
-from transactions.records import Record
+from transactions.snapshot import TransactionSnapshot
 
 __all__ = ["engines", "probe"]
 
@@ -39,6 +39,6 @@ def alice(third: Third, endpoint: Server) -> Caller:
 
 
 @pytest.fixture
-def record(alice: Caller, third: Third) -> Record:
+def record(alice: Caller, third: Third) -> TransactionSnapshot:
     """A transaction that was just accepted."""
     return accepted(alice, third)

@@ -5,26 +5,29 @@ from functools import partial
 import pytest
 from django.contrib.auth.models import User
 
-from tests.admin.conftest import give_up
-from tests.cast import due_now, job, now
+from clients.models import Client
+from operators.actions.jobs import FINAL_ALREADY, NOT_FAILED
+from operators.actions.table import ACTIONS
+from providers.status import Status
+from tests.cast import clear_caches, due_now, job, now
+from tests.operators.pages.conftest import give_up
 from tests.races.amid import amid, overtaking, second
 from tests.running import again, run
 from tests.servers import Answer
 from tests.webhooks.senders import tell
-from transactions.config import clear_caches
-from transactions.models import Client, Event
-from transactions.news import News, apply
-from transactions.services import tell_again
-from transactions.staff.actions import ACTIONS
-from transactions.staff.jobs import FINAL_ALREADY, NOT_FAILED
-from transactions.status import Source, Status
-from workers import jobs, registry
+from transactions.models import Event
+from transactions.notifications import notify_again
+from transactions.observations import Observation
+from transactions.status import Source
+from transactions.store import apply
+from workers import jobs, kinds
+from workers.lanes import Lane
 from workers.models import Job
-from workers.staff import revive
+from workers.operations import requeue
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
-FINAL = News(Source.WEBHOOK, status=Status.COMPLETED)
+FINAL = Observation(Source.WEBHOOK, status=Status.COMPLETED)
 
 
 @pytest.fixture
@@ -50,8 +53,8 @@ def test_a_second_retry_during_the_retried_run_changes_nothing(press, record, fa
         assert press() == NOT_FAILED
         after = job(record, "create")
 
-    assert (after.attempt, after.lease_until, after.lost_at) == (
-        under_way.attempt, under_way.lease_until, under_way.lost_at
+    assert (after.claim_count, after.lease_until, after.lost_at) == (
+        under_way.claim_count, under_way.lease_until, under_way.lost_at
     )  # fmt: skip
     assert Event.objects.filter(kind="staff").count() == 1
 
@@ -63,7 +66,7 @@ def test_a_retry_that_waits_for_the_commit_of_a_final_status_is_refused(press, r
 
 def test_a_final_status_during_a_retry_makes_the_retried_run_do_nothing(press, record, third, far, monkeypatch):
     with overtaking(partial(tell, third, record.id)) as overtaken:
-        monkeypatch.setattr("transactions.staff.jobs.revive", lambda **given: overtaken() or revive(**given))
+        monkeypatch.setattr("operators.actions.jobs.requeue", lambda **given: overtaken() or requeue(**given))
         assert press() == ""
 
     run(job(record, "create"))
@@ -73,7 +76,7 @@ def test_a_final_status_during_a_retry_makes_the_retried_run_do_nothing(press, r
 def test_a_notification_requested_during_a_final_status_is_sent_once(record):
     run(job(record, "notify"))
 
-    second(partial(tell_again, record), ours=partial(apply, [(record.id, FINAL)]))
+    second(partial(notify_again, record), ours=partial(apply, [(record.id, FINAL)]))
 
     assert notifications() == [("seq:1", "done"), ("seq:2", "waiting")]
 
@@ -81,8 +84,8 @@ def test_a_notification_requested_during_a_final_status_is_sent_once(record):
 def test_a_final_status_during_a_notification_request_is_the_status_sent(record, endpoint, monkeypatch):
     run(job(record, "notify"))
     with overtaking(partial(apply, [(record.id, FINAL)])) as overtaken:
-        monkeypatch.setattr("transactions.services.uuid4", lambda: overtaken() or "number")
-        tell_again(record)
+        monkeypatch.setattr("transactions.notifications.uuid4", lambda: overtaken() or "number")
+        notify_again(record)
     for one in Job.objects.filter(kind="notify", state="waiting"):
         run(one)
 
@@ -95,7 +98,7 @@ def test_a_final_status_during_the_delivery_of_pending_is_sent_after_it(third, r
         tell(third, record.id)
         final = job(record, "notify", "seq:2")
         assert jobs.claim_one(final) is None
-        assert [one.claims for one in jobs.claim_lanes({final.lane: 9}, registry.kinds())] == [()]
+        assert [one.claims for one in jobs.claim_lanes({Lane(final.lane): 9}, kinds.all_kinds())] == [()]
     run(final)
 
     assert [asked.json["data"]["status"] for asked in endpoint.asked] == ["pending", "completed"]
@@ -118,6 +121,6 @@ def test_an_endpoint_disabled_during_a_delivery_confirms_it_and_receives_no_othe
         tell(third, record.id)
     due_now()
 
-    assert now(record).informed_sequence == 1
-    assert jobs.claim_lanes({alice.settings.lane: 9}, registry.kinds()) == []
+    assert now(record).notified_sequence == 1
+    assert jobs.claim_lanes({alice.settings.lane: 9}, kinds.all_kinds()) == []
     assert again(job(record, "notify", "seq:2")).state == "waiting"

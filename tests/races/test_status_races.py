@@ -5,6 +5,7 @@ from functools import partial
 
 import pytest
 
+from providers.status import Status
 from tests.cast import job, now
 from tests.races.amid import amid, overtaking
 from tests.running import again, change, claim, facts, perform, run, settle, timeline
@@ -12,10 +13,12 @@ from tests.servers import Answer
 from tests.threads import aside
 from tests.webhooks.senders import recorded, tell
 from transactions.models import Transaction
-from transactions.news import News
-from transactions.status import Source, Status
-from workers import jobs, registry
-from workers.registry import Done, Outcome
+from transactions.observations import Observation
+from transactions.status import Source
+from txnproject.jobs import JOBS
+from workers import jobs
+from workers.kinds import all_kinds, kind_of
+from workers.outcomes import Done, Outcome
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
@@ -72,12 +75,12 @@ def test_a_webhook_between_load_and_settle_wins(third, record, far, kind):
 
 def test_a_webhook_during_a_settle_waits_and_is_applied_second(third, record, monkeypatch):
     """The settle locks the transaction at its start, so deadlocks and overtaking are impossible."""
-    claimed, kind = claim(job(record, "create")), registry.kind("create")
-    learnt = Outcome(Done(), News(Source.CREATE, status=Status.DECLINED))
+    claimed, kind = claim(job(record, "create")), kind_of("create")
+    learnt = Outcome(Done(), Observation(Source.CREATE, status=Status.DECLINED))
 
     with overtaking(partial(tell, third, record.id)) as overtaken:
-        slow = replace(kind, record=lambda settled: overtaken() or kind.record(settled))
-        monkeypatch.setitem(registry._kinds, "create", slow)
+        slow = replace(kind, save=lambda settled: overtaken() or kind.save(settled))
+        monkeypatch.setitem(JOBS.kinds, "create", slow)
         settle(claimed, learnt)
 
     assert facts(record)[0] == "declined"
@@ -89,6 +92,6 @@ def test_a_provider_paused_during_a_call_has_its_answer_applied_and_gets_no_more
         change(third, paused=True)
 
     assert facts(record) == ("pending", "created", "")
-    assert jobs.claim_lanes({third.settings.lane: 9}, registry.kinds()) == []
+    assert jobs.claim_lanes({third.settings.lane: 9}, all_kinds()) == []
     assert again(job(record, "track")).state == "waiting"
     assert now(record).create_began_at is not None

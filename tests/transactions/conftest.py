@@ -8,7 +8,7 @@ import pytest
 from tests.cast import Caller, Third, accepted, job, make_provider
 from tests.running import change
 from tests.servers import Answer, Server, serving
-from transactions.records import Record
+from transactions.snapshot import TransactionSnapshot
 from workers.models import Job
 
 
@@ -27,13 +27,13 @@ def third(db: None, far: Server) -> Third:
 
 
 @pytest.fixture
-def record(alice: Caller, third: Third) -> Record:
+def record(alice: Caller, third: Third) -> TransactionSnapshot:
     """A transaction that was just accepted."""
     return accepted(alice, third)
 
 
 @pytest.fixture
-def creating(record: Record) -> Job:
+def creating(record: TransactionSnapshot) -> Job:
     """Its job `create`."""
     return job(record, "create")
 

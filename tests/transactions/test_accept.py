@@ -2,7 +2,7 @@ import pytest
 
 from tests.cast import Caller, Third, accepted, job, order
 from transactions.models import Event, Transaction
-from transactions.services import IdempotencyMismatch, accept
+from transactions.store import IdempotencyMismatch, accept
 from workers.models import Job
 
 pytestmark = pytest.mark.django_db

@@ -7,8 +7,9 @@ import pytest
 from tests.cast import job, now
 from tests.running import again, began, change, claim, expire, facts, perform, run, timeline, tries, wait_of
 from tests.servers import Answer
-from transactions.news import News, apply
+from transactions.observations import Observation
 from transactions.status import Source, Submission
+from transactions.store import apply
 from workers import jobs
 from workers.models import Job
 from workers.outbound import Http
@@ -136,7 +137,7 @@ def test_an_unknown_outcome_is_neither_failed_nor_created(record, creating, far,
     found = run(creating)
 
     assert facts(record) == ("pending", "unknown", "")
-    assert (found.state, found.step) == ("waiting", 1)
+    assert (found.state, found.tries) == ("waiting", 1)
     assert wait_of(found) == pytest.approx(120, abs=0.1)
     assert now(record).create_began_at is not None
 
@@ -145,7 +146,7 @@ def test_a_read_timeout_is_an_unknown_outcome(record, creating, far, third, rele
     change(third, create_timeout=0.2)
     far.on("POST", Answer(201, {"status": "completed"}, held=released))
 
-    assert run(creating).step == 1
+    assert run(creating).tries == 1
     assert facts(record) == ("pending", "unknown", "")
 
 
@@ -222,7 +223,7 @@ def test_a_look_that_began_too_early_proves_nothing_however_late_it_ends(record,
     outcome = perform(claimed, Slow)
 
     assert far.methods == ["GET"]
-    assert outcome.news.submission == "unknown"
+    assert outcome.result.submission == "unknown"
 
 
 @pytest.mark.parametrize("answer", [Answer(500), Answer(429), Answer(302), LOST])
@@ -232,7 +233,7 @@ def test_a_look_that_tells_nothing_is_no_leave_to_create(record, creating, far, 
     found = run(creating)
 
     assert far.of("POST") == []
-    assert (found.state, found.step) == ("waiting", 0)
+    assert (found.state, found.tries) == ("waiting", 0)
     assert facts(record) == ("pending", "unsent", "")
 
 
@@ -260,7 +261,7 @@ def test_it_fails_only_when_the_retries_are_used_up_and_absence_is_proven(record
 
 
 def test_without_proof_of_absence_it_never_fails(record, creating, far):
-    Job.objects.filter(pk=creating.pk).update(step=9)
+    Job.objects.filter(pk=creating.pk).update(tries=9)
     began(record, 119)
 
     assert run(creating).state == "waiting"
@@ -294,7 +295,7 @@ def test_what_is_known_to_be_there_is_polled_soon(record, creating):
     run(tracking)
     expire(creating)
     jobs.recover()
-    apply([(record.id, News(Source.WEBHOOK, submission=Submission.CREATED))])
+    apply([(record.id, Observation(Source.WEBHOOK, submission=Submission.CREATED))])
     assert lost.id == creating.pk
 
     run(creating)
@@ -303,7 +304,7 @@ def test_what_is_known_to_be_there_is_polled_soon(record, creating):
 
 
 def test_it_never_fails_for_lack_of_a_creation_what_the_provider_is_known_to_have(record, creating, far):
-    Job.objects.filter(pk=creating.pk).update(step=9)
+    Job.objects.filter(pk=creating.pk).update(tries=9)
     began(record, 500, submission="created")
 
     run(creating)

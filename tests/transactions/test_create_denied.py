@@ -5,10 +5,10 @@ from email.utils import format_datetime
 
 import pytest
 
+from providers.models import Provider
 from tests.cast import accepted, job, now
 from tests.running import change, facts, run, wait_of
 from tests.servers import Answer, silent
-from transactions.models import Provider
 from workers.models import Job
 
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
@@ -23,21 +23,21 @@ def test_a_refused_connection_is_not_sent_and_uses_no_retry(record, creating, fa
     found = run(creating)
 
     assert facts(record) == ("pending", "unsent", "")
-    assert (found.state, found.step) == ("waiting", 0)
+    assert (found.state, found.tries) == ("waiting", 0)
     assert now(record).create_began_at is None
 
 
 def test_a_name_that_does_not_resolve_is_not_sent(record, creating, third, direct):
     change(third, base_url="https://nowhere.invalid")
 
-    assert run(creating).step == 0
+    assert run(creating).tries == 0
     assert facts(record) == ("pending", "unsent", "")
 
 
 def test_a_failed_tls_handshake_is_not_sent(record, creating, far, third, direct):
     change(third, base_url=far.url.replace("http:", "https:"))
 
-    assert run(creating).step == 0
+    assert run(creating).tries == 0
     assert facts(record) == ("pending", "unsent", "")
     assert far.asked == []
 
@@ -51,7 +51,7 @@ def test_a_connection_that_is_not_taken_up_in_time_is_not_sent(
         change(third, base_url=f"http://127.0.0.1:{port}", create_timeout=create_timeout)
         found = run(creating)
 
-    assert found.step == 0
+    assert found.tries == 0
     assert facts(record) == ("pending", "unsent", "")
 
 
@@ -153,7 +153,7 @@ def test_refused_credentials_pause_the_provider_and_fail_nothing(record, creatin
     found = run(creating)
 
     assert facts(record) == ("pending", "unsent", "credentials")
-    assert (found.state, found.step) == ("waiting", 0)
+    assert (found.state, found.tries) == ("waiting", 0)
     paused = Provider.objects.get(pk=third.provider.pk)
     assert paused.paused and str(status) in paused.paused_why
 
@@ -183,7 +183,7 @@ def test_a_429_is_waited_out_as_asked_without_using_a_retry(record, creating, fa
     found = run(creating)
 
     assert facts(record) == ("pending", "unsent", "")
-    assert (found.state, found.step) == ("waiting", 0)
+    assert (found.state, found.tries) == ("waiting", 0)
     assert wait <= wait_of(found) + 0.1
     assert wait_of(found) <= wait * 1.25
 

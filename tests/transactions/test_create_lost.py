@@ -12,8 +12,8 @@ from tests.servers import Answer
 from tests.threads import await_sessions_end
 from transactions.models import Transaction
 from workers import jobs
-from workers.models import Attempt, Job, Pace
-from workers.registry import Again, Done, Outcome
+from workers.models import Job, OutboundCall, RateLimit
+from workers.outcomes import Again, Done, NoResult, Outcome
 
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
@@ -78,7 +78,7 @@ def test_a_lost_run_is_not_forgotten_when_the_next_look_tells_nothing(record, cr
 
 
 def test_a_handed_back_run_counts_as_a_create_that_may_have_begun(record, creating, far):
-    settle(claim(creating), jobs.Lost("handed back by a stopping worker"))
+    settle(claim(creating), NoResult("handed back by a stopping worker"))
 
     run(creating)
 
@@ -115,13 +115,13 @@ def test_a_create_that_is_given_up_after_lost_runs_is_still_polled_for(record, c
 def test_a_create_that_waited_for_its_turn_began_after_the_wait(record, creating, far, third):
     """The settle window must not begin before anything was sent."""
     change(third, max_calls_per_second=2, check_before_create=False)
-    Pace.objects.create(lane=third.provider.lane, until=Now() + timedelta(seconds=1))
+    RateLimit.objects.create(lane=third.provider.lane, until=Now() + timedelta(seconds=1))
     far.on("POST", Answer(504))
 
     run(creating)
     await_sessions_end()
 
-    [attempt], began_at = Attempt.objects.all(), now(record).create_began_at
+    [attempt], began_at = OutboundCall.objects.all(), now(record).create_began_at
     assert began_at is not None
     assert began_at >= attempt.started_at - timedelta(seconds=0.2)
 

@@ -8,18 +8,20 @@ from contextlib import contextmanager
 import pytest
 from django.db import OperationalError, connection, transaction
 
+from providers.status import Status
 from tests.cast import accepted, job, now
 from tests.running import claim, settle
-from transactions.news import News, lock
-from transactions.records import Record
-from transactions.status import Source, Status
-from workers.registry import Done, Outcome
+from transactions.observations import Observation
+from transactions.snapshot import TransactionSnapshot
+from transactions.status import Source
+from transactions.store import lock
+from workers.outcomes import Done, Outcome
 
 pytestmark = pytest.mark.slow
 
 
 @contextmanager
-def frozen_while_settling(record: Record) -> Iterator[None]:
+def frozen_while_settling(record: TransactionSnapshot) -> Iterator[None]:
     """Another connection has locked this transaction's row, and does not go on."""
     locked, thawed = threading.Event(), threading.Event()
 
@@ -46,6 +48,6 @@ def test_a_worker_that_freezes_in_a_settle_does_not_keep_the_others_from_settlin
     claimed = claim(job(record, "create"))
 
     with frozen_while_settling(record):
-        settle(claimed, Outcome(Done(), News(Source.CREATE, status=Status.COMPLETED)))
+        settle(claimed, Outcome(Done(), Observation(Source.CREATE, status=Status.COMPLETED)))
 
     assert now(record).status == "completed"

@@ -12,14 +12,15 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.test import Client as Web
 
-from tests.api.callers import Api
-from tests.cast import Caller, Third, accepted, job, make_client, make_provider
-from tests.commands.commands import made
+from clients.models import ApiKey, CallbackSecret
+from clients.settings import key_owner
+from providers.models import Provider
+from providers.webhook_urls import url_tokens
+from tests.cast import Caller, Third, accepted, clear_caches, job, make_client, make_provider
+from tests.management import made
+from tests.transactions.api.callers import Api
 from tests.txnproject.test_checks import program
-from transactions.config import clear_caches, key_owner
-from transactions.models import ApiKey, CallbackSecret, Provider
-from transactions.webhook_urls import url_tokens
-from workers import jobs, registry
+from workers import jobs, kinds
 
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
@@ -58,7 +59,7 @@ def test_what_a_handler_gets_does_not_show_its_secrets(carol, bank, secrets, kin
     claimed = jobs.claim_one(job(record, kind))
     assert claimed is not None
 
-    work: Any = registry.kind(kind).load([claimed])[claimed.id]
+    work: Any = kinds.kind_of(kind).load([claimed])[claimed.id]
 
     shown = repr([work, getattr(work, "order", None)])
     assert str(record.id) in shown
@@ -84,7 +85,8 @@ def test_a_traceback_that_shows_variables_shows_no_secret(carol, bank, secrets):
 
 def test_every_frozen_setting_that_is_secret_is_marked():
     """A field that is read from an encrypted column, or named after a secret, has no place in a `repr`."""
-    from transactions.config import ClientSettings, ProviderSettings
+    from clients.settings import ClientSettings
+    from providers.settings import ProviderSettings
 
     fields = [one for kind in (ClientSettings, ProviderSettings) for one in dataclasses.fields(kind)]
     secret = [one for one in fields if "secret" in one.name or one.name in ("headers", "key", "token", "password")]
@@ -113,11 +115,11 @@ def test_a_page_that_fails_tells_nobody_what_it_had_just_made(admin_client, caro
         made.append(secret)
         raise RuntimeError("cannot be shown")
 
-    monkeypatch.setattr("transactions.admin.credentials.show_once", fail)
+    monkeypatch.setattr("operators.pages.credentials.show_once", fail)
     web = Web(raise_request_exception=False)
     web.cookies = admin_client.cookies
 
-    answer = web.post(f"/admin/transactions/client/{carol.client.pk}/{page}/add/", {"name": "shop", "seen": 0})
+    answer = web.post(f"/admin/clients/client/{carol.client.pk}/{page}/add/", {"name": "shop", "seen": 0})
 
     assert (answer.status_code, answer.content) == (500, b"Internal error\n")
     assert "cannot be shown" in caplog.text and len(made) == 1

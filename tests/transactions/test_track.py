@@ -6,18 +6,21 @@ import threading
 import pytest
 from django.db.models.functions import Now
 
+from providers.models import Provider
+from providers.status import Status
 from tests.cast import accepted, job, now
 from tests.running import again, age, change, claim, perform, run, settle, tell, timeline, wait_of
 from tests.servers import Answer
 from tests.threads import at_once
+from transactions.commands import PollSoon
 from transactions.handlers.track import track
-from transactions.models import Provider, Transaction
-from transactions.news import News
-from transactions.status import Source, Status, Submission
+from transactions.models import Transaction
+from transactions.observations import Observation
+from transactions.status import Source, Submission
 from workers import jobs
 from workers.models import Job
 from workers.outbound import Http
-from workers.registry import Again, Done, Outcome
+from workers.outcomes import Again, Done, Outcome
 
 pytestmark = pytest.mark.django_db
 
@@ -62,7 +65,7 @@ def test_it_waits_long_for_a_create_that_does_not_end(record):
 
 
 def test_waiting_for_the_create_counts_as_no_poll(record):
-    assert run(job(record, "track")).step == 0
+    assert run(job(record, "track")).tries == 0
 
 
 def test_it_polls_between_creates_with_an_unknown_outcome(record, tracking, far):
@@ -85,7 +88,7 @@ def test_delays_grow_from_second_poll_by_poll_growth_up_to_poll_cap(tracking, fa
 
 def test_delays_stay_finite_after_very_many_polls(tracking, far, third):
     change(third, poll_growth=100)
-    Job.objects.filter(pk=tracking.pk).update(step=100_000)
+    Job.objects.filter(pk=tracking.pk).update(tries=100_000)
     far.on("GET", PENDING)
 
     assert wait_of(run(tracking)) == pytest.approx(3600, abs=0.1)
@@ -106,7 +109,7 @@ def test_the_end_of_the_create_sets_polling_going_that_has_just_found_it_under_w
     """Both runs end in one batch: the create's answer must not be slept through."""
     creating, tracking = claim(job(record, "create")), claim(job(record, "track"))
     parked = perform(tracking)
-    created = Outcome(Done(), News(Source.CREATE, submission=Submission.CREATED, hasten=0.01))
+    created = Outcome(Done(), Observation(Source.CREATE, submission=Submission.CREATED), (PollSoon(0.01),))
 
     jobs.settle([(creating, created), (tracking, parked)])
 
@@ -116,7 +119,7 @@ def test_the_end_of_the_create_sets_polling_going_that_has_just_found_it_under_w
 def test_a_poll_that_settles_after_the_create_it_waits_for_goes_on(record):
     creating, tracking = claim(job(record, "create")), claim(job(record, "track"))
     parked = perform(tracking)
-    settle(creating, Outcome(Done(), News(Source.CREATE, submission=Submission.CREATED, hasten=0.01)))
+    settle(creating, Outcome(Done(), Observation(Source.CREATE, submission=Submission.CREATED), (PollSoon(0.01),)))
 
     wakes = settle(tracking, parked)
 
@@ -129,7 +132,7 @@ def test_a_poll_that_settles_after_the_create_it_waits_for_goes_on(record):
 def test_neither_sleeps_through_the_other_when_both_settle_at_once(record, run):
     creating, tracking = claim(job(record, "create")), claim(job(record, "track"))
     parked = perform(tracking)
-    created = Outcome(Done(), News(Source.CREATE, submission=Submission.UNKNOWN, hasten=0.01))
+    created = Outcome(Done(), Observation(Source.CREATE, submission=Submission.UNKNOWN), (PollSoon(0.01),))
 
     at_once(lambda: settle(creating, created), lambda: settle(tracking, parked))
 
@@ -170,7 +173,7 @@ def test_it_polls_on_after_an_answer_that_is_not_final(record, tracking, far, an
 
     found = run(tracking)
 
-    assert (found.state, found.step) == ("waiting", 1)
+    assert (found.state, found.tries) == ("waiting", 1)
     assert now(record).status == "pending"
 
 
@@ -215,7 +218,7 @@ def test_a_429_is_waited_out_as_asked(tracking, far):
 
 
 def test_a_short_retry_after_does_not_hasten_polling(tracking, far):
-    Job.objects.filter(pk=tracking.pk).update(step=30)
+    Job.objects.filter(pk=tracking.pk).update(tries=30)
     far.on("GET", Answer(429, headers={"Retry-After": "1"}))
 
     assert wait_of(run(tracking)) == pytest.approx(3600, abs=0.1)
@@ -229,7 +232,7 @@ def test_errors_make_it_wait_longer_each_time(tracking, far):
 
 
 def test_one_error_after_many_polls_costs_some_seconds(tracking, far):
-    Job.objects.filter(pk=tracking.pk).update(step=8)
+    Job.objects.filter(pk=tracking.pk).update(tries=8)
     far.on("GET", Answer(500))
 
     assert 10 < wait_of(run(tracking)) < 20
@@ -249,7 +252,7 @@ def test_a_webhook_in_the_middle_of_a_poll_stands(record, tracking, far):
     claimed = claim(tracking)
     tell(record, "completed")
 
-    settle(claimed, Outcome(Again(0.01, 1), News(Source.POLL, submission=Submission.CREATED)))
+    settle(claimed, Outcome(Again(0.01, 1), Observation(Source.POLL, submission=Submission.CREATED)))
 
     assert now(record).status == "completed"
     assert run(tracking).state == "done"
@@ -260,7 +263,7 @@ def test_a_poll_that_contradicts_a_webhook_in_its_middle_is_flagged(record, trac
     claimed = claim(tracking)
     tell(record, "completed")
 
-    settle(claimed, Outcome(Done(), News(Source.POLL, status=Status.DECLINED)))
+    settle(claimed, Outcome(Done(), Observation(Source.POLL, status=Status.DECLINED)))
 
     assert (now(record).status, now(record).review) == ("completed", "contradiction")
 
@@ -349,4 +352,4 @@ def test_the_handler_needs_no_database(tracking, far):
     thread.start()
     thread.join()
 
-    assert outcomes[0].news.status == "completed"
+    assert outcomes[0].result.status == "completed"

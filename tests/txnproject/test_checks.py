@@ -70,16 +70,16 @@ def test_the_tests_settings_are_good():
         ("TLS", "", "txnproject.E008"),
         ("TLS", "no", "txnproject.E008"),
         ("LOG_LEVEL", "LOUD", "txnproject.E009"),
-        ("STATUS_BY_HAND_NEEDS_TWO", "yes", "txnproject.E010"),
+        ("STATUS_BY_HAND_NEEDS_TWO", "yes", "txnproject.E011"),
         ("LOG_LEVEL", "", "txnproject.E009"),
-        ("CREATE_LEASE", 18.9, "transactions.E001"),
-        ("TRACK_LEASE", 17.9, "transactions.E002"),
-        ("CLIENT_RATE_LIMIT", "100 a second", "transactions.E004"),
-        ("TRUSTED_PROXIES", "-1", "transactions.E005"),
-        ("TRUSTED_PROXIES", "1.5", "transactions.E005"),
-        ("TRUSTED_PROXIES", "proxy.example", "transactions.E005"),
-        ("TRUSTED_PROXIES", "10.0.0.1/8", "transactions.E005"),
-        ("TRUSTED_PROXIES", "10.0.0.1,", "transactions.E005"),
+        ("CREATE_LEASE", 18.9, "providers.E001"),
+        ("TRACK_LEASE", 17.9, "providers.E002"),
+        ("CLIENT_RATE_LIMIT", "100 a second", "clients.E001"),
+        ("TRUSTED_PROXIES", "-1", "providers.E004"),
+        ("TRUSTED_PROXIES", "1.5", "providers.E004"),
+        ("TRUSTED_PROXIES", "proxy.example", "providers.E004"),
+        ("TRUSTED_PROXIES", "10.0.0.1/8", "providers.E004"),
+        ("TRUSTED_PROXIES", "10.0.0.1,", "providers.E004"),
         ("NOTIFY_LEASE", 5.9, "workers.E003"),
         ("MAX_CRASHES", 0, "workers.E004"),
         ("WORKER_CAPACITY", 0, "workers.E005"),
@@ -181,7 +181,7 @@ def test_a_provider_that_no_lease_can_hold_is_an_error(settings):
     make_provider("quick", create_timeout=settings.CREATE_LEASE - 18)
 
     [error] = found(databases=["default"])
-    assert (error.id, "slow" in error.msg) == ("transactions.E003", True)
+    assert (error.id, "slow" in error.msg) == ("providers.E003", True)
     assert "CREATE_LEASE" in (error.hint or "")
 
 

@@ -6,7 +6,7 @@ import pytest
 from django.core.checks import run_checks
 from django.test import Client as Web
 
-from tests.api.callers import content
+from tests.transactions.api.callers import content
 
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 

@@ -9,10 +9,10 @@ from django.contrib.auth.models import User
 from django.test import Client as Web
 
 from devstack.paths import CHECKOUT
-from tests.api.callers import content
-from tests.api.outages import database_away
 from tests.cast import Caller
 from tests.documents import table
+from tests.transactions.api.callers import content
+from tests.transactions.api.outages import database_away
 from transactions.api import views
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]

@@ -11,8 +11,8 @@ from django.db.models.functions import Now
 from django.test import Client as Web
 
 from devstack.ports import free_port
-from tests.api.outages import cut_connection, database_away
-from txnproject import health
+from tests.transactions.api.outages import cut_connection, database_away
+from workers import broker
 from workers.models import WorkerProcess
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
@@ -29,9 +29,9 @@ def _new_connection(transactional_db: None) -> Iterator[None]:
 def broker_lost(settings) -> Iterator[None]:
     """Nobody listens where the broker should be."""
     settings.BROKER_URL = f"redis://127.0.0.1:{free_port()}/0"
-    health._probe.cache_clear()
+    broker._probe.cache_clear()
     yield
-    health._probe.cache_clear()
+    broker._probe.cache_clear()
 
 
 def worker(seconds_ago: float = 0.0) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.test import Client as Web
 
-from tests.api.outages import database_away
+from tests.transactions.api.outages import database_away
 from txnproject import health
 
 pytestmark = pytest.mark.django_db  # closing an answer looks after the connection, whether or not it was used

@@ -8,8 +8,8 @@ from django.db.models.functions import Now
 from django.test import Client as Web
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.api.outages import database_away
 from tests.cast import accepted, due_now, job
+from tests.transactions.api.outages import database_away
 from tests.webhooks.senders import send
 from transactions.models import Transaction
 from workers.models import Breaker, Job, WorkerProcess

@@ -14,8 +14,8 @@ from stripe import WebhookSignature
 
 from tests.cast import Third
 from transactions.models import Event, Transaction
-from transactions.signing import secret_bytes
 from webhooks.models import RefusalCount, Webhook
+from workers.foundation.webhook_secrets import secret_bytes
 from workers.models import Job
 
 

@@ -3,11 +3,11 @@
 import pytest
 from django.test import Client as Web
 
-from tests.api.callers import problem
 from tests.cast import accepted
 from tests.running import change
+from tests.transactions.api.callers import problem
 from tests.webhooks.senders import everything, refusals, signed, words
-from transactions.records import Record
+from transactions.snapshot import TransactionSnapshot
 
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
@@ -17,7 +17,7 @@ PROXY, OUTER_PROXY = "10.0.0.1", "192.0.2.9"
 
 
 @pytest.fixture
-def record(alice, third) -> Record:
+def record(alice, third) -> TransactionSnapshot:
     change(third, webhook_allowed_ips="198.51.100.0/24, 2001:db8:7::/48")
     return accepted(alice, third)
 

@@ -7,13 +7,15 @@ from typing import Any
 
 import pytest
 
+from providers.status import Status
 from tests.cast import accepted, now
 from tests.threads import at_once, errors
 from tests.webhooks.senders import recorded, send, signed, tell, words
 from transactions.models import Event
-from transactions.news import News, apply
-from transactions.records import Record
-from transactions.status import Source, Status
+from transactions.observations import Observation
+from transactions.snapshot import TransactionSnapshot
+from transactions.status import Source
+from transactions.store import apply
 from webhooks.models import RefusalCount, Webhook
 from workers.models import Job
 
@@ -21,7 +23,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
 
 @pytest.fixture
-def record(alice, third) -> Record:
+def record(alice, third) -> TransactionSnapshot:
     return accepted(alice, third)
 
 
@@ -68,7 +70,7 @@ def test_of_contradicting_webhooks_at_once_the_first_wins(third, record):
 
 
 def test_a_webhook_and_a_poll_at_once_have_one_effect(third, record):
-    news = News(Source.POLL, status=Status.COMPLETED)
+    news = Observation(Source.POLL, status=Status.COMPLETED)
 
     together([partial(tell, third, record.id), partial(apply, [(record.id, news)])])
 

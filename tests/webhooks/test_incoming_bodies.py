@@ -4,23 +4,23 @@ import json
 
 import pytest
 
-from tests.api.callers import LARGEST, problem
+from providers.models import Provider
 from tests.cast import Third, accepted, make_client, make_provider, now
+from tests.transactions.api.callers import LARGEST, problem
 from tests.webhooks.senders import everything, recorded, refusals, send, send_signed, tell, words
-from transactions.ids import uuid7
-from transactions.models import Provider
-from transactions.records import Record
+from transactions.snapshot import TransactionSnapshot
 from webhooks.models import RefusalCount, Webhook
+from workers.foundation.ids import uuid7
 
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 
 @pytest.fixture
-def record(alice, third) -> Record:
+def record(alice, third) -> TransactionSnapshot:
     return accepted(alice, third)
 
 
-def sized(record: Record, size: int) -> bytes:
+def sized(record: TransactionSnapshot, size: int) -> bytes:
     body = words(record.id)
     return body + b" " * (size - len(body))
 
@@ -133,7 +133,7 @@ def test_strangers_names_fill_no_table(db):
     assert list(RefusalCount.objects.values("provider", "count")) == [{"provider": None, "count": 5}]
 
 
-def another(**fields: object) -> tuple[Third, Record]:
+def another(**fields: object) -> tuple[Third, TransactionSnapshot]:
     """A provider with these settings, and a transaction there."""
     third = make_provider("another", **fields)
     return third, accepted(make_client("bob", third.provider), third)
@@ -182,7 +182,7 @@ def test_a_word_that_the_map_does_not_have_is_flagged(word):
 
 
 def test_a_changed_map_counts_for_the_next_webhook(third, record):
-    from transactions.config import clear_caches
+    from tests.cast import clear_caches
 
     tell(third, record.id, "OK", webhook="msg_1")
     Provider.objects.update(status_map={"OK": "completed"})

@@ -4,23 +4,26 @@ from datetime import UTC, datetime
 
 import pytest
 
+from providers.status import Status
 from tests.cast import accepted, job, make_client, make_provider, now
 from tests.webhooks.senders import everything, recorded, tell
-from transactions.ids import uuid7
 from transactions.models import Event
-from transactions.news import News, apply
-from transactions.records import Record
-from transactions.status import Source, Status, Submission
+from transactions.observations import Observation
+from transactions.snapshot import TransactionSnapshot
+from transactions.status import Source, Submission
+from transactions.store import apply
 from webhooks.models import Webhook
 from workers import jobs
+from workers.foundation.ids import uuid7
+from workers.lanes import Lane
 from workers.models import Job
-from workers.registry import Again, Done, Outcome, Wake
+from workers.outcomes import Again, Done, Outcome, Wake
 
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 
 @pytest.fixture
-def record(alice, third) -> Record:
+def record(alice, third) -> TransactionSnapshot:
     return accepted(alice, third)
 
 
@@ -114,7 +117,7 @@ def test_the_workers_are_told_at_once_and_once(monkeypatch, third, record):
     tell(third, record.id)
     tell(third, record.id)
 
-    assert told == [Wake("notify", f"c{record.client_id}")]
+    assert told == [Wake("notify", Lane.client(record.client_id))]
 
 
 def test_a_repeated_webhook_of_none_counts_too(third):
@@ -163,7 +166,7 @@ def test_one_that_contradicts_is_kept_flagged_and_not_taken(third, record, first
 
 
 def test_it_contradicts_whatever_brought_the_first(third, record):
-    apply([(record.id, News(Source.POLL, status=Status.DECLINED))])
+    apply([(record.id, Observation(Source.POLL, status=Status.DECLINED))])
 
     tell(third, record.id, "completed")
 
@@ -257,9 +260,12 @@ def test_one_that_comes_before_the_creates_own_answer_is_applied(third, record):
 @pytest.mark.parametrize(
     ("outcome", "review"),
     [
-        (Outcome(Done(), News(Source.CREATE, status=Status.COMPLETED, submission=Submission.CREATED)), ""),
-        (Outcome(Again(120, 1), News(Source.CREATE, submission=Submission.UNKNOWN)), ""),
-        (Outcome(Done(), News(Source.CREATE, status=Status.DECLINED, submission=Submission.CREATED)), "contradiction"),
+        (Outcome(Done(), Observation(Source.CREATE, status=Status.COMPLETED, submission=Submission.CREATED)), ""),
+        (Outcome(Again(120, 1), Observation(Source.CREATE, submission=Submission.UNKNOWN)), ""),
+        (
+            Outcome(Done(), Observation(Source.CREATE, status=Status.DECLINED, submission=Submission.CREATED)),
+            "contradiction",
+        ),
     ],
 )
 def test_the_creates_own_answer_after_it_changes_no_status(third, record, outcome, review):

@@ -7,13 +7,12 @@ from typing import Any
 
 import pytest
 
-from tests.api.callers import problem
-from tests.cast import Third, accepted, make_client, make_provider, now
+from providers.models import WebhookSecret
+from tests.cast import Third, accepted, clear_caches, make_client, make_provider, now
 from tests.running import change
+from tests.transactions.api.callers import problem
 from tests.webhooks.senders import everything, recorded, refusals, send, signed_by_hmac, words
-from transactions.config import clear_caches
-from transactions.models import WebhookSecret
-from transactions.records import Record
+from transactions.snapshot import TransactionSnapshot
 from webhooks.models import Webhook
 
 pytestmark = pytest.mark.django_db
@@ -26,7 +25,7 @@ def shop(db) -> Third:
 
 
 @pytest.fixture
-def record(shop) -> Record:
+def record(shop) -> TransactionSnapshot:
     return accepted(make_client("bob", shop.provider), shop)
 
 

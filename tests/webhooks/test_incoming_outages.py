@@ -5,13 +5,13 @@ from collections.abc import Iterator
 import pytest
 from django.db import connection
 
-from tests.api.callers import LARGEST, problem
-from tests.api.outages import broker_away, crash_connection, cut_connection, database_away
+from providers.settings import provider_by_slug
 from tests.asgi import Body, ask
-from tests.cast import Third, accepted, now
+from tests.cast import Third, accepted, clear_caches, now
+from tests.transactions.api.callers import LARGEST, problem
+from tests.transactions.api.outages import broker_away, crash_connection, cut_connection, database_away
 from tests.webhooks.senders import everything, recorded, refusals, send, send_signed, signed, words
-from transactions.config import clear_caches, provider_by_slug
-from transactions.records import Record
+from transactions.snapshot import TransactionSnapshot
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
@@ -24,7 +24,7 @@ def _new_connection(transactional_db: None) -> Iterator[None]:
 
 
 @pytest.fixture
-def record(alice, third) -> Record:
+def record(alice, third) -> TransactionSnapshot:
     return accepted(alice, third)
 
 

@@ -6,15 +6,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.api.callers import problem
-from tests.cast import Third, accepted, make_provider, now
+from providers.models import WebhookSecret
+from tests.cast import Third, accepted, clear_caches, make_provider, now
+from tests.transactions.api.callers import problem
 from tests.webhooks.senders import everything, recorded, refusals, send, send_signed, signed, words
-from transactions.config import clear_caches
-from transactions.models import WebhookSecret
-from transactions.records import Record
-from transactions.signing import new_secret
+from transactions.snapshot import TransactionSnapshot
 from webhooks.incoming import authentication
 from webhooks.models import RefusalCount
+from workers.foundation.webhook_secrets import new_secret
 
 pytestmark = pytest.mark.django_db
 
@@ -23,7 +22,7 @@ HOUR = timedelta(hours=1)
 
 
 @pytest.fixture
-def record(alice, third) -> Record:
+def record(alice, third) -> TransactionSnapshot:
     return accepted(alice, third)
 
 
@@ -248,7 +247,7 @@ def test_a_good_webhook_counts_as_no_refusal(third, record):
 
 
 def test_the_address_with_a_token_does_not_replace_a_signature(third, record):
-    from transactions.webhook_urls import url_tokens
+    from providers.webhook_urls import url_tokens
 
     answer = send(f"/webhooks/third/{record.id}/{url_tokens('third', record.id)[0]}", words(record.id))
 

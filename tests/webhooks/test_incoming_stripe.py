@@ -10,12 +10,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from stripe import SignatureVerificationError, WebhookSignature
 
-from tests.api.callers import problem
+from providers.models import Provider
+from providers.settings import ProviderSettings
 from tests.cast import Third, accepted, make_client, make_provider, now
+from tests.transactions.api.callers import problem
 from tests.webhooks.senders import everything, recorded, refusals, send, signed_by_stripe, words
-from transactions.config import ProviderSettings
-from transactions.models import Provider
-from transactions.records import Record
+from transactions.snapshot import TransactionSnapshot
 from webhooks.incoming import authentication
 from webhooks.incoming.authentication import Refused, authenticate
 
@@ -34,7 +34,7 @@ def shop(db) -> Third:
 
 
 @pytest.fixture
-def record(shop) -> Record:
+def record(shop) -> TransactionSnapshot:
     return accepted(make_client("bob", shop.provider), shop)
 
 

@@ -5,13 +5,13 @@ from uuid import UUID
 import pytest
 from cryptography.fernet import Fernet
 
-from tests.api.callers import problem
+from providers.webhook_urls import webhook_url
 from tests.cast import Third, accepted, make_client, make_provider, now
+from tests.transactions.api.callers import problem
 from tests.webhooks.senders import everything, recorded, refusals, send, signed, words
-from transactions.ids import uuid7
-from transactions.records import Record
-from transactions.webhook_urls import webhook_url
+from transactions.snapshot import TransactionSnapshot
 from webhooks.models import Webhook
+from workers.foundation.ids import uuid7
 
 pytestmark = pytest.mark.django_db
 
@@ -23,7 +23,7 @@ def unsigned(db) -> Third:
 
 
 @pytest.fixture
-def record(unsigned) -> Record:
+def record(unsigned) -> TransactionSnapshot:
     return accepted(make_client("bob", unsigned.provider), unsigned)
 
 

@@ -9,14 +9,13 @@ from uuid import UUID
 import pytest
 from svix.webhooks import Webhook as Svix
 
-from tests.api.callers import problem
-from tests.cast import Third, accepted, make_client, make_provider, now
+from providers.models import WebhookSecret
+from providers.webhook_urls import url_tokens
+from tests.cast import Third, accepted, clear_caches, make_client, make_provider, now
+from tests.transactions.api.callers import problem
 from tests.webhooks.senders import everything, recorded, refusals, send, signed, signed_by_hmac, signed_by_stripe, words
-from transactions.config import clear_caches
-from transactions.models import WebhookSecret
-from transactions.records import Record
-from transactions.signing import new_secret
-from transactions.webhook_urls import url_tokens
+from transactions.snapshot import TransactionSnapshot
+from workers.foundation.webhook_secrets import new_secret
 
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
@@ -66,7 +65,7 @@ def scheme(request, db) -> Scheme:
 
 
 @pytest.fixture
-def record(scheme) -> Record:
+def record(scheme) -> TransactionSnapshot:
     return accepted(make_client("bob", scheme.third.provider), scheme.third)
 
 

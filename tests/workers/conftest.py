@@ -5,18 +5,17 @@ import pytest
 
 from tests.threads import await_sessions_end
 from tests.workers.probe import Gate, Probe, register
-from workers import breaker, registry
+from workers import breaker
 from workers.engine import Engine
-from workers.registry import Claim
+from workers.outcomes import Claim
 
 
 @pytest.fixture
-def probe(monkeypatch: pytest.MonkeyPatch) -> Iterator[Probe]:
+def probe(settings: Any) -> Iterator[Probe]:
     """A kind of job that does what the test says."""
     probe = Probe()
-    kinds, limits = register(probe)
-    monkeypatch.setattr(registry, "_kinds", kinds)
-    monkeypatch.setattr(registry, "_limits", limits)
+    register(probe)
+    settings.JOB_TABLE = "tests.workers.probe.TABLE"
     breaker.held_back.cache_clear()
     yield probe
 

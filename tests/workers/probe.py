@@ -1,4 +1,4 @@
-"""A kind of job for tests: it does what a test says, in lanes whose limits the test sets."""
+"""A kind of job that does what a test says, in lanes whose limits the test sets. It takes the place of `track`."""
 
 import asyncio
 import threading
@@ -10,11 +10,15 @@ from uuid import UUID, uuid4
 
 from django.db.models.functions import Now
 
-from workers import jobs, registry
-from workers.models import Job
-from workers.registry import Claim, Done, Kind, Lane, Limit, Outcome, Settled, Wake
+from txnproject.jobs import JOBS
+from workers import jobs
+from workers.kinds import JobTable, Kind
+from workers.lanes import Lane, Limit
+from workers.models import Job, JobKind
+from workers.outcomes import Claim, Done, Outcome, Settled, Wake
 
 LIMIT = Limit(1000)
+LANE = Lane("x1")
 
 
 async def done(work: Claim, http: Any) -> Outcome:
@@ -22,7 +26,7 @@ async def done(work: Claim, http: Any) -> Outcome:
 
 
 class Probe:
-    """The kind `probe` and its lanes, which are those that start with `x`."""
+    """The kind and its lanes, which start with `x`."""
 
     def __init__(self) -> None:
         self.handle: Callable[[Claim, Any], Awaitable[Outcome]] = done
@@ -31,12 +35,12 @@ class Probe:
         self.limits: dict[Lane, int] = {}  # in flight, where it is another number
         self.begun: list[Claim] = []
         self.recorded: list[Settled] = []
-        self.kind = Kind("probe", "probe", 30.0, self._load, self._handle, self._record)
+        self.kind = Kind(JobKind.TRACK, 30.0, self._load, self._handle, self._record)
 
     def limit(self, lane: Lane) -> Limit:
         return replace(self.rule, in_flight=self.limits.get(lane, self.rule.in_flight))
 
-    def claim(self, n: int = 100, lane: Lane = "x1") -> list[Claim]:
+    def claim(self, n: int = 100, lane: Lane = LANE) -> list[Claim]:
         """Claim from one lane."""
         return [claim for found in jobs.claim_lanes({lane: n}, [self.kind]) for claim in found.claims]
 
@@ -58,27 +62,31 @@ class Probe:
         return self.record(settled)
 
 
-def new_job(*, lane: Lane = "x1", due_in: float = 0.0, of: UUID | None = None, **fields: Any) -> Job:
+def new_job(*, lane: Lane = LANE, due_in: float = 0.0, of: UUID | None = None, **fields: Any) -> Job:
     """A waiting job, due in so many seconds."""
-    job = Job(transaction_id=of or uuid4(), **({"kind": "probe"} | fields), lane=lane)
+    job = Job(transaction_id=of or uuid4(), **({"kind": "track"} | fields), lane=lane)
     job.run_at = Now() + timedelta(seconds=due_in)
     job.save()
     return Job.objects.get(pk=job.pk)
 
 
-def new_jobs(count: int, *, lane: Lane = "x1", due_in: float = 0.0) -> None:
+def new_jobs(count: int, *, lane: Lane = LANE, due_in: float = 0.0) -> None:
     run_at = Now() + timedelta(seconds=due_in)
-    Job.objects.bulk_create([Job(transaction_id=uuid4(), kind="probe", lane=lane, run_at=run_at) for _ in range(count)])
+    Job.objects.bulk_create([Job(transaction_id=uuid4(), kind="track", lane=lane, run_at=run_at) for _ in range(count)])
 
 
-def states(lane: Lane = "x1") -> list[str]:
+def states(lane: Lane = LANE) -> list[str]:
     return list(Job.objects.filter(lane=lane).order_by("id").values_list("state", flat=True))
 
 
-def register(probe: Probe) -> tuple[dict[str, Kind], dict[str, Any]]:
-    """What the registry holds with the probe in it."""
-    kinds = {kind.name: kind for kind in registry.kinds()}
-    return kinds | {"probe": probe.kind}, registry._limits | {"x": probe.limit}
+TABLE = JobTable({}, {}, lambda ids: None, {})
+"""The job table of the tests that use a probe."""
+
+
+def register(probe: Probe) -> None:
+    """Fill `TABLE` with the service's kinds and limits and the probe's."""
+    TABLE.kinds.update(JOBS.kinds | {JobKind.TRACK: probe.kind})
+    TABLE.limits.update(JOBS.limits | {"x": probe.limit})
 
 
 class Gate:
@@ -99,6 +107,6 @@ class Gate:
         return Outcome(Done())
 
 
-def all_done(lane: Lane = "x1") -> bool:
+def all_done(lane: Lane = LANE) -> bool:
     """Whether every job of the lane is done, and there is one."""
     return set(states(lane)) == {"done"}

@@ -9,15 +9,17 @@ import dramatiq
 import pytest
 from django.db import OperationalError
 
+from providers.models import Provider
 from tests.cast import accepted, job
 from tests.servers import Answer, serving, until
 from tests.threads import await_sessions_end
-from transactions.models import Provider
-from workers import actors, registry
+from txnproject import jobs as actors
+from txnproject.jobs import JOBS
 from workers import engine as engines
 from workers.announce import announce
+from workers.lanes import Lane
 from workers.lifecycle import EngineLifecycle
-from workers.registry import Wake
+from workers.outcomes import Wake
 
 pytestmark = pytest.mark.slow
 
@@ -43,18 +45,20 @@ def future(result):
     return found
 
 
-@pytest.mark.parametrize("kind", list(actors.BY_KIND))
+@pytest.mark.parametrize("kind", list(JOBS.kinds))
 def test_a_message_wakes_the_lanes_it_names(monkeypatch, kind):
     engine = Woken()
     monkeypatch.setattr(engines, "running", engine)
 
-    actors.BY_KIND[kind].fn({"p1": 0.0, "c2": 1.5})
+    actor = JOBS.kinds[kind].actor
+    assert actor is not None
+    actor.fn({Lane("p1"): 0.0, Lane("c2"): 1.5})
 
-    assert engine.wakes == [("p1", 0.0), ("c2", 1.5)]
+    assert engine.wakes == [(Lane("p1"), 0.0), (Lane("c2"), 1.5)]
 
 
 def test_each_kind_has_its_own_queue():
-    assert {kind: actor.queue_name for kind, actor in actors.BY_KIND.items()} == {
+    assert {name: kind.actor.queue_name for name, kind in JOBS.kinds.items() if kind.actor} == {
         "create": "create", "track": "track", "notify": "notify"
     }  # fmt: skip
 
@@ -63,20 +67,20 @@ def test_a_database_error_is_raised_so_that_the_message_is_repeated(monkeypatch)
     monkeypatch.setattr(engines, "running", Woken(future(3), future(OperationalError("away"))))
 
     with pytest.raises(OperationalError):
-        actors.create_at_provider.fn({"p1": 0.0, "p2": 0.0})
+        actors.create_at_provider.fn({Lane("p1"): 0.0, Lane("p2"): 0.0})
 
 
 def test_it_does_not_wait_for_a_wake_that_lies_ahead(monkeypatch):
     monkeypatch.setattr(engines, "running", Woken(None))
     started = time.monotonic()
 
-    actors.create_at_provider.fn({"p1": 60.0})
+    actors.create_at_provider.fn({Lane("p1"): 60.0})
 
     assert time.monotonic() - started < 1
 
 
 def test_repeats_are_bounded_and_grow():
-    for actor in actors.BY_KIND.values():
+    for actor in (kind.actor for kind in JOBS.kinds.values() if kind.actor):
         assert 0 < actor.options["max_retries"] <= 20
         assert actor.options["min_backoff"] < actor.options["max_backoff"] <= 60_000
         assert actor.options["max_age"] <= 600_000
@@ -86,7 +90,7 @@ def test_a_process_without_an_engine_says_how_to_start_one(monkeypatch):
     monkeypatch.setattr(engines, "running", None)
 
     with pytest.raises(RuntimeError, match="rundramatiq"):
-        actors.notify_client.fn({"c1": 0.0})
+        actors.notify_client.fn({Lane("c1"): 0.0})
 
 
 # --- a real worker, in this process
@@ -121,7 +125,7 @@ def test_a_worker_gets_a_transaction_done_from_its_message(alice, third, worker)
 
 @pytest.mark.django_db(transaction=True)
 def test_a_worker_finds_by_itself_what_no_message_told_of(alice, third, worker, monkeypatch):
-    monkeypatch.setattr("transactions.services.announce", lambda wakes: None)
+    monkeypatch.setattr("transactions.store.announce", lambda wakes: None)
     with serving() as far:
         far.on("GET", Answer(200, {"status": "completed"}))
         Provider.objects.update(base_url=far.url)
@@ -139,7 +143,7 @@ def swept(monkeypatch):
         swept.set()
         return False
 
-    monkeypatch.setattr(registry, "_chores", {"sweep": sweep})
+    monkeypatch.setitem(JOBS.periodic_tasks, "sweep", sweep)
     return swept
 
 
@@ -157,9 +161,9 @@ def test_a_message_for_a_lane_that_is_gone_harms_nothing(monkeypatch):
     engine = Woken(future(0))
     monkeypatch.setattr(engines, "running", engine)
 
-    actors.create_at_provider.fn({"p999": 0.0})
+    actors.create_at_provider.fn({Lane("p999"): 0.0})
 
-    assert engine.wakes == [("p999", 0.0)]
+    assert engine.wakes == [(Lane("p999"), 0.0)]
 
 
 def test_the_lifecycle_is_part_of_the_broker():
@@ -167,4 +171,4 @@ def test_the_lifecycle_is_part_of_the_broker():
 
 
 def test_announcing_works_from_any_process(db):
-    announce([Wake("create", "p1")])
+    announce([Wake("create", Lane("p1"))])

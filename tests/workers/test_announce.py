@@ -1,16 +1,18 @@
 """Announcing: few messages, none of them necessary."""
 
 import threading
-from typing import Any
+from dataclasses import replace
+from typing import Any, cast
 
 import dramatiq
 import pytest
 
-from tests.api.outages import broker_away
 from tests.servers import until
-from workers import actors
+from tests.transactions.api.outages import broker_away
+from txnproject.jobs import JOBS
 from workers.announce import Announcer, announce
-from workers.registry import Wake
+from workers.lanes import Lane
+from workers.outcomes import Wake
 
 
 class Mouth:
@@ -33,8 +35,9 @@ class Mouth:
 @pytest.fixture
 def mouths(monkeypatch):
     """What is sent, by kind."""
-    mouths = {kind: Mouth() for kind in actors.BY_KIND}
-    monkeypatch.setattr(actors, "BY_KIND", mouths)
+    mouths = {name: Mouth() for name in JOBS.kinds}
+    for name, mouth in mouths.items():
+        monkeypatch.setitem(JOBS.kinds, name, replace(JOBS.kinds[name], actor=cast(Any, mouth)))
     return mouths
 
 
@@ -50,7 +53,7 @@ def announcer(mouths):
 def say(announcer, *wakes):
     """Announce, and wait until it was sent."""
     announcer.announce(wakes)
-    announcer._coalescer.submit(Wake("notify", "end")).result(5)
+    announcer._coalescer.submit(Wake("notify", Lane("end"))).result(5)
 
 
 def said(mouths, kind):
@@ -58,96 +61,96 @@ def said(mouths, kind):
 
 
 def test_it_says_which_lane_and_when(announcer, mouths):
-    say(announcer, Wake("create", "p1"))
+    say(announcer, Wake("create", Lane("p1")))
 
-    assert said(mouths, "create") == [{"p1": 0.0}]
+    assert said(mouths, "create") == [{Lane("p1"): 0.0}]
 
 
 @pytest.fixture
 def held(announcer, mouths):
     """An announcer in the middle of sending."""
     mouths["track"].open.clear()
-    announcer.announce([Wake("track", "p9")])
+    announcer.announce([Wake("track", Lane("p9"))])
     assert mouths["track"].begun.acquire(timeout=5)
     return announcer
 
 
 def test_what_piles_up_is_one_message_a_kind(held, mouths):
-    wakes = [Wake(kind, lane) for lane in ("p1", "p2", "p1") for kind in ("create", "notify")]
+    wakes = [Wake(kind, lane) for lane in (Lane("p1"), Lane("p2"), Lane("p1")) for kind in ("create", "notify")]
     held.announce(wakes)
     mouths["track"].open.set()
     say(held)
 
-    assert said(mouths, "create") == [{"p1": 0, "p2": 0}]
-    assert said(mouths, "notify")[0] == {"p1": 0, "p2": 0}
+    assert said(mouths, "create") == [{Lane("p1"): 0, Lane("p2"): 0}]
+    assert said(mouths, "notify")[0] == {Lane("p1"): 0, Lane("p2"): 0}
 
 
 def test_of_several_times_for_a_lane_the_earliest_is_said(held, mouths):
-    held.announce([Wake("create", "p1", 0.5), Wake("create", "p1", 0.2), Wake("create", "p1", 0.9)])
+    held.announce([Wake("create", Lane("p1"), 0.5), Wake("create", Lane("p1"), 0.2), Wake("create", Lane("p1"), 0.9)])
     mouths["track"].open.set()
     say(held)
 
-    assert min(message["p1"] for message in said(mouths, "create")) == 0.2
+    assert min(message[Lane("p1")] for message in said(mouths, "create")) == 0.2
 
 
 def test_at_once_outdoes_any_delay(held, mouths):
-    held.announce([Wake("create", "p1", 0.5), Wake("create", "p1")])
+    held.announce([Wake("create", Lane("p1"), 0.5), Wake("create", Lane("p1"))])
     mouths["track"].open.set()
     say(held)
 
-    assert said(mouths, "create") == [{"p1": 0}]
+    assert said(mouths, "create") == [{Lane("p1"): 0}]
 
 
 def test_a_promised_wake_is_not_repeated(announcer, mouths):
-    say(announcer, Wake("track", "p1", 5.0))
-    say(announcer, Wake("track", "p1", 5.0))
+    say(announcer, Wake("track", Lane("p1"), 5.0))
+    say(announcer, Wake("track", Lane("p1"), 5.0))
 
-    assert said(mouths, "track") == [{"p1": 5.0}]
+    assert said(mouths, "track") == [{Lane("p1"): 5.0}]
 
 
 def test_a_promise_for_later_does_not_swallow_an_earlier_wake(announcer, mouths):
-    say(announcer, Wake("track", "p1", 60.0))
-    say(announcer, Wake("track", "p1", 0.2))
+    say(announcer, Wake("track", Lane("p1"), 60.0))
+    say(announcer, Wake("track", Lane("p1"), 0.2))
 
-    assert said(mouths, "track") == [{"p1": 60.0}, {"p1": 0.2}]
+    assert said(mouths, "track") == [{Lane("p1"): 60.0}, {Lane("p1"): 0.2}]
 
 
 def test_a_wake_at_once_is_always_said(announcer, mouths):
-    say(announcer, Wake("track", "p1", 5.0))
-    say(announcer, Wake("track", "p1"))
-    say(announcer, Wake("track", "p1"))
+    say(announcer, Wake("track", Lane("p1"), 5.0))
+    say(announcer, Wake("track", Lane("p1")))
+    say(announcer, Wake("track", Lane("p1")))
 
-    assert said(mouths, "track") == [{"p1": 5.0}, {"p1": 0}, {"p1": 0}]
+    assert said(mouths, "track") == [{Lane("p1"): 5.0}, {Lane("p1"): 0}, {Lane("p1"): 0}]
 
 
 def test_a_promise_is_over_when_its_time_is(announcer, mouths):
-    say(announcer, Wake("track", "p1", 0.02))
-    until(lambda: say(announcer, Wake("track", "p1", 0.02)) or len(said(mouths, "track")) == 2, 2)
+    say(announcer, Wake("track", Lane("p1"), 0.02))
+    until(lambda: say(announcer, Wake("track", Lane("p1"), 0.02)) or len(said(mouths, "track")) == 2, 2)
 
 
 def test_promises_are_of_a_kind_and_lane(announcer, mouths):
-    say(announcer, Wake("track", "p1", 5.0), Wake("track", "p2", 5.0), Wake("create", "p1", 5.0))
+    say(announcer, Wake("track", Lane("p1"), 5.0), Wake("track", Lane("p2"), 5.0), Wake("create", Lane("p1"), 5.0))
 
-    assert {lane for lanes in said(mouths, "track") for lane in lanes} == {"p1", "p2"}
-    assert said(mouths, "create") == [{"p1": 5.0}]
+    assert {lane for lanes in said(mouths, "track") for lane in lanes} == {Lane("p1"), Lane("p2")}
+    assert said(mouths, "create") == [{Lane("p1"): 5.0}]
 
 
 def test_a_broker_that_is_away_raises_nothing_and_promises_nothing(announcer, mouths):
     mouths["track"].broken = True
-    say(announcer, Wake("track", "p1", 5.0))
+    say(announcer, Wake("track", Lane("p1"), 5.0))
     mouths["track"].broken = False
-    say(announcer, Wake("track", "p1", 5.0))
+    say(announcer, Wake("track", Lane("p1"), 5.0))
 
-    assert said(mouths, "track") == [{"p1": 5.0}] * 2
+    assert said(mouths, "track") == [{Lane("p1"): 5.0}] * 2
 
 
 def test_it_never_waits_for_the_broker(held):
-    held.announce(Wake("create", f"p{number}") for number in range(1000))
+    held.announce(Wake("create", Lane(f"p{number}")) for number in range(1000))
 
 
 def test_while_the_broker_is_away_what_waits_does_not_grow_with_every_wake(held):
     for _ in range(1000):
-        held.announce([Wake("create", "p1")])
+        held.announce([Wake("create", Lane("p1"))])
 
     assert held._coalescer._waiting.qsize() == 1
 
@@ -155,19 +158,19 @@ def test_while_the_broker_is_away_what_waits_does_not_grow_with_every_wake(held)
 def test_the_broker_gets_a_message_that_its_workers_understand():
     broker: Any = dramatiq.get_broker()
     broker.flush("notify")
-    announce([Wake("notify", "c4711", 0.5)])
+    announce([Wake("notify", Lane("c4711"), 0.5)])
 
     def arrived():
         messages = broker.client.hgetall("dramatiq:notify.msgs").values()
         return [message for message in messages if b"c4711" in message]
 
     until(arrived)
-    assert dramatiq.Message.decode(arrived()[0]).args == ({"c4711": 0.5},)
+    assert dramatiq.Message.decode(arrived()[0]).args == ({Lane("c4711"): 0.5},)
 
 
 def test_an_announcement_without_a_broker_is_forgotten():
     with broker_away():
         announcer = Announcer()
-        announcer.announce([Wake("create", "p1")])
-        announcer._coalescer.submit(Wake("create", "p2")).result(10)
+        announcer.announce([Wake("create", Lane("p1"))])
+        announcer._coalescer.submit(Wake("create", Lane("p2"))).result(10)
         announcer._coalescer.close(timeout=10)

@@ -11,9 +11,10 @@ from django.db.models.functions import Now
 from tests.servers import until
 from tests.workers.probe import new_job, new_jobs, states
 from workers import breaker, jobs
-from workers.breaker import ENOUGH, FADE, PROBE_EVERY, Count, Tally, judge
+from workers.breaker import FADE, MIN_CALLS, PROBE_EVERY, BreakerStatistics, Count, judge
+from workers.lanes import Lane, Limit
 from workers.models import Breaker
-from workers.registry import Again, Call, Done, Limit, Outcome, Wake
+from workers.outcomes import Again, Call, Done, Outcome, Wake
 
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 several = pytest.mark.django_db(transaction=True)
@@ -37,7 +38,7 @@ def probe(probe):
 
 def run(probe, outcome, times=1):
     """Claim, count and write down so many runs; how many were claimed."""
-    tally = Tally()
+    tally = BreakerStatistics()
     claims = probe.claim(times)
     for claimed in claims:
         tally.note(claimed, outcome)
@@ -48,8 +49,8 @@ def run(probe, outcome, times=1):
 
 def opened(probe, outcome=None):
     """Its breaker, opened by runs that failed."""
-    new_jobs(ENOUGH)
-    assert run(probe, outcome or answered(500), ENOUGH) == ENOUGH
+    new_jobs(MIN_CALLS)
+    assert run(probe, outcome or answered(500), MIN_CALLS) == MIN_CALLS
     found = Breaker.objects.get()
     assert found.opened_at is not None
     return found
@@ -99,7 +100,7 @@ def test_failures_in_several_processes_add_up():
 def test_when_it_opens_the_first_probe_is_due_as_late_as_a_429_asked_for():
     one = Breaker(counted_at=NOW)
 
-    judge(one, Count(runs=ENOUGH, failures=ENOUGH, asked_to_wait=90), NOW)
+    judge(one, Count(runs=MIN_CALLS, failures=MIN_CALLS, asked_to_wait=90), NOW)
 
     assert one.probe_at == NOW + timedelta(seconds=90)
 
@@ -170,25 +171,25 @@ def test_a_lane_without_a_breaker_is_not_counted(probe):
 
 
 def test_the_longest_wait_that_a_429_asked_for_is_kept(probe):
-    tally = Tally()
+    tally = BreakerStatistics()
     new_jobs(2)
     for claimed, after in zip(probe.claim(), (30.0, 10.0), strict=True):
         tally.note(claimed, Outcome(Again(900.0), calls=(call(429, asked_to_wait=after),)))
 
-    assert tally._counts["x1", "probe"].asked_to_wait == 30
+    assert tally._counts[Lane("x1"), "track"].asked_to_wait == 30
 
 
 def test_a_429_puts_no_probe_off_for_longer_than_a_minute(probe):
-    tally = Tally()
+    tally = BreakerStatistics()
     tally.note(probe.claim_new(), Outcome(Again(1.0), calls=(call(429, asked_to_wait=3600.0),)))
 
-    assert tally._counts["x1", "probe"].asked_to_wait == 60
+    assert tally._counts[Lane("x1"), "track"].asked_to_wait == 60
 
 
 def test_it_is_pressing_when_a_breaker_may_open_and_not_before(probe):
-    tally = Tally()
-    new_jobs(ENOUGH)
-    *most, last = probe.claim(ENOUGH // 2)
+    tally = BreakerStatistics()
+    new_jobs(MIN_CALLS)
+    *most, last = probe.claim(MIN_CALLS // 2)
     for claimed in most:
         tally.note(claimed, answered(500))
     assert not tally.pressing
@@ -210,11 +211,11 @@ def test_an_open_one_lets_nothing_through(probe):
 
 def test_it_stops_one_kind_and_one_lane_only(probe):
     opened(probe)
-    move(kind="other")
+    move(kind="notify")
     new_job()
     assert len(probe.claim()) == 1
 
-    move(kind="probe", lane="x2")
+    move(kind="track", lane=Lane("x2"))
     new_job()
     assert len(probe.claim()) == 1
 
@@ -274,21 +275,21 @@ def test_an_operator_may_close_it(probe):
     opened(probe)
     new_jobs(3)
 
-    assert breaker.close("x1", probe.kind.name)
+    assert breaker.close(Lane("x1"), probe.kind.name)
     breaker.held_back.cache_clear()
 
     assert len(probe.claim()) == 3
-    assert not breaker.close("x1", probe.kind.name)
+    assert not breaker.close(Lane("x1"), probe.kind.name)
 
 
 @pytest.fixture
 def kinds(probe):
     """The probe's kind, and another one that shares its lanes."""
-    return [probe.kind, replace(probe.kind, name="other")]
+    return [probe.kind, replace(probe.kind, name="notify")]
 
 
 def claim(kinds):
-    return [claimed for found in jobs.claim_lanes({"x1": 100}, kinds) for claimed in found.claims]
+    return [claimed for found in jobs.claim_lanes({Lane("x1"): 100}, kinds) for claimed in found.claims]
 
 
 def test_a_lane_that_is_full_of_another_kind_still_probes(probe, kinds):
@@ -296,16 +297,16 @@ def test_a_lane_that_is_full_of_another_kind_still_probes(probe, kinds):
     probe.rule = Limit(5, breaker=True)
     new_jobs(3)
     for _ in range(20):
-        new_job(kind="other", due_in=-5)
+        new_job(kind="notify", due_in=-5)
     probe_now()
 
     taken = sorted((claimed.kind, claimed.probe) for claimed in claim(kinds))
-    assert taken == [("other", False)] * 4 + [("probe", True)]
+    assert taken == [("notify", False)] * 4 + [("track", True)]
 
 
 def test_no_probe_is_spent_where_nothing_is_due(probe, kinds):
     opened(probe)
-    new_job(kind="other")
+    new_job(kind="notify")
     probe_now()
     claim(kinds)
     new_job()
@@ -335,14 +336,14 @@ def test_a_count_that_cannot_be_written_delays_nothing(engine, probe, monkeypatc
     def away(self):
         raise OperationalError("gone")
 
-    monkeypatch.setattr(Tally, "pressing", True)
-    monkeypatch.setattr(Tally, "write", away)
-    probe.record = lambda settled: [Wake("probe", "x2")] if settled[0][0].lane == "x1" else []
-    new_job(lane="x2")
+    monkeypatch.setattr(BreakerStatistics, "pressing", True)
+    monkeypatch.setattr(BreakerStatistics, "write", away)
+    probe.record = lambda settled: [Wake("track", Lane("x2"))] if settled[0][0].lane == Lane("x1") else []
+    new_job(lane=Lane("x2"))
     new_job()
-    engine.wake("x1")
+    engine.wake(Lane("x1"))
 
-    until(lambda: states("x2") == ["done"])
+    until(lambda: states(Lane("x2")) == ["done"])
 
 
 @several
@@ -353,15 +354,15 @@ def test_the_engine_stops_calling_what_fails_and_goes_on_once_it_is_back(engine,
         return answered(200 if healthy else 500)
 
     probe.handle = handle
-    new_jobs(ENOUGH)
-    engine.wake("x1")
+    new_jobs(MIN_CALLS)
+    engine.wake(Lane("x1"))
     until(lambda: Breaker.objects.filter(opened_at__isnull=False).exists())
     new_jobs(5)
-    assert engine.wake("x1").result(5) == 0
+    assert engine.wake(Lane("x1")).result(5) == 0
 
     healthy = True
     probe_now()
-    engine.wake("x1")
+    engine.wake(Lane("x1"))
 
-    until(lambda: states() == ["done"] * (ENOUGH + 5))
+    until(lambda: states() == ["done"] * (MIN_CALLS + 5))
     assert Breaker.objects.get().opened_at is None

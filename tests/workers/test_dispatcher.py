@@ -17,10 +17,11 @@ from tests.workers.probe import new_job
 from txnproject import __version__
 from workers import dispatcher as module
 from workers import jobs
-from workers.breaker import Tally
+from workers.breaker import BreakerStatistics
 from workers.dispatcher import Dispatcher
+from workers.lanes import Lane, Limit
 from workers.models import Breaker, Job, WorkerProcess
-from workers.registry import Call, Done, Limit, Outcome
+from workers.outcomes import Call, Done, Outcome
 
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
@@ -31,7 +32,7 @@ class Woken:
     def __init__(self):
         self.wakes = {}
         self.in_flight = 3
-        self.tally = Tally()
+        self.tally = BreakerStatistics()
         self.silent = 0
 
     def unanswered(self):
@@ -59,16 +60,16 @@ def test_it_wakes_lanes_with_due_jobs(dispatcher, engine):
 
     dispatcher.tick()
 
-    assert engine.wakes == {"x1": 0}
+    assert engine.wakes == {Lane("x1"): 0}
 
 
 def test_it_wakes_lanes_whose_job_is_due_before_its_next_look_at_that_time(dispatcher, engine):
     new_job(due_in=0.5)
-    new_job(lane="x2", due_in=5)
+    new_job(lane=Lane("x2"), due_in=5)
 
     dispatcher.tick()
 
-    assert engine.wakes == {"x1": pytest.approx(0.5, abs=0.1)}
+    assert engine.wakes == {Lane("x1"): pytest.approx(0.5, abs=0.1)}
 
 
 def test_it_ends_the_process_when_the_event_loop_is_stuck(dispatcher, engine, monkeypatch):
@@ -101,7 +102,7 @@ def test_it_returns_expired_leases_and_wakes_their_lanes(dispatcher, engine, pro
     dispatcher.tick()
 
     assert (Job.objects.get().state, Job.objects.get().pk) == ("waiting", claimed.id)
-    assert engine.wakes == {"x1": 0}
+    assert engine.wakes == {Lane("x1"): 0}
 
 
 def test_it_says_that_its_process_lives(dispatcher):
@@ -142,7 +143,7 @@ def test_one_job_that_cannot_be_given_up_keeps_no_other_waiting(dispatcher, engi
     settings.MAX_CRASHES = 1
     probe.claim_new()
     expire(Job.objects.get())
-    new_job(lane="x2")
+    new_job(lane=Lane("x2"))
 
     def broken(*_):
         raise LookupError("a bug")
@@ -152,7 +153,7 @@ def test_one_job_that_cannot_be_given_up_keeps_no_other_waiting(dispatcher, engi
         with contextlib.suppress(LookupError):
             dispatcher.tick()
 
-    assert "x2" in engine.wakes
+    assert Lane("x2") in engine.wakes
 
 
 # --- as a thread
@@ -173,7 +174,7 @@ def test_it_looks_again_and_again(looking, engine):
     until(WorkerProcess.objects.exists)
     new_job()
 
-    until(lambda: "x1" in engine.wakes)
+    until(lambda: Lane("x1") in engine.wakes)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -182,7 +183,7 @@ def test_it_survives_the_end_of_its_connection(looking, engine):
     assert end_sessions() == 1
     new_job()
 
-    until(lambda: "x1" in engine.wakes)
+    until(lambda: Lane("x1") in engine.wakes)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -199,7 +200,7 @@ def test_it_survives_whatever_a_look_raises(looking, engine, monkeypatch, error)
         assert failed.wait(5)
     new_job()
 
-    until(lambda: "x1" in engine.wakes)
+    until(lambda: Lane("x1") in engine.wakes)
 
 
 @pytest.mark.django_db(transaction=True)

@@ -9,10 +9,11 @@ import pytest
 from django.db import connection
 
 from tests.servers import until
-from tests.workers.probe import all_done, new_job, new_jobs, states
-from workers import registry
-from workers.models import Job
-from workers.registry import Again, Done, Outcome
+from tests.workers.probe import TABLE, all_done, new_job, new_jobs, states
+from workers import kinds
+from workers.lanes import Lane
+from workers.models import Job, JobKind
+from workers.outcomes import Again, Done, Outcome, Wake
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
@@ -23,7 +24,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 def test_it_runs_a_due_job_and_settles_it(engine, probe):
     new = new_job()
 
-    assert engine.wake("x1").result(5) == 1
+    assert engine.wake(Lane("x1")).result(5) == 1
     until(all_done)
     assert [work.id for work in probe.begun] == [new.pk]
     until(lambda: engine.in_flight == 0)
@@ -32,21 +33,21 @@ def test_it_runs_a_due_job_and_settles_it(engine, probe):
 def test_it_leaves_alone_what_is_not_due(engine, probe):
     new_job(due_in=60)
 
-    assert engine.wake("x1").result(5) == 0
+    assert engine.wake(Lane("x1")).result(5) == 0
     assert probe.begun == []
 
 
 def test_one_wake_is_enough_for_any_number_of_jobs(engine):
     new_jobs(1200)
 
-    engine.wake("x1")
+    engine.wake(Lane("x1"))
 
     until(all_done, 20)
 
 
 def test_it_runs_many_at_a_time(engine, gate):
     new_jobs(300)
-    engine.wake("x1")
+    engine.wake(Lane("x1"))
 
     until(lambda: gate.inside == 300)
     assert engine.in_flight == 300
@@ -54,9 +55,9 @@ def test_it_runs_many_at_a_time(engine, gate):
 
 def test_a_job_without_a_snapshot_is_done_without_a_run(engine, probe, monkeypatch):
     monkeypatch.setattr(probe, "_load", None)
-    monkeypatch.setitem(registry._kinds, "probe", replace(probe.kind, load=lambda claims: {}))
+    monkeypatch.setitem(TABLE.kinds, JobKind.TRACK, replace(probe.kind, load=lambda claims: {}))
     new_job()
-    engine.wake("x1")
+    engine.wake(Lane("x1"))
 
     until(all_done)
     assert probe.begun == []
@@ -71,8 +72,8 @@ def test_a_job_that_cannot_be_loaded_crashes_alone(engine, probe, monkeypatch):
             raise LookupError("no key opens this")
         return {claim.id: claim for claim in claims}
 
-    monkeypatch.setitem(registry._kinds, "probe", replace(probe.kind, load=load))
-    engine.wake("x1")
+    monkeypatch.setitem(TABLE.kinds, JobKind.TRACK, replace(probe.kind, load=load))
+    engine.wake(Lane("x1"))
 
     until(lambda: states() == ["waiting", "done", "done", "done"])
     assert Job.objects.get(pk=bad.pk).crashes == 1
@@ -80,21 +81,21 @@ def test_a_job_that_cannot_be_loaded_crashes_alone(engine, probe, monkeypatch):
 
 def test_a_job_that_is_to_run_again_soon_does_so_without_being_woken(engine, probe):
     async def thrice(work, http):
-        return Outcome(Again(0.05, work.step + 1) if work.step < 2 else Done())
+        return Outcome(Again(0.05, work.tries + 1) if work.tries < 2 else Done())
 
     probe.handle = thrice
     new_job()
-    engine.wake("x1")
+    engine.wake(Lane("x1"))
 
     until(all_done, 3)
-    assert [work.step for work in probe.begun] == [0, 1, 2]
+    assert [work.tries for work in probe.begun] == [0, 1, 2]
 
 
 def test_a_sibling_that_waited_runs_next(engine, probe, gate):
     first = new_job(key="1")
-    engine.wake("x1").result(5)
+    engine.wake(Lane("x1")).result(5)
     new_job(of=first.transaction_id, key="2")
-    assert engine.wake("x1").result(5) == 0
+    assert engine.wake(Lane("x1")).result(5) == 0
 
     gate.open.set()
 
@@ -112,7 +113,7 @@ async def boom(work, http):
 def test_a_handler_that_raises_is_run_again_later(engine, probe):
     probe.handle = boom
     new_job()
-    engine.wake("x1")
+    engine.wake(Lane("x1"))
 
     until(lambda: Job.objects.get().crashes == 1)
     found = Job.objects.get()
@@ -124,7 +125,7 @@ def test_a_handler_that_raises_is_run_again_later(engine, probe):
 def test_a_handler_that_raises_too_often_is_given_up(engine, probe, settings):
     probe.handle = boom
     new_job(crashes=settings.MAX_CRASHES - 1)
-    engine.wake("x1")
+    engine.wake(Lane("x1"))
 
     until(lambda: states() == ["failed"])
     assert "LookupError" in Job.objects.get().last_error
@@ -132,12 +133,12 @@ def test_a_handler_that_raises_too_often_is_given_up(engine, probe, settings):
 
 def test_a_handler_that_raises_harms_no_other(engine, probe):
     async def some(work, http):
-        return await (boom(work, http) if work.step else asyncio.sleep(0, Outcome(Done())))
+        return await (boom(work, http) if work.tries else asyncio.sleep(0, Outcome(Done())))
 
     probe.handle = some
-    new_job(step=1)
+    new_job(tries=1)
     new_jobs(5)
-    engine.wake("x1")
+    engine.wake(Lane("x1"))
 
     until(lambda: states() == ["waiting"] + ["done"] * 5)
 
@@ -150,7 +151,7 @@ def test_a_handler_that_is_cancelled_by_what_it_awaits_has_crashed(engine, probe
 
     probe.handle = cancelled
     new_job()
-    engine.wake("x1")
+    engine.wake(Lane("x1"))
 
     until(lambda: Job.objects.get().crashes == 1, 3)
     until(lambda: engine.in_flight == 0)
@@ -164,7 +165,7 @@ def test_a_handler_that_is_cancelled_every_time_is_given_up(engine, probe, setti
 
     probe.handle = cancelled
     new_job()
-    engine.wake("x1")
+    engine.wake(Lane("x1"))
 
     until(lambda: states() == ["failed"], 3)
 
@@ -172,12 +173,12 @@ def test_a_handler_that_is_cancelled_every_time_is_given_up(engine, probe, setti
 @pytest.mark.parametrize("nonsense", [None, "done", Done()])
 def test_a_handler_that_returns_nonsense_harms_no_other(engine, probe, nonsense):
     async def some(work, http):
-        return nonsense if work.step else Outcome(Done())
+        return nonsense if work.tries else Outcome(Done())
 
     probe.handle = some
-    bad = new_job(step=1)
+    bad = new_job(tries=1)
     new_jobs(5)
-    engine.wake("x1")
+    engine.wake(Lane("x1"))
 
     until(lambda: states()[1:] == ["done"] * 5)
     until(lambda: engine.in_flight == 0)
@@ -192,20 +193,20 @@ def test_a_recording_that_breaks_costs_no_capacity(engines, probe):
 
     probe.record = record
     new_jobs(2)
-    engine.wake("x1")
+    engine.wake(Lane("x1"))
     until(lambda: len(probe.begun) == 2)
     probe.record = lambda settled: []
-    new_job(lane="x2")
+    new_job(lane=Lane("x2"))
 
     until(lambda: engine.in_flight == 0)
-    engine.wake("x2")
-    until(lambda: all_done("x2"))
+    engine.wake(Lane("x2"))
+    until(lambda: all_done(Lane("x2")))
 
 
 def test_a_run_is_cut_off_before_its_lease_ends(engine, probe, gate, monkeypatch):
-    monkeypatch.setattr(registry, "LEASE_MARGIN", probe.kind.lease - 0.2)
+    monkeypatch.setattr(kinds, "LEASE_MARGIN", probe.kind.lease - 0.2)
     new_job()
-    engine.wake("x1")
+    engine.wake(Lane("x1"))
 
     until(lambda: Job.objects.get().crashes == 1, 3)
     assert Job.objects.get().last_error == "its run raised TimeoutError"
@@ -213,7 +214,7 @@ def test_a_run_is_cut_off_before_its_lease_ends(engine, probe, gate, monkeypatch
 
 def test_a_run_that_began_late_is_cut_off_before_its_lease_ends_all_the_same(engines, probe, monkeypatch):
     """Loading took long, or the loop was busy: what counts is when the job was claimed."""
-    monkeypatch.setattr(registry, "LEASE_MARGIN", 0.2)
+    monkeypatch.setattr(kinds, "LEASE_MARGIN", 0.2)
     left = []
 
     def slowly(claims):
@@ -227,10 +228,10 @@ def test_a_run_that_began_late_is_cut_off_before_its_lease_ends_all_the_same(eng
             left.append(work.time_left())
 
     probe.kind = replace(probe.kind, lease=1.0, load=slowly, handle=watched)
-    monkeypatch.setitem(registry._kinds, "probe", probe.kind)
+    monkeypatch.setitem(TABLE.kinds, JobKind.TRACK, probe.kind)
     engine = engines(probe)
     new_job()
-    engine.wake("x1")
+    engine.wake(Lane("x1"))
 
     until(lambda: left, 3)
     assert left[0] > 0
@@ -242,7 +243,7 @@ def test_a_run_that_began_late_is_cut_off_before_its_lease_ends_all_the_same(eng
 @pytest.mark.parametrize("delay", [0.1, 0.6])
 def test_a_short_delay_ends_near_its_time(engine, probe, delay):
     new = new_job(due_in=delay)
-    engine.wake("x1", delay)
+    engine.wake(Lane("x1"), delay)
 
     until(all_done)
     late = (Job.objects.get().updated_at - new.run_at).total_seconds()
@@ -251,8 +252,8 @@ def test_a_short_delay_ends_near_its_time(engine, probe, delay):
 
 def test_of_two_delays_both_end_near_their_time(engine, probe):
     first, second = new_job(due_in=0.1), new_job(due_in=0.4)
-    engine.wake("x1", 0.1)
-    engine.wake("x1", 0.4)
+    engine.wake(Lane("x1"), 0.1)
+    engine.wake(Lane("x1"), 0.4)
 
     until(all_done)
     for new in (first, second):
@@ -262,7 +263,7 @@ def test_of_two_delays_both_end_near_their_time(engine, probe):
 def test_a_claim_learns_of_the_next_job_that_nobody_told_of(engine, probe):
     new_job()
     new = new_job(due_in=0.3)
-    engine.wake("x1")
+    engine.wake(Lane("x1"))
 
     until(all_done)
     assert (Job.objects.get(pk=new.pk).updated_at - new.run_at).total_seconds() < 0.25
@@ -270,8 +271,8 @@ def test_a_claim_learns_of_the_next_job_that_nobody_told_of(engine, probe):
 
 def test_an_earlier_wake_is_not_kept_back_by_a_later_one(engine, probe):
     new = new_job(due_in=0.1)
-    engine.wake("x1", 1.9)
-    engine.wake("x1", 0.1)
+    engine.wake(Lane("x1"), 1.9)
+    engine.wake(Lane("x1"), 0.1)
 
     until(all_done)
     assert (Job.objects.get().updated_at - new.run_at).total_seconds() < 0.25
@@ -280,27 +281,27 @@ def test_an_earlier_wake_is_not_kept_back_by_a_later_one(engine, probe):
 def test_a_wake_in_the_distant_future_is_left_to_the_dispatcher(engine, probe):
     new_job()
 
-    assert engine.wake("x1", 3600.0) is None
+    assert engine.wake(Lane("x1"), 3600.0) is None
     assert probe.begun == []
 
 
 def test_it_does_not_wake_for_kinds_that_are_not_its_own(engine, probe):
     new_job()
-    engine.wake_all([registry.Wake("create", "x1")])
-    engine.wake("x2").result(5)
+    engine.wake_all([Wake("create", Lane("x1"))])
+    engine.wake(Lane("x2")).result(5)
     assert probe.begun == []
 
-    engine.wake_all([registry.Wake("probe", "x1")])
+    engine.wake_all([Wake("track", Lane("x1"))])
     until(all_done)
 
 
 def test_it_tells_other_workers_of_the_kinds_that_are_not_its_own(engine, monkeypatch):
-    told: list[registry.Wake] = []
-    monkeypatch.setattr(engine, "_tell", told.extend)
+    told: list[Wake] = []
+    monkeypatch.setattr(engine, "_announce", told.extend)
 
-    engine.wake_all([registry.Wake("create", "x1"), registry.Wake("probe", "x1")])
+    engine.wake_all([Wake("create", Lane("x1")), Wake("track", Lane("x1"))])
 
-    assert told == [registry.Wake("create", "x1")]
+    assert told == [Wake("create", Lane("x1"))]
 
 
 def test_no_wake_is_lost_while_claims_are_under_way(engine, probe):
@@ -310,7 +311,7 @@ def test_no_wake_is_lost_while_claims_are_under_way(engine, probe):
         try:
             for _ in range(40):
                 new_job()
-                engine.wake("x1")
+                engine.wake(Lane("x1"))
         finally:
             connection.close()
 

@@ -6,15 +6,16 @@ import pytest
 
 from tests.servers import until
 from tests.workers.probe import Gate, all_done, new_job, new_jobs
+from workers.lanes import Lane
 from workers.models import Job
-from workers.registry import Done, Outcome
+from workers.outcomes import Done, Outcome
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
 
 def test_it_runs_no_more_than_its_capacity(engines, probe, gate):
     engine = engines(probe, capacity=3)
-    lanes = ("x1", "x2", "x3")
+    lanes = (Lane("x1"), Lane("x2"), Lane("x3"))
     for lane in lanes:
         new_jobs(10, lane=lane)
         engine.wake(lane)
@@ -31,18 +32,18 @@ def test_a_lane_never_holds_more_places_than_it_leaves_free(engines, probe):
     held = Gate()
 
     async def by_lane(work, http):
-        return await held(work, http) if work.lane == "x1" else Outcome(Done())
+        return await held(work, http) if work.lane == Lane("x1") else Outcome(Done())
 
     probe.handle = by_lane
     engine = engines(probe, capacity=20)
     new_jobs(50)
-    until(lambda: engine.wake("x1").result(5) == 0)
+    until(lambda: engine.wake(Lane("x1")).result(5) == 0)
     assert held.inside == 10
-    new_jobs(30, lane="x2")
+    new_jobs(30, lane=Lane("x2"))
 
-    engine.wake("x2")
+    engine.wake(Lane("x2"))
 
-    until(lambda: all_done("x2"))
+    until(lambda: all_done(Lane("x2")))
     held.open.set()
     until(all_done)
 
@@ -50,9 +51,9 @@ def test_a_lane_never_holds_more_places_than_it_leaves_free(engines, probe):
 def test_it_runs_no_more_than_its_capacity_of_many_lanes(engines, probe, gate):
     engine = engines(probe, capacity=2)
     for number in range(8):
-        new_job(lane=f"x{number}")
+        new_job(lane=Lane(f"x{number}"))
     for number in range(8):
-        engine.wake(f"x{number}")
+        engine.wake(Lane(f"x{number}"))
     until(lambda: gate.inside >= 2)
 
     gate.open.set()
@@ -62,9 +63,9 @@ def test_it_runs_no_more_than_its_capacity_of_many_lanes(engines, probe, gate):
 
 
 def test_it_runs_no_more_than_a_lanes_limit_and_goes_on_by_itself(engine, probe, gate):
-    probe.limits["x1"] = 2
+    probe.limits[Lane("x1")] = 2
     new_jobs(7)
-    engine.wake("x1")
+    engine.wake(Lane("x1"))
     until(lambda: gate.inside == 2)
 
     gate.open.set()
@@ -77,33 +78,33 @@ def test_a_lane_at_its_limit_does_not_delay_another(engine, probe):
     held = Gate()
 
     async def by_lane(work, http):
-        return await held(work, http) if work.lane == "x1" else Outcome(Done())
+        return await held(work, http) if work.lane == Lane("x1") else Outcome(Done())
 
-    probe.handle, probe.limits["x1"] = by_lane, 2
+    probe.handle, probe.limits[Lane("x1")] = by_lane, 2
     new_jobs(50)
-    engine.wake("x1").result(5)
-    new_jobs(20, lane="x2")
+    engine.wake(Lane("x1")).result(5)
+    new_jobs(20, lane=Lane("x2"))
     started = time.monotonic()
-    engine.wake("x2")
+    engine.wake(Lane("x2"))
 
-    until(lambda: all_done("x2"), 2)
+    until(lambda: all_done(Lane("x2")), 2)
     assert time.monotonic() - started < 1
     assert held.inside == 2
     held.open.set()
 
 
 def test_two_workers_keep_within_a_lanes_limit_and_run_each_job_once(engines, probe, gate):
-    probe.limits["x1"] = 3
+    probe.limits[Lane("x1")] = 3
     one, other = engines(probe), engines(probe)
     new_jobs(30)
     for engine in (one, other):
-        engine.wake("x1")
+        engine.wake(Lane("x1"))
     until(lambda: gate.inside == 3)
     gate.open.set()
 
     def woken():
-        one.wake("x1")
-        other.wake("x1")
+        one.wake(Lane("x1"))
+        other.wake(Lane("x1"))
         return all_done()
 
     until(woken)

@@ -10,10 +10,11 @@ from django.db.models.functions import Now
 
 from tests.servers import until
 from tests.threads import end_sessions
-from tests.workers.probe import all_done, new_job, new_jobs, states
-from workers import jobs, registry
-from workers.models import Job
-from workers.registry import Done, Failed, Outcome
+from tests.workers.probe import TABLE, all_done, new_job, new_jobs, states
+from workers import jobs
+from workers.lanes import Lane
+from workers.models import Job, JobKind
+from workers.outcomes import Done, Failed, Outcome
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
@@ -23,7 +24,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
 def test_what_a_run_learnt_survives_the_end_of_every_connection(engine, probe, gate):
     new_job()
-    engine.wake("x1").result(5)
+    engine.wake(Lane("x1")).result(5)
     until(lambda: gate.inside == 1)
 
     end_sessions()
@@ -35,14 +36,14 @@ def test_what_a_run_learnt_survives_the_end_of_every_connection(engine, probe, g
 
 def test_it_claims_again_after_the_end_of_every_connection(engine, probe):
     new_job()
-    engine.wake("x1")
+    engine.wake(Lane("x1"))
     until(all_done)
     end_sessions()
     new_job()
 
     with pytest.raises(DatabaseError):
-        engine.wake("x1").result(5)
-    engine.wake("x1")
+        engine.wake(Lane("x1")).result(5)
+    engine.wake(Lane("x1"))
 
     until(all_done)
 
@@ -58,7 +59,7 @@ def test_a_settle_that_fails_is_repeated(engine, probe, monkeypatch):
 
     monkeypatch.setattr(jobs, "settle", flaky)
     new_job()
-    engine.wake("x1")
+    engine.wake(Lane("x1"))
 
     until(all_done)
     assert tried == [1, 1, 1]
@@ -75,12 +76,12 @@ def test_a_claim_that_cannot_load_hands_its_jobs_back(engine, probe, monkeypatch
             raise OperationalError("away")
         return {claim.id: claim for claim in claims}
 
-    monkeypatch.setitem(registry._kinds, "probe", replace(probe.kind, load=flaky))
+    monkeypatch.setitem(TABLE.kinds, JobKind.TRACK, replace(probe.kind, load=flaky))
     new_job()
-    engine.wake("x1")
+    engine.wake(Lane("x1"))
 
     def woken():
-        engine.wake("x1")
+        engine.wake(Lane("x1"))
         return all_done()
 
     until(woken, 5)
@@ -103,7 +104,7 @@ def test_one_that_is_stuck_does_not(engine, probe):
 
     probe.handle = handle
     new_job()
-    engine.wake("x1")
+    engine.wake(Lane("x1"))
     blocked.wait(5)
     engine.unanswered()
 
@@ -114,7 +115,7 @@ def test_one_that_is_stuck_does_not(engine, probe):
 
 def test_stopping_hands_back_at_once_what_is_under_way(engine, probe, gate):
     new_jobs(20)
-    engine.wake("x1")
+    engine.wake(Lane("x1"))
     until(lambda: gate.inside == 20)
     started = time.monotonic()
 
@@ -128,7 +129,7 @@ def test_stopping_hands_back_at_once_what_is_under_way(engine, probe, gate):
 
 def test_stopping_lets_runs_end_within_the_grace(engine, probe, gate):
     new_job()
-    engine.wake("x1")
+    engine.wake(Lane("x1"))
     until(lambda: gate.inside == 1)
     threading.Timer(0.2, gate.open.set).start()
 
@@ -149,15 +150,15 @@ def test_a_stopped_engine_claims_nothing(engine, probe):
     engine.stop(grace=0)
     new_job()
 
-    assert engine.wake("x1") is None
-    assert engine.wake("x1", 0.01) is None
+    assert engine.wake(Lane("x1")) is None
+    assert engine.wake(Lane("x1"), 0.01) is None
     assert states() == ["waiting"]
 
 
 def test_a_wake_while_it_stops_leaves_nothing_running(engine, probe, gate):
     new_jobs(500)
     for _ in range(3):
-        engine.wake("x1")
+        engine.wake(Lane("x1"))
 
     engine.stop(grace=0)
 
@@ -173,9 +174,9 @@ def test_jobs_whose_run_had_not_begun_are_not_remembered_as_lost(engine, probe, 
         go_on.wait(10)
         return {claim.id: claim for claim in claims}
 
-    monkeypatch.setitem(registry._kinds, "probe", replace(probe.kind, load=load))
+    monkeypatch.setitem(TABLE.kinds, JobKind.TRACK, replace(probe.kind, load=load))
     new_job()
-    engine.wake("x1")
+    engine.wake(Lane("x1"))
     loading.wait(5)
     threading.Timer(0.2, go_on.set).start()
 
@@ -193,9 +194,9 @@ def test_a_lost_run_before_one_that_had_not_begun_is_still_remembered(engine, pr
         go_on.wait(10)
         return {claim.id: claim for claim in claims}
 
-    monkeypatch.setitem(registry._kinds, "probe", replace(probe.kind, load=load))
+    monkeypatch.setitem(TABLE.kinds, JobKind.TRACK, replace(probe.kind, load=load))
     new_job(lost_at=Now())
-    engine.wake("x1")
+    engine.wake(Lane("x1"))
     loading.wait(5)
     threading.Timer(0.2, go_on.set).start()
 
@@ -211,7 +212,7 @@ def test_what_ended_before_the_stop_is_settled(engine, probe):
 
     probe.handle = fail
     new_jobs(300)
-    engine.wake("x1")
+    engine.wake(Lane("x1"))
     until(lambda: len(probe.begun) == 300)
 
     engine.stop(grace=0)

@@ -6,22 +6,22 @@ import pytest
 from django.db import connection, transaction
 from django.db.models.functions import Now
 
-from tests.cast import accepted, due_now, job, make_client, make_provider
+from clients.models import CallbackSecret, Client
+from tests.cast import accepted, clear_caches, due_now, job, make_client, make_provider
 from tests.running import again, change, claim, settle
 from tests.threads import aside, at_once, errors
-from tests.workers.probe import new_job, new_jobs, states
-from transactions.config import clear_caches
-from transactions.models import CallbackSecret, Client
-from transactions.services import tell_again
-from workers import jobs, registry
+from tests.workers.probe import LANE, new_job, new_jobs, states
+from transactions.notifications import notify_again
+from workers import jobs, kinds
+from workers.lanes import Lane
 from workers.models import Job
-from workers.registry import Again, Done, Outcome
+from workers.outcomes import Again, Done, Outcome
 
 pytestmark = pytest.mark.django_db
 several = pytest.mark.django_db(transaction=True)
 
 
-def lane(found, name="x1"):
+def lane(found, name=LANE):
     [it] = [one for one in found if one.lane == name]
     return it
 
@@ -30,16 +30,16 @@ def lane(found, name="x1"):
 
 
 def test_a_claim_takes_a_due_job_and_says_all_of_it(probe):
-    new = new_job(step=3, crashes=1, attempt=6, key="k")
+    new = new_job(tries=3, crashes=1, claim_count=6, key="k")
 
     [claimed] = probe.claim()
 
     found = again(new)
-    assert (found.state, found.attempt) == ("running", 7)
+    assert (found.state, found.claim_count) == ("running", 7)
     assert found.lease_until is not None
     assert (found.lease_until - found.updated_at).total_seconds() == pytest.approx(30, abs=0.01)
-    assert (claimed.id, claimed.transaction_id, claimed.kind, claimed.key) == (new.pk, new.transaction_id, "probe", "k")
-    assert (claimed.attempt, claimed.step, claimed.crashes, claimed.lost_at) == (7, 3, 1, None)
+    assert (claimed.id, claimed.transaction_id, claimed.kind, claimed.key) == (new.pk, new.transaction_id, "track", "k")
+    assert (claimed.claim_count, claimed.tries, claimed.crashes, claimed.lost_at) == (7, 3, 1, None)
     assert (claimed.claimed_at, claimed.lease_until) == (found.updated_at, found.lease_until)
 
 
@@ -50,7 +50,7 @@ def test_a_claim_leaves_what_is_not_due(probe):
 
 
 def test_a_claim_leaves_other_lanes_and_other_kinds(probe):
-    new_job(lane="x2")
+    new_job(lane=Lane("x2"))
     new_job(kind="create")
 
     assert probe.claim() == []
@@ -79,11 +79,11 @@ def test_a_claim_takes_no_more_than_asked(probe):
 
 
 def test_the_limit_of_a_lane_counts_what_is_running_anywhere(probe):
-    probe.limits["x1"] = 4
+    probe.limits[Lane("x1")] = 4
     new_jobs(10)
     assert len(probe.claim(3)) == 3
 
-    found = lane(jobs.claim_lanes({"x1": 3}, [probe.kind]))
+    found = lane(jobs.claim_lanes({Lane("x1"): 3}, [probe.kind]))
 
     assert (len(found.claims), found.room) == (1, 1)
 
@@ -91,32 +91,32 @@ def test_the_limit_of_a_lane_counts_what_is_running_anywhere(probe):
 def test_a_lane_over_its_limit_gives_nothing(probe):
     new_jobs(5)
     probe.claim(4)
-    probe.limits["x1"] = 2
+    probe.limits[Lane("x1")] = 2
 
     assert probe.claim() == []
 
 
 def test_a_stopped_lane_gives_nothing(probe):
-    probe.limits["x1"] = 0
+    probe.limits[Lane("x1")] = 0
     new_job()
 
     assert probe.claim() == []
 
 
 def test_a_lane_that_nobody_knows_gives_nothing(probe):
-    new_job(lane="y1")
+    new_job(lane=Lane("y1"))
 
-    assert probe.claim(lane="y1") == []
+    assert probe.claim(lane=Lane("y1")) == []
 
 
 def test_several_lanes_in_one_claim_keep_their_own_limits(probe):
-    probe.limits |= {"x1": 1, "x2": 2, "x3": 0}
-    for name in ("x1", "x2", "x3", "x4"):
+    probe.limits |= {Lane("x1"): 1, Lane("x2"): 2, Lane("x3"): 0}
+    for name in (Lane("x1"), Lane("x2"), Lane("x3"), Lane("x4")):
         new_jobs(3, lane=name)
 
-    found = jobs.claim_lanes(dict.fromkeys(("x1", "x2", "x3", "x4"), 3), [probe.kind])
+    found = jobs.claim_lanes(dict.fromkeys((Lane("x1"), Lane("x2"), Lane("x3"), Lane("x4")), 3), [probe.kind])
 
-    assert {one.lane: len(one.claims) for one in found if one.claims} == {"x1": 1, "x2": 2, "x4": 3}
+    assert {one.lane: len(one.claims) for one in found if one.claims} == {Lane("x1"): 1, Lane("x2"): 2, Lane("x4"): 3}
 
 
 def test_a_claim_says_when_the_lanes_next_job_is_due(probe):
@@ -124,11 +124,11 @@ def test_a_claim_says_when_the_lanes_next_job_is_due(probe):
     new_job(due_in=50)
     new_job(due_in=20)
 
-    assert lane(jobs.claim_lanes({"x1": 9}, [probe.kind])).next_in == pytest.approx(20, abs=0.5)
+    assert lane(jobs.claim_lanes({Lane("x1"): 9}, [probe.kind])).next_in == pytest.approx(20, abs=0.5)
 
 
 def test_a_lane_with_nothing_to_come_says_so(probe):
-    assert lane(jobs.claim_lanes({"x1": 9}, [probe.kind])).next_in is None
+    assert lane(jobs.claim_lanes({Lane("x1"): 9}, [probe.kind])).next_in is None
 
 
 def test_one_job_of_a_kind_and_transaction_at_a_time(probe):
@@ -149,7 +149,7 @@ def test_one_job_of_a_kind_and_transaction_at_a_time_when_both_are_due(probe):
 
 
 def test_jobs_of_other_kinds_of_the_transaction_do_not_wait(probe):
-    new_job(of=(of := uuid4()), kind="track", state="running", lease_until=Now())
+    new_job(of=(of := uuid4()), kind="create", state="running", lease_until=Now())
     new_job(of=of)
 
     assert len(probe.claim()) == 1
@@ -158,10 +158,10 @@ def test_jobs_of_other_kinds_of_the_transaction_do_not_wait(probe):
 def test_a_client_that_asks_for_its_news_twice_gets_it(alice, third):
     record = accepted(alice, third)
     running = claim(job(record, "notify"))
-    tell_again(record)
+    notify_again(record)
     settle(running, Outcome(Again(0.0, 1)))
 
-    claims = jobs.claim_lanes({alice.settings.lane: 10}, [registry.kind("notify")])
+    claims = jobs.claim_lanes({alice.settings.lane: 10}, [kinds.kind_of("notify")])
 
     assert len(lane(claims, alice.settings.lane).claims) == 1
 
@@ -170,7 +170,7 @@ def test_a_paused_provider_gives_nothing(alice, third):
     accepted(alice, third)
     change(third, paused=True)
 
-    assert jobs.claim_lanes({third.settings.lane: 10}, registry.kinds()) == []
+    assert jobs.claim_lanes({third.settings.lane: 10}, kinds.all_kinds()) == []
 
 
 def test_a_provider_gives_as_many_as_may_be_in_flight(alice, third):
@@ -179,7 +179,7 @@ def test_a_provider_gives_as_many_as_may_be_in_flight(alice, third):
     change(third, max_in_flight=2)
     due_now()
 
-    assert len(lane(jobs.claim_lanes({third.settings.lane: 10}, registry.kinds()), third.settings.lane).claims) == 2
+    assert len(lane(jobs.claim_lanes({third.settings.lane: 10}, kinds.all_kinds()), third.settings.lane).claims) == 2
 
 
 def test_a_disabled_endpoint_gives_nothing(alice, third):
@@ -188,44 +188,44 @@ def test_a_disabled_endpoint_gives_nothing(alice, third):
     Client.objects.update(endpoint_disabled_at=Now())
     clear_caches()
 
-    assert jobs.claim_lanes({alice.settings.lane: 10}, registry.kinds()) == []
+    assert jobs.claim_lanes({alice.settings.lane: 10}, kinds.all_kinds()) == []
 
 
 def test_a_secret_that_no_key_opens_stops_nobody_elses_lane(probe, third):
     bob = make_client("bob", third.provider)
     with connection.cursor() as cursor:
-        cursor.execute("UPDATE transactions_callbacksecret SET secret = 'unreadable'")
+        cursor.execute("UPDATE clients_callbacksecret SET secret = 'unreadable'")
     new_job()
 
-    found = jobs.claim_lanes({f"c{bob.client.pk}": 10, "x1": 10}, [probe.kind])
+    found = jobs.claim_lanes({Lane.client(bob.client.pk): 10, Lane("x1"): 10}, [probe.kind])
 
     assert CallbackSecret.objects.count() == 1
     assert len(lane(found).claims) == 1
 
 
 def test_headers_that_no_key_opens_stop_nobody_elses_lane(probe, db):
-    other = make_provider("other")
+    other = make_provider("notify")
     with connection.cursor() as cursor:
-        cursor.execute("UPDATE transactions_provider SET headers = 'unreadable'")
+        cursor.execute("UPDATE providers_provider SET headers = 'unreadable'")
     new_job()
 
-    found = jobs.claim_lanes({f"p{other.provider.pk}": 10, "x1": 10}, [probe.kind])
+    found = jobs.claim_lanes({Lane.provider(other.provider.pk): 10, Lane("x1"): 10}, [probe.kind])
 
     assert len(lane(found).claims) == 1
 
 
-@pytest.mark.parametrize("name", ["pnonsense", "c", "p-1", "p99999999999999999999"])
+@pytest.mark.parametrize("name", ["pnonsense", "c", "p-1", Lane("p99999999999999999999")])
 def test_a_lane_with_a_nonsensical_name_stops_no_other(probe, name):
     new_job()
 
-    assert len(lane(jobs.claim_lanes({name: 10, "x1": 10}, [probe.kind])).claims) == 1
+    assert len(lane(jobs.claim_lanes({name: 10, Lane("x1"): 10}, [probe.kind])).claims) == 1
 
 
 def test_claiming_by_name_ignores_time_and_limit(probe):
-    probe.limits["x1"] = 0
+    probe.limits[Lane("x1")] = 0
     new = new_job(due_in=1000)
 
-    assert claim(new).attempt == 1
+    assert claim(new).claim_count == 1
     assert jobs.claim_one(new) is None
 
 
@@ -257,12 +257,12 @@ def test_no_job_is_claimed_twice(probe):
     assert errors(results) == []
     taken = [one for ids in results for one in ids]
     assert len(taken) == len(set(taken)) == 60
-    assert set(Job.objects.values_list("attempt", flat=True)) == {1}
+    assert set(Job.objects.values_list("claim_count", flat=True)) == {1}
 
 
 @several
 def test_the_limit_of_a_lane_holds_when_many_claim_at_once(probe):
-    probe.limits["x1"] = 7
+    probe.limits[Lane("x1")] = 7
     new_jobs(60)
 
     results = at_once(*[lambda: probe.claim(5)] * 8)
@@ -273,7 +273,7 @@ def test_the_limit_of_a_lane_holds_when_many_claim_at_once(probe):
 
 @several
 def test_claims_of_the_same_lanes_in_opposite_order_do_not_deadlock(probe):
-    names = [f"x{number}" for number in range(20)]
+    names = [Lane(f"x{number}") for number in range(20)]
     for name in names:
         new_jobs(10, lane=name)
 
@@ -291,7 +291,7 @@ def test_only_one_of_two_claims_by_name_gets_the_job(probe):
     results = at_once(*[lambda: jobs.claim_one(new)] * 6)
 
     assert errors(results) == []
-    assert [one.attempt for one in results if one] == [1]
+    assert [one.claim_count for one in results if one] == [1]
 
 
 @several

@@ -11,7 +11,8 @@ from tests.running import again, claim, expire, wait_of
 from tests.threads import aside, at_once, errors
 from tests.workers.probe import new_job, new_jobs
 from workers import jobs, sql
-from workers.models import Attempt, Job
+from workers.lanes import Lane
+from workers.models import Job, OutboundCall
 
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 several = pytest.mark.django_db(transaction=True)
@@ -28,13 +29,13 @@ def test_an_expired_lease_comes_back_at_once_with_the_time_it_ended(probe, claim
     expire(row(claimed), 3)
     ended = row(claimed).lease_until
 
-    assert jobs.recover() == ["x1"]
+    assert jobs.recover() == [Lane("x1")]
 
     found = row(claimed)
     assert (found.state, found.lease_until, found.lost_at, found.crashes) == ("waiting", None, ended, 1)
     assert "lost" in found.last_error
     [next_claim] = probe.claim()
-    assert (next_claim.lost_at, next_claim.crashes, next_claim.attempt) == (ended, 1, 2)
+    assert (next_claim.lost_at, next_claim.crashes, next_claim.claim_count) == (ended, 1, 2)
 
 
 def test_a_lease_that_holds_is_left_alone(claimed):
@@ -46,8 +47,8 @@ def test_a_lost_run_is_seen_by_operators(claimed):
     expire(row(claimed))
     jobs.recover()
 
-    [lost] = Attempt.objects.all()
-    assert (lost.job_id, lost.number, lost.duration_ms) == (claimed.id, 1, None)
+    [lost] = OutboundCall.objects.all()
+    assert (lost.job_id, lost.attempt, lost.duration_ms) == (claimed.id, 1, None)
     assert "lost" in lost.error
 
 
@@ -111,7 +112,7 @@ def test_two_who_recover_at_once_count_a_crash_once(probe):
     results = at_once(*[jobs.recover] * 6)
 
     assert errors(results) == []
-    assert (row(claimed).crashes, Attempt.objects.count()) == (1, 1)
+    assert (row(claimed).crashes, OutboundCall.objects.count()) == (1, 1)
 
 
 @several
@@ -119,7 +120,7 @@ def test_a_recovery_does_not_wait_for_a_settle_under_way(probe):
     claimed = probe.claim_new()
     expire(row(claimed))
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(sql.OWNED, {"jobs": json.dumps([{"id": claimed.id, "attempt": claimed.attempt}])})
+        cursor.execute(sql.OWNED, {"jobs": json.dumps([{"id": claimed.id, "claim_count": claimed.claim_count}])})
 
         assert aside(jobs.recover) == []
 
@@ -129,16 +130,16 @@ def test_a_recovery_does_not_wait_for_a_settle_under_way(probe):
 
 def test_it_names_the_lanes_that_are_due_and_when(probe):
     new_job(due_in=-5)
-    new_job(due_in=0.5, lane="x2")
-    new_job(due_in=0.2, lane="x2")
-    new_job(due_in=30, lane="x3")
-    new_job(lane="x4", state="done")
+    new_job(due_in=0.5, lane=Lane("x2"))
+    new_job(due_in=0.2, lane=Lane("x2"))
+    new_job(due_in=30, lane=Lane("x3"))
+    new_job(lane=Lane("x4"), state="done")
 
     found = dict(jobs.due_lanes(1.0))
 
-    assert set(found) == {"x1", "x2"}
-    assert found["x1"] == 0
-    assert found["x2"] == pytest.approx(0.2, abs=0.1)
+    assert set(found) == {Lane("x1"), Lane("x2")}
+    assert found[Lane("x1")] == 0
+    assert found[Lane("x2")] == pytest.approx(0.2, abs=0.1)
 
 
 def test_nothing_waits_nowhere(db):
@@ -147,10 +148,10 @@ def test_nothing_waits_nowhere(db):
 
 def test_jobs_far_in_the_future_hide_no_due_one(probe):
     new_jobs(200, due_in=5000)
-    new_jobs(200, due_in=5000, lane="x0")
+    new_jobs(200, due_in=5000, lane=Lane("x0"))
     new_job(due_in=-1)
 
-    assert [name for name, _ in jobs.due_lanes(1.0)] == ["x1"]
+    assert [name for name, _ in jobs.due_lanes(1.0)] == [Lane("x1")]
     assert len(probe.claim()) == 1
 
 
@@ -171,7 +172,7 @@ def rows_read(statement, params):
 
 
 def claim_params(*, in_flight):
-    one = {"lane": "x1", "kind": "probe", "lease": 30.0, "n": 250, "in_flight": in_flight, "probe": False}
+    one = {"lane": Lane("x1"), "kind": "track", "lease": 30.0, "n": 250, "in_flight": in_flight, "track": False}
     return {"want": json.dumps([one])}
 
 
@@ -191,7 +192,7 @@ def test_a_claim_does_not_read_the_jobs_that_are_not_due(probe):
 
 def test_a_claim_does_not_read_past_jobs_of_a_kind_that_is_held_back(probe):
     new_jobs(3000, due_in=-5000)
-    Job.objects.update(kind="other")
+    Job.objects.update(kind="notify")
     new_job()
 
     assert rows_read(sql.CLAIM, claim_params(in_flight=1000)) < 50

@@ -12,17 +12,20 @@ from uuid import uuid4
 import pytest
 from django.db.models.functions import Now
 
+from providers.status import Status
 from tests.cast import accepted, due_now, job, now
 from tests.running import claim, expire, settle, wait_of
 from tests.threads import at_once, errors
 from tests.workers.probe import new_job, states
-from transactions.news import News
-from transactions.status import Source, Status
-from webhooks.outgoing.notify import Answer as Confirmed
-from workers import jobs, registry
-from workers.jobs import Lost
-from workers.models import Attempt, Job
-from workers.registry import Again, Call, Done, Failed, Outcome, Wake
+from transactions.observations import Observation
+from transactions.status import Source
+from txnproject.jobs import JOBS
+from webhooks.outgoing.deliveries import DeliveryResult as Confirmed
+from workers import jobs
+from workers.kinds import kind_of
+from workers.lanes import Lane
+from workers.models import Job, JobKind, OutboundCall
+from workers.outcomes import Again, Call, Done, Failed, NoResult, Outcome, Wake
 
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 several = pytest.mark.django_db(transaction=True)
@@ -53,16 +56,16 @@ def test_again_puts_a_job_off_and_wakes_its_lane_then(claimed):
     wakes = settle(claimed, Outcome(Again(40.0, 5, "later")))
 
     found = row(claimed)
-    assert (found.state, found.step, found.last_error) == ("waiting", 5, "later")
+    assert (found.state, found.tries, found.last_error) == ("waiting", 5, "later")
     assert wait_of(found) == pytest.approx(40, abs=0.01)
-    assert wakes == [Wake("probe", "x1", 40.0)]
+    assert wakes == [Wake("track", Lane("x1"), 40.0)]
 
 
 def test_again_without_a_step_keeps_it(probe):
-    claimed = probe.claim_new(step=7)
+    claimed = probe.claim_new(tries=7)
     settle(claimed, Outcome(Again(1.0)))
 
-    assert row(claimed).step == 7
+    assert row(claimed).tries == 7
 
 
 @pytest.mark.parametrize("after", [-5.0, 0.0])
@@ -80,7 +83,7 @@ def test_a_result_clears_what_was_lost_and_what_crashed(probe):
 
 
 def test_a_handed_back_run_is_due_at_once_and_remembered_as_lost(probe, claimed):
-    settle(claimed, Lost("handed back"))
+    settle(claimed, NoResult("handed back"))
 
     found = row(claimed)
     assert (found.state, found.crashes, found.last_error) == ("waiting", 0, "handed back")
@@ -89,7 +92,7 @@ def test_a_handed_back_run_is_due_at_once_and_remembered_as_lost(probe, claimed)
 
 
 def test_a_crashed_run_counts_and_waits(claimed):
-    settle(claimed, Lost("raised", after=9.0, crashed=True))
+    settle(claimed, NoResult("raised", after=9.0, crashed=True))
 
     assert row(claimed).crashes == 1
     assert wait_of(row(claimed)) == pytest.approx(9, abs=0.01)
@@ -103,22 +106,22 @@ def test_what_a_run_learnt_is_recorded_with_its_claim(probe, claimed):
 
 
 def test_a_lost_run_has_nothing_to_record(probe, claimed):
-    settle(claimed, Lost("handed back"))
+    settle(claimed, NoResult("handed back"))
 
     assert probe.recorded == []
 
 
 def test_what_recording_gave_work_to_is_woken(probe, claimed):
-    probe.record = lambda settled: [Wake("notify", "c7")]
+    probe.record = lambda settled: [Wake("notify", Lane("c7"))]
 
-    assert settle(claimed, Outcome(Done())) == [Wake("notify", "c7")]
+    assert settle(claimed, Outcome(Done())) == [Wake("notify", Lane("c7"))]
 
 
 def test_every_call_is_kept(claimed):
     settle(claimed, Outcome(Done(), calls=(CALL, CALL)))
 
-    [first, _] = Attempt.objects.all()
-    assert (first.job_id, first.transaction_id, first.number) == (claimed.id, claimed.transaction_id, 1)
+    [first, _] = OutboundCall.objects.all()
+    assert (first.job_id, first.transaction_id, first.attempt) == (claimed.id, claimed.transaction_id, 1)
     assert (first.method, first.url, first.started_at, first.duration_ms) == (
         "GET", "http://far/1", CALL.started_at, 12
     )  # fmt: skip
@@ -128,7 +131,7 @@ def test_every_call_is_kept(claimed):
 def test_a_batch_settles_each_in_its_own_way(probe):
     claims = [probe.claim_new() for _ in range(3)]
 
-    jobs.settle(list(zip(claims, (Outcome(Done()), Outcome(Failed("x")), Lost("y")), strict=True)))
+    jobs.settle(list(zip(claims, (Outcome(Done()), Outcome(Failed("x")), NoResult("y")), strict=True)))
 
     assert states() == ["done", "failed", "waiting"]
 
@@ -137,7 +140,7 @@ def test_a_sibling_that_waited_is_woken(probe):
     claimed = probe.claim_new(of=(of := uuid4()), key="1")
     new_job(of=of, key="2")
 
-    assert settle(claimed, Outcome(Done())) == [Wake("probe", "x1")]
+    assert settle(claimed, Outcome(Done())) == [Wake("track", Lane("x1"))]
 
 
 def test_a_batch_takes_few_statements(probe, django_assert_max_num_queries):
@@ -156,11 +159,13 @@ def overtaken(probe, claimed):
     expire(row(claimed))
     jobs.recover()
     [other] = probe.claim()
-    assert (other.id, other.attempt) == (claimed.id, claimed.attempt + 1)
+    assert (other.id, other.claim_count) == (claimed.id, claimed.claim_count + 1)
     return claimed
 
 
-@pytest.mark.parametrize("outcome", [Outcome(Done(), "news", (CALL,)), Outcome(Failed("x"), "news", (CALL,))])
+@pytest.mark.parametrize(
+    "outcome", [Outcome(Done(), "news", calls=(CALL,)), Outcome(Failed("x"), "news", calls=(CALL,))]
+)
 def test_a_run_that_lost_its_lease_leaves_only_its_calls(probe, overtaken, outcome):
     before = Job.objects.filter(pk=overtaken.id).values().get()
 
@@ -168,16 +173,16 @@ def test_a_run_that_lost_its_lease_leaves_only_its_calls(probe, overtaken, outco
 
     assert Job.objects.filter(pk=overtaken.id).values().get() == before
     assert probe.recorded == []
-    assert Attempt.objects.filter(method="GET", number=1).count() == 1
+    assert OutboundCall.objects.filter(method="GET", attempt=1).count() == 1
 
 
 def test_a_run_that_lost_its_lease_cannot_put_its_job_off(overtaken):
     assert settle(overtaken, Outcome(Again(1000.0, 9))) == []
-    assert (row(overtaken).state, row(overtaken).step) == ("running", 0)
+    assert (row(overtaken).state, row(overtaken).tries) == ("running", 0)
 
 
 def test_a_handed_back_run_that_lost_its_lease_changes_nothing(overtaken):
-    settle(overtaken, Lost("handed back"))
+    settle(overtaken, NoResult("handed back"))
 
     assert row(overtaken).state == "running"
 
@@ -207,14 +212,17 @@ def test_one_lost_lease_does_not_keep_the_batch_from_settling(probe, overtaken):
 @pytest.mark.parametrize("order", [1, -1])
 def test_a_lost_run_and_its_successor_in_one_batch_count_as_one(probe, overtaken, order):
     """The database was away for longer than a lease: one worker has both of them to settle when it is back."""
-    current = replace(overtaken, attempt=overtaken.attempt + 1)
-    results = [(overtaken, Outcome(Again(900.0, 9), "old", (CALL,))), (current, Outcome(Done(), "new", (CALL,)))]
+    current = replace(overtaken, claim_count=overtaken.claim_count + 1)
+    results = [
+        (overtaken, Outcome(Again(900.0, 9), "old", calls=(CALL,))),
+        (current, Outcome(Done(), "new", calls=(CALL,))),
+    ]
 
     assert jobs.settle(results[::order]) == []
 
-    assert (row(current).state, row(current).step) == ("done", 0)
-    assert [outcome.news for _, outcome in probe.recorded] == ["new"]
-    assert Attempt.objects.filter(method="GET").count() == 2
+    assert (row(current).state, row(current).tries) == ("done", 0)
+    assert [outcome.result for _, outcome in probe.recorded] == ["new"]
+    assert OutboundCall.objects.filter(method="GET").count() == 2
 
 
 # --- what cannot be stored
@@ -245,7 +253,9 @@ def test_a_status_that_cannot_be_stored_fails_its_job_alone(alice, third):
     claims = [claim(job(accepted(alice, third), "create")) for _ in range(3)]
     words = [Status.COMPLETED, DOUBTFUL, Status.DECLINED]
 
-    jobs.settle([(c, Outcome(Done(), News(Source.CREATE, status=w))) for c, w in zip(claims, words, strict=True)])
+    jobs.settle(
+        [(c, Outcome(Done(), Observation(Source.CREATE, status=w))) for c, w in zip(claims, words, strict=True)]
+    )
 
     assert [Job.objects.get(pk=one.id).state for one in claims] == ["done", "failed", "done"]
 
@@ -254,7 +264,7 @@ def test_a_create_whose_outcome_cannot_be_stored_may_have_happened(alice, third)
     record = accepted(alice, third)
     claimed = claim(job(record, "create"))
 
-    settle(claimed, Outcome(Done(), News(Source.CREATE, status=DOUBTFUL, began_at=claimed.now())))
+    settle(claimed, Outcome(Done(), Observation(Source.CREATE, status=DOUBTFUL, began_at=claimed.now())))
 
     row = now(record)
     assert row.review == "given_up"
@@ -264,9 +274,9 @@ def test_a_create_whose_outcome_cannot_be_stored_may_have_happened(alice, third)
 def test_the_calls_of_an_outcome_that_cannot_be_stored_are_kept(alice, third):
     claimed = claim(job(accepted(alice, third), "create"))
 
-    settle(claimed, Outcome(Done(), News(Source.CREATE, status=DOUBTFUL), (CALL,)))
+    settle(claimed, Outcome(Done(), Observation(Source.CREATE, status=DOUBTFUL), calls=(CALL,)))
 
-    assert Attempt.objects.filter(job=claimed.id).count() == 1
+    assert OutboundCall.objects.filter(job=claimed.id).count() == 1
 
 
 def test_a_recording_that_breaks_settles_the_others_of_its_batch(probe):
@@ -274,7 +284,7 @@ def test_a_recording_that_breaks_settles_the_others_of_its_batch(probe):
     broken, fine = probe.claim_new(), probe.claim_new()
 
     def record(settled):
-        if any(outcome.news == "strange" for _, outcome in settled):
+        if any(outcome.result == "strange" for _, outcome in settled):
             raise LookupError("a bug")
         return []
 
@@ -293,16 +303,17 @@ def test_settles_of_one_transactions_jobs_do_not_deadlock(alice, third):
     """Two workers settle batches that touch the same transactions, each in its own order."""
     records = [accepted(alice, third) for _ in range(2)]
     creates, tracks = ([claim(job(one, kind)) for one in records] for kind in ("create", "track"))
-    gate, kinds = threading.Barrier(2), {kind.name: kind for kind in registry.kinds()}
+    gate = threading.Barrier(2)
 
     def meeting(settled):
         with contextlib.suppress(threading.BrokenBarrierError):
             gate.wait(1)
-        return kinds["create"].record(settled)
+        return save(settled)
 
-    slow = {name: replace(kinds[name], record=meeting) for name in ("create", "track")}
-    with mock.patch.dict(registry._kinds, slow):
-        news = Outcome(Done(), News(Source.POLL))
+    save = JOBS.kinds[JobKind.CREATE].save
+    slow = {name: replace(JOBS.kinds[name], save=meeting) for name in ("create", "track")}
+    with mock.patch.dict(JOBS.kinds, slow):
+        news = Outcome(Done(), Observation(Source.POLL))
         results = at_once(
             lambda: jobs.settle([(creates[0], news), (tracks[1], news)]),
             lambda: jobs.settle([(creates[1], news), (tracks[0], news)]),
@@ -315,16 +326,16 @@ def test_settles_of_one_transactions_jobs_do_not_deadlock(alice, third):
 def test_confirmations_and_news_of_the_same_transactions_do_not_deadlock(alice, third):
     records = [accepted(alice, third) for _ in range(60)]
     due_now(kind="notify")
-    kinds = registry.kind("notify"), registry.kind("create")
+    notifying, creating = kind_of("notify"), kind_of("create")
 
     for _ in range(5):
         Job.objects.exclude(kind="track").update(state="waiting", lease_until=None, run_at=Now())
         notices, creates = (
             [one for found in jobs.claim_lanes({lane: 100}, [kind]) for one in found.claims]
-            for lane, kind in ((alice.settings.lane, kinds[0]), (third.settings.lane, kinds[1]))
+            for lane, kind in ((alice.settings.lane, notifying), (third.settings.lane, creating))
         )
         told = [(one, Outcome(Done(), Confirmed(1))) for one in reversed(notices)]
-        created = [(one, Outcome(Done(), News(Source.CREATE))) for one in creates]
+        created = [(one, Outcome(Done(), Observation(Source.CREATE))) for one in creates]
         results = at_once(partial(jobs.settle, told), partial(jobs.settle, created))
         assert errors(results) == []
         assert len(notices) == len(creates) == len(records)

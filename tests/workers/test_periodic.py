@@ -8,7 +8,6 @@ from django.db import OperationalError, connection
 from tests.servers import until
 from tests.threads import await_sessions_end, end_sessions
 from workers import periodic as module
-from workers import registry
 from workers.periodic import PeriodicTasks
 
 
@@ -28,15 +27,6 @@ class Steps(list[str]):
 @pytest.fixture
 def done():
     return Steps()
-
-
-def test_an_app_registers_a_periodic_task(monkeypatch, done):
-    monkeypatch.setattr(registry, "_chores", {})
-    sweep = done.of("sweep")
-
-    registry.register_chore("sweep", sweep)
-
-    assert registry.chores() == {"sweep": sweep}
 
 
 @pytest.mark.parametrize(("more", "again"), [((False, False), False), ((True, False), True), ((False, True), True)])

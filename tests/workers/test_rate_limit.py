@@ -11,25 +11,26 @@ from django.db.models.functions import Now
 
 from tests.servers import Answer, serving, until
 from tests.threads import at_once, await_sessions_end
-from tests.workers.probe import Gate, new_job, new_jobs, states
-from workers import jobs, registry
+from tests.workers.probe import LANE, TABLE, Gate, new_job, new_jobs, states
+from workers import jobs
 from workers.jobs import LOOK_AHEAD
-from workers.models import Job, Pace
+from workers.lanes import Lane, Limit
+from workers.models import Job, JobKind, RateLimit
+from workers.outcomes import Done, Outcome
 from workers.rate_limit import may_call_again
-from workers.registry import Done, Limit, Outcome
 from workers.standalone import run_job
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def tokens_taken(seconds, lane="x1"):
+def tokens_taken(seconds, lane=LANE):
     """Let the lane's next token be free in so many seconds."""
-    Pace.objects.update_or_create(lane=lane, defaults={"until": Now() + timedelta(seconds=seconds)})
+    RateLimit.objects.update_or_create(lane=lane, defaults={"until": Now() + timedelta(seconds=seconds)})
 
 
-def tokens_until(lane="x1"):
+def tokens_until(lane=LANE):
     """Seconds until the lane's next free token."""
-    found = Pace.objects.annotate(now=Now()).get(lane=lane)
+    found = RateLimit.objects.annotate(now=Now()).get(lane=lane)
     return (found.until - found.now).total_seconds()
 
 
@@ -90,14 +91,14 @@ def test_a_claim_without_jobs_takes_no_tokens(probe):
     limited(probe, 5.0)
 
     assert probe.claim(50) == []
-    assert not Pace.objects.exists()
+    assert not RateLimit.objects.exists()
 
 
 def test_a_lane_without_a_limit_takes_no_tokens(probe):
     new_jobs(3)
 
     assert starts(probe.claim()) == [0, 0, 0]
-    assert not Pace.objects.exists()
+    assert not RateLimit.objects.exists()
 
 
 def test_a_limit_that_was_removed_delays_no_run(probe):
@@ -132,12 +133,12 @@ def test_tokens_are_not_saved_up(probe):
 
 def test_each_lane_has_its_own_tokens(probe):
     limited(probe, 1.0)
-    tokens_taken(50, "x2")
+    tokens_taken(50, Lane("x2"))
     new_jobs(1)
-    new_jobs(1, lane="x2")
+    new_jobs(1, lane=Lane("x2"))
 
-    assert len(probe.claim(lane="x1")) == 1
-    assert probe.claim(lane="x2") == []
+    assert len(probe.claim(lane=Lane("x1"))) == 1
+    assert probe.claim(lane=Lane("x2")) == []
 
 
 def test_no_token_is_given_twice_by_several_processes(probe):
@@ -170,7 +171,7 @@ def test_a_lane_that_gave_jobs_is_asked_again_when_half_of_the_look_ahead_is_fre
     limited(probe, 5.0)
     new_jobs(50)
 
-    [found] = jobs.claim_lanes({"x1": 50}, [probe.kind])
+    [found] = jobs.claim_lanes({Lane("x1"): 50}, [probe.kind])
 
     assert (len(found.claims), found.next_in) == (10, LOOK_AHEAD / 2)
 
@@ -179,7 +180,7 @@ def test_a_lane_that_gave_none_is_asked_again_when_its_next_job_is_due(probe):
     limited(probe, 5.0)
     new_job(due_in=1.5)
 
-    [found] = jobs.claim_lanes({"x1": 50}, [probe.kind])
+    [found] = jobs.claim_lanes({Lane("x1"): 50}, [probe.kind])
 
     assert found.next_in == pytest.approx(1.5, abs=0.2)
 
@@ -191,7 +192,7 @@ def test_a_lane_that_gave_none_is_asked_again_when_its_next_job_is_due(probe):
 def second_calls(probe, monkeypatch):
     """Makes the second calls of so many runs that were answered in the same moment; returns when each began."""
     monkeypatch.setattr("workers.rate_limit._free_at", {})
-    monkeypatch.setattr(registry, "_kinds", {"probe": replace(probe.kind, calls=2)})
+    monkeypatch.setitem(TABLE.kinds, JobKind.TRACK, replace(probe.kind, calls=2))
 
     def call(count, within=1.0):
         async def one(claim):
@@ -230,7 +231,7 @@ def test_a_second_call_that_would_outlive_its_lease_is_not_made(probe, second_ca
 
 def test_a_job_that_is_run_by_name_takes_tokens_and_waits_for_them(probe):
     limited(probe, 10.0, calls=2)
-    registry.register(probe.kind)
+    TABLE.kinds[JobKind.TRACK] = probe.kind
     tokens_taken(0.5)
     started = time.monotonic()
 
@@ -265,7 +266,7 @@ def test_two_engines_together_keep_a_lanes_rate_limit(engines, probe):
 
         def woken():
             for engine in both:
-                engine.wake("x1")
+                engine.wake(Lane("x1"))
             return set(states()) == {"done"}
 
         both = [engines(probe), engines(probe)]
@@ -280,7 +281,7 @@ def test_an_engine_goes_on_by_itself_when_tokens_are_free(engine, probe):
     limited(probe, 20.0)
     new_jobs(50)
 
-    engine.wake("x1")
+    engine.wake(Lane("x1"))
 
     until(lambda: set(states()) == {"done"}, 10)
 
@@ -291,7 +292,7 @@ def test_a_run_that_waits_for_its_token_is_handed_back_as_not_begun(engines, pro
     engine = engines(probe)
     tokens_taken(LOOK_AHEAD - 0.1)
     new_job()
-    until(lambda: engine.wake("x1").result(5) == 1)
+    until(lambda: engine.wake(Lane("x1")).result(5) == 1)
 
     engine.stop(grace=0)
 

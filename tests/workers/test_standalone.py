@@ -10,11 +10,11 @@ from django.core.management import CommandError, call_command
 from tests.cast import accepted, job, make_provider, now
 from tests.running import change
 from tests.servers import Answer, serving
-from tests.workers.probe import new_job
-from workers import registry, standalone
+from tests.workers.probe import TABLE, new_job
+from workers import kinds, standalone
 from workers.aws_lambda import handler
-from workers.models import Job
-from workers.registry import Again, Claim, Failed, Outcome
+from workers.models import Job, JobKind
+from workers.outcomes import Again, Claim, Done, Failed, Outcome, Wake
 from workers.standalone import run_job
 
 pytestmark = pytest.mark.django_db
@@ -41,9 +41,7 @@ def test_it_runs_a_job_to_its_end(alice, third, far):
     assert far.methods == ["GET", "POST"]
 
 
-@pytest.mark.parametrize(
-    ("next_", "state"), [(Again(9.0), "waiting"), (Failed("no"), "failed"), (registry.Done(), "done")]
-)
+@pytest.mark.parametrize(("next_", "state"), [(Again(9.0), "waiting"), (Failed("no"), "failed"), (Done(), "done")])
 def test_it_says_what_became_of_the_job(probe, next_, state):
     async def handle(work, http):
         return Outcome(next_)
@@ -82,7 +80,7 @@ def test_a_run_is_cut_off_before_its_lease_ends(probe, monkeypatch):
         await asyncio.sleep(60)
 
     probe.handle = endless
-    monkeypatch.setattr(registry, "LEASE_MARGIN", probe.kind.lease - 0.1)
+    monkeypatch.setattr(kinds, "LEASE_MARGIN", probe.kind.lease - 0.1)
 
     assert run_job(new_job().pk) == "waiting"
     assert Job.objects.get().crashes == 1
@@ -94,7 +92,7 @@ def test_a_job_that_cannot_be_loaded_is_not_left_running(probe, monkeypatch):
     def load(claims):
         raise LookupError("no key opens this")
 
-    monkeypatch.setitem(registry._kinds, "probe", replace(probe.kind, load=load))
+    monkeypatch.setitem(TABLE.kinds, JobKind.TRACK, replace(probe.kind, load=load))
     with contextlib.suppress(LookupError):
         run_job(new_job().pk)
 
@@ -111,13 +109,13 @@ def test_a_job_that_has_nothing_left_to_do_is_done(alice, third, far):
 
 
 def test_what_it_gave_work_to_is_announced(alice, third, monkeypatch):
-    told: list[registry.Wake] = []
+    told: list[Wake] = []
     monkeypatch.setattr(standalone, "announce", told.extend)
     record = accepted(alice, third)
 
     run_job(job(record, "create").pk)
 
-    assert registry.Wake("notify", alice.settings.lane) in told
+    assert Wake("notify", alice.settings.lane) in told
 
 
 def test_an_unknown_job_is_an_error(probe):
@@ -130,12 +128,12 @@ def test_the_handler_gets_a_claim_that_counts(probe):
 
     async def handle(work, http):
         seen.append(work)
-        return Outcome(registry.Done())
+        return Outcome(Done())
 
     probe.handle = handle
-    run_job(new_job(attempt=4).pk)
+    run_job(new_job(claim_count=4).pk)
 
-    assert seen[0].attempt == 5
+    assert seen[0].claim_count == 5
 
 
 # --- AWS Lambda and the command

@@ -1,12 +1,13 @@
-"""Response bodies of the API, for its description only: `Record.as_json` and `endpoint_state` build them."""
+"""Response bodies of the API, for its description only: other code builds them (`TransactionSnapshot.as_json`)."""
 
 from typing import Any
 
 from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 
+from providers.status import Status
 from transactions.api.fields import Amount, ClientRef, Currency, Metadata, ProviderSlug, Reference
-from transactions.status import Source, Status
+from transactions.status import Source
 
 
 class Failure(serializers.Serializer[Any]):

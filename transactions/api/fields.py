@@ -7,8 +7,8 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from transactions.currencies import CURRENCIES
-from transactions.text import storable
+from transactions.api.currencies import CURRENCIES
+from workers.foundation.text import storable
 
 MAX_AMOUNT = 10**15
 MAX_METADATA_KEYS = 50

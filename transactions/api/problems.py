@@ -26,7 +26,7 @@ from django.views.decorators.http import require_safe
 from rest_framework import exceptions
 from rest_framework.response import Response
 
-from transactions.database import is_away
+from workers.foundation.database import is_away
 
 log = structlog.get_logger(__name__)
 

@@ -7,11 +7,12 @@ from django.http import QueryDict
 from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
+from clients.settings import ClientSettings
+from providers.settings import ProviderSettings, provider_by_id, provider_by_slug
+from providers.status import Status
 from transactions.api.fields import LONGEST_SLUG, SLUG, Amount, ClientRef, Currency, Metadata, ProviderSlug, Reference
 from transactions.api.pages import LARGEST_PAGE
-from transactions.config import ClientSettings, ProviderSettings, provider_by_id, provider_by_slug
-from transactions.services import Order
-from transactions.status import Status
+from transactions.store import Order
 
 
 @extend_schema_serializer(description="The transaction to accept. Unknown fields are refused.")

@@ -7,17 +7,20 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from clients.endpoints import DisabledByStaff, enable_endpoint, endpoint_state
+from clients.rate_limits import ClientRateLimit
+from clients.settings import ClientSettings, KeyOwner, client_settings
+from providers.settings import provider_by_id
 from transactions.api import operations
 from transactions.api.fields import CLIENT_REF
 from transactions.api.pages import NewestFirst
 from transactions.api.serializers import ListQuery, NewTransaction, provider_error
-from transactions.api.throttling import ClientRateLimit
-from transactions.config import ClientSettings, KeyOwner, client_settings, provider_by_id
-from transactions.database import retry_once
-from transactions.endpoints import DisabledByStaff, enable_endpoint, endpoint_state
 from transactions.models import Event, Transaction
-from transactions.records import Record, rfc3339
-from transactions.services import IdempotencyMismatch, NoProvider, accept, find, tell_again
+from transactions.notifications import notify_again
+from transactions.snapshot import TransactionSnapshot
+from transactions.store import IdempotencyMismatch, NoProvider, accept, find
+from workers.foundation.database import retry_once
+from workers.foundation.text import rfc3339
 
 
 class Mismatch(APIException):
@@ -42,7 +45,7 @@ class ClientView(APIView):
         owner = cast(KeyOwner, self.request.user)  # from ApiKeyAuthentication, which has found the client
         return cast(ClientSettings, client_settings(owner.client_id))
 
-    def own(self, client_ref: str) -> Record:
+    def own(self, client_ref: str) -> TransactionSnapshot:
         """Return a transaction of this client. Raises NotFound, also for a transaction of another client."""
         if not CLIENT_REF.match(client_ref):
             raise NotFound
@@ -107,7 +110,7 @@ class Notifications(ClientView):
     def post(self, request: Request, id: str) -> Response:
         """Send the current status to your endpoint again, even if an earlier delivery was confirmed."""
         record = self.own(id)
-        tell_again(record)
+        notify_again(record)
         return Response(as_json(record), status=202)
 
 
@@ -130,13 +133,13 @@ class EnableEndpoint(ClientView):
         return Response(retry_once(lambda: endpoint_state(self.client.id)))
 
 
-def as_json(record: Record) -> dict[str, Any]:
+def as_json(record: TransactionSnapshot) -> dict[str, Any]:
     provider = provider_by_id(record.provider_id)
     return record.as_json(provider.slug if provider else "")
 
 
-def from_model(row: Transaction) -> Record:
-    return Record(**{name: getattr(row, name) for name in Record.__dataclass_fields__})
+def from_model(row: Transaction) -> TransactionSnapshot:
+    return TransactionSnapshot(**{name: getattr(row, name) for name in TransactionSnapshot.__dataclass_fields__})
 
 
 def _filters(query: dict[str, Any]) -> dict[str, Any]:

@@ -1,33 +1,35 @@
-"""The handler `track`: find the outcome by polling, with growing delays. `step` counts the polls."""
+"""The handler `track`: find the outcome by polling, with growing delays. `tries` counts the polls."""
 
 from dataclasses import replace
 
-from transactions.handlers.answers import retry, trouble
-from transactions.handlers.work import Work
-from transactions.news import News, sighting
-from transactions.providers import ADAPTERS
-from transactions.providers.base import Absent, ProviderError
-from transactions.status import FINAL, Review, Source, Submission
+from providers.adapters import ADAPTERS
+from providers.adapters.base import Absent, ProviderError
+from providers.status import FINAL
+from transactions.commands import PollSoon
+from transactions.handlers.answers import failed_call, pause, retry
+from transactions.observations import Observation, at_provider
+from transactions.status import Review, Source, Submission
+from transactions.work import Work
 from workers.outbound import Http
-from workers.registry import Again, Done, Outcome
+from workers.outcomes import Again, Done, Outcome
 
-LONGEST_BACKOFF = 15.0
-"""Seconds that one failed poll puts off the next, where polls come closer together than that: it was counted among the
-polls, so the tenth that fails may be the first. A provider that fails on is held off by its circuit breaker."""
+MAX_BACKOFF = 15.0
+"""Upper bound in seconds for the delay after a failed poll, where polls come closer together than that. A failed poll
+counts as a poll, so the tenth failure may be the first call. A provider that keeps failing opens its breaker."""
 PARK = 600.0
 """Seconds to wait for the create; the end of its call ends the wait."""
 
 
 async def track(work: Work, http: Http) -> Outcome:
-    """One run: a poll, where one can tell something. A webhook or the create's answer cancels the job.
+    """Poll once, where a poll can find something out. A webhook or the create's answer cancels the job.
 
-    The first poll `track_grace` after `track_for` is the last: an operator has been asked to look since then. Staff may
-    ask for one more at any time. What is created only now, by staff or after a long outage, is polled for as long.
+    The first poll later than `track_for` + `track_grace` is the last; the transaction is under review since
+    `track_for`. Staff can ask for one more at any time. The time counts from the last create, where that came later.
     """
-    if work.creating or work.record.submission == Submission.UNSENT:
-        # Nothing to poll while the create is under way or waits to be sent, however long that is.
-        waits = replace(_overdue(work) or News(Source.POLL), hasten=work.provider.second_poll)
-        return Outcome(Again(PARK, why="waits for the create"), waits)
+    if work.creating or work.snapshot.submission == Submission.UNSENT:
+        # Nothing to poll for while the create runs or waits to be sent, however long that takes.
+        waits = _overdue(work) or Observation(Source.POLL)
+        return Outcome(Again(PARK, why="waits for the create"), waits, (PollSoon(work.provider.second_poll),))
     outcome = await _poll(work, http)
     return replace(outcome, next=Done()) if _over(work) else outcome
 
@@ -42,34 +44,34 @@ def _over(work: Work) -> bool:
 
 
 async def _poll(work: Work, http: Http) -> Outcome:
-    polls = work.claim.step + 1
+    polls = work.claim.tries + 1
     try:
-        seen = await ADAPTERS[work.provider.adapter].read(work.provider, http, work.record.id)
+        seen = await ADAPTERS[work.provider.adapter].read(work.provider, http, work.snapshot.id)
     except Absent as error:
-        return Outcome(_next(work, polls, why=str(error)), _overdue(work), (error.call,))
+        return Outcome(_next(work, polls, why=str(error)), _overdue(work), calls=(error.call,))
     except ProviderError as error:
-        again = retry(error, polls, cap=LONGEST_BACKOFF)
+        again = retry(error, polls, cap=MAX_BACKOFF)
         after = max(again.after, _next(work, polls).after)
-        learnt = trouble(error, Source.POLL, None) or _overdue(work)
-        return Outcome(Again(after, polls, again.why), learnt, (error.call,))
-    news = sighting(Source.POLL, seen.status, seen.unmapped)
+        observation = failed_call(error, Source.POLL, None) or _overdue(work)
+        return Outcome(Again(after, polls, again.why), observation, pause(error), (error.call,))
+    observation = at_provider(Source.POLL, seen.status, seen.unmapped)
     if seen.status in FINAL:
-        return Outcome(Done(), news, (seen.call,))
+        return Outcome(Done(), observation, calls=(seen.call,))
     if not seen.unmapped and (overdue := _overdue(work)) is not None:
-        news = replace(news, review=overdue.review, detail=overdue.detail)
-    return Outcome(_next(work, polls), news, (seen.call,))
+        observation = replace(observation, review=overdue.review, detail=overdue.detail)
+    return Outcome(_next(work, polls), observation, calls=(seen.call,))
 
 
 def _next(work: Work, polls: int, why: str = "") -> Again:
-    """The next poll: after `second_poll`, growing by `poll_growth` up to `poll_cap`."""
+    """Return the time of the next poll: after `second_poll`, growing by `poll_growth` up to `poll_cap`."""
     provider = work.provider
     delay = provider.second_poll * provider.poll_growth ** min(polls - 1, 64)
     return Again(min(delay, provider.poll_cap), polls, why)
 
 
-def _overdue(work: Work) -> News | None:
-    """After `track_for` an operator must look. The status stays: time alone is no proof of failure."""
+def _overdue(work: Work) -> Observation | None:
+    """Flag for review after `track_for`. The status stays: time alone does not prove a failure."""
     if work.age <= work.provider.track_for:
         return None
     why = f"no final status after {work.provider.track_for:g} seconds"
-    return News(Source.CLOCK, review=Review.OVERDUE, detail={"why": why})
+    return Observation(Source.CLOCK, review=Review.OVERDUE, detail={"why": why})

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from transactions.config import ProviderSettings
-from transactions.models import Provider
-from transactions.signing import secret_bytes
-from transactions.webhook_urls import url_tokens
+from providers.models import Provider
+from providers.settings import ProviderSettings
+from providers.webhook_urls import url_tokens
+from workers.foundation.webhook_secrets import secret_bytes
 
 TOLERANCE = 300
 """Maximum difference of a timestamp in seconds, in both directions, as in the Standard Webhooks libraries."""

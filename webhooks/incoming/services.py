@@ -9,16 +9,18 @@ from uuid import UUID
 import structlog
 from django.db import connection, transaction
 
-from transactions.config import ProviderSettings
-from transactions.database import retry_once
-from transactions.news import Applied, News, apply, sighting
-from transactions.providers.http import at_path, read_status
-from transactions.status import FINAL, Source, Status
-from transactions.text import as_storable
+from providers.adapters.http import at_path, read_status
+from providers.settings import ProviderSettings
+from providers.status import FINAL, Status
+from transactions.observations import Applied, Observation, at_provider
+from transactions.status import Source
+from transactions.store import apply
 from webhooks import sql
 from webhooks.incoming.authentication import Sender
 from webhooks.models import Webhook
 from workers.announce import announce
+from workers.foundation.database import retry_once
+from workers.foundation.text import as_storable
 
 log = structlog.get_logger(__name__)
 
@@ -42,12 +44,12 @@ def receive(provider: ProviderSettings, sender: Sender, body: bytes) -> str:
         "word": word,
         "body": body.decode("utf-8", "replace").replace("\x00", "�"),
     }
-    news = sighting(Source.WEBHOOK, status, unmapped)
+    news = at_provider(Source.WEBHOOK, status, unmapped)
     news = replace(news, provider=provider.id, detail=news.detail | {"webhook": webhook_id})
     return retry_once(lambda: _apply_once(row, _uuid(given_id), news, status))
 
 
-def _apply_once(row: dict[str, Any], id_: UUID | None, news: News, status: Status) -> str:
+def _apply_once(row: dict[str, Any], id_: UUID | None, news: Observation, status: Status) -> str:
     """Apply a webhook in one transaction; roll back a repeated one and count it."""
     with transaction.atomic(durable=True), connection.cursor() as cursor:
         applied, wakes = apply([(id_, news)] if id_ else [])

@@ -5,11 +5,11 @@ from uuid import UUID
 from django.http import HttpRequest, HttpResponse, UnreadablePostError
 from django.views.decorators.csrf import csrf_exempt
 
-from transactions.addresses import may_call
+from providers.addresses import may_call
+from providers.settings import provider_by_slug
 from transactions.api.fields import LONGEST_SLUG
 from transactions.api.parsing import MAX_BODY, BodyTooLarge, read_body
 from transactions.api.problems import problem
-from transactions.config import provider_by_slug
 from webhooks.incoming.authentication import Refused, authenticate
 from webhooks.incoming.services import Malformed, count_refusal, receive
 

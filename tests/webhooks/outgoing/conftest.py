@@ -6,7 +6,7 @@ import pytest
 
 from tests.cast import Caller, Third, accepted, job, make_client, make_provider
 from tests.servers import Answer, Server, serving
-from transactions.records import Record
+from transactions.snapshot import TransactionSnapshot
 from workers.models import Job
 
 
@@ -34,11 +34,11 @@ def third(alice: Caller) -> Third:
 
 
 @pytest.fixture
-def record(alice: Caller, third: Third) -> Record:
+def record(alice: Caller, third: Third) -> TransactionSnapshot:
     return accepted(alice, third, reference="March", metadata={"a": "b"})
 
 
 @pytest.fixture
-def telling(record: Record) -> Job:
+def telling(record: TransactionSnapshot) -> Job:
     """The job that tells of `pending`."""
     return job(record, "notify")

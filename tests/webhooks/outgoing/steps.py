@@ -2,18 +2,19 @@
 
 from typing import Any
 
-from tests.cast import Caller, job
-from transactions.config import clear_caches
-from transactions.models import Client
-from transactions.news import News, apply
-from transactions.records import Record
-from transactions.status import Source, Status
+from clients.models import Client
+from providers.status import Status
+from tests.cast import Caller, clear_caches, job
+from transactions.observations import Observation
+from transactions.snapshot import TransactionSnapshot
+from transactions.status import Source
+from transactions.store import apply
 from workers.models import Job
 
 
-def end(record: Record, status: str = "completed", **fields: Any) -> Job:
+def end(record: TransactionSnapshot, status: str = "completed", **fields: Any) -> Job:
     """Its final status arrives; the job that tells of it."""
-    apply([(record.id, News(Source.WEBHOOK, status=Status(status), **fields))])
+    apply([(record.id, Observation(Source.WEBHOOK, status=Status(status), **fields))])
     return job(record, "notify", "seq:2")
 
 

@@ -8,16 +8,16 @@ from django.db import connection
 from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
 
-from tests.api.callers import problem
+from clients.models import Client
 from tests.cast import accepted, job, make_client, now
 from tests.running import again, claim, run, settle
 from tests.servers import Answer
+from tests.transactions.api.callers import problem
 from tests.webhooks.outgoing.steps import change, end
-from transactions.models import Client
-from webhooks.outgoing.notify import Answer as Said
-from workers import jobs, registry
+from webhooks.outgoing.deliveries import DeliveryResult as Said
+from workers import jobs, kinds
 from workers.models import Job
-from workers.registry import Again, Call, Done, Outcome
+from workers.outcomes import Again, Call, Done, Outcome
 
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
@@ -79,7 +79,7 @@ def test_after_five_days_without_a_success_it_is_disabled(record, telling, endpo
     assert run(telling).state == "waiting"
     assert row(alice).endpoint_disabled_at is not None
     assert row(alice).endpoint_disabled_why == "every delivery has failed for 120 hours"
-    assert now(record).informed_sequence == 0
+    assert now(record).notified_sequence == 0
 
 
 def test_before_that_it_is_not(telling, endpoint, alice):
@@ -126,7 +126,7 @@ def test_one_success_in_a_batch_is_a_success(alice, third, endpoint):
     claims = [claim(job(accepted(alice, third), "notify")) for _ in range(2)]
     call = Call("POST", endpoint.url, claims[0].claimed_at, 1, 500)
     failing(alice, 9)
-    outcomes = [Outcome(Done(), Said(confirmed=1), (call,)), Outcome(Again(5.0), None, (call,))]
+    outcomes = [Outcome(Done(), Said(confirmed=1), calls=(call,)), Outcome(Again(5.0), calls=(call,))]
     jobs.settle(list(zip(claims, outcomes, strict=True)))
 
     assert (row(alice).endpoint_disabled_at, row(alice).endpoint_failing_since) == (None, None)
@@ -146,7 +146,7 @@ def test_a_delivery_that_is_as_the_last_one_writes_nothing_to_the_client(record,
 def version():
     """Changes when the client's row is written or locked."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT xmin::text, xmax::text FROM transactions_client")
+        cursor.execute("SELECT xmin::text, xmax::text FROM clients_client")
         return cursor.fetchall()
 
 
@@ -173,15 +173,15 @@ def test_a_client_sees_that_it_fails_and_that_it_is_disabled(asks, telling, endp
 
 def test_enabling_it_tells_at_once_what_was_kept(asks, telling, endpoint, alice):
     failing(alice, 6)
-    Job.objects.filter(pk=telling.pk).update(step=6)
+    Job.objects.filter(pk=telling.pk).update(tries=6)
     endpoint.on("POST", Answer(500), Answer(204))
     assert run(telling).run_at > telling.run_at + timedelta(hours=5)
 
     answer = asks("POST", "/v1/endpoint/enable")
 
     assert (answer.status_code, answer.json()["enabled"], answer.json()["failing_since"]) == (200, True, None)
-    assert again(telling).step == 0
-    [lane] = jobs.claim_lanes({alice.settings.lane: 9}, [registry.kind("notify")])
+    assert again(telling).tries == 0
+    [lane] = jobs.claim_lanes({alice.settings.lane: 9}, [kinds.kind_of("notify")])
     assert [one.id for one in lane.claims] == [telling.pk]
 
 
@@ -234,10 +234,10 @@ def test_a_client_enables_its_own_endpoint_only(client, alice, third):
 
 
 def test_many_that_wait_are_hastened_in_short_transactions(asks, alice, third, monkeypatch):
-    monkeypatch.setattr("transactions.endpoints.AT_ONCE", 2)
+    monkeypatch.setattr("clients.endpoints.BATCH", 2)
     for _ in range(5):
         accepted(alice, third)
-    Job.objects.filter(kind="notify").update(attempt=1, run_at=Now() + timedelta(hours=1))
+    Job.objects.filter(kind="notify").update(claim_count=1, run_at=Now() + timedelta(hours=1))
     change(alice, endpoint_disabled_at=Now(), endpoint_disabled_why="it answered 410 Gone")
 
     with CaptureQueriesContext(connection) as queries:

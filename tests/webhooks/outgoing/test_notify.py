@@ -10,16 +10,15 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from svix.webhooks import Webhook as Svix
 from svix.webhooks import WebhookVerificationError as SvixError
 
-from tests.cast import accepted, job
+from clients.models import CallbackSecret
+from tests.cast import accepted, clear_caches, job
 from tests.running import run
 from tests.servers import Answer
 from tests.webhooks.outgoing.steps import change, end
 from transactions.api.bodies import TransactionBody
 from transactions.api.schema import description
-from transactions.config import clear_caches
-from transactions.models import CallbackSecret
-from transactions.services import tell_again
-from transactions.signing import new_secret
+from transactions.notifications import notify_again
+from workers.foundation.webhook_secrets import new_secret
 from workers.models import Job
 
 pytestmark = pytest.mark.django_db
@@ -195,7 +194,7 @@ def test_each_notification_has_an_id_of_its_own(alice, third, endpoint):
     for record in (accepted(alice, third), accepted(alice, third)):
         run(job(record, "notify"))
         run(end(record))
-        tell_again(record)
+        notify_again(record)
         run(Job.objects.get(transaction_id=record.id, key__startswith="again:"))
 
     assert len({asked.headers["webhook-id"] for asked in endpoint.asked}) == 6

@@ -6,15 +6,16 @@ from email.utils import format_datetime
 import pytest
 from django.db.models.functions import Now
 
+from clients.models import Client
 from tests.cast import accepted, job, make_client, now
 from tests.running import again, claim, expire, perform, run, settle, tries, wait_of
 from tests.servers import Answer
 from tests.webhooks.outgoing.steps import change, end
-from transactions.models import Client, Transaction
-from webhooks.outgoing.notify import Answer as Said
-from workers import jobs, registry
+from transactions.models import Transaction
+from webhooks.outgoing.deliveries import DeliveryResult as Said
+from workers import jobs, kinds
 from workers.models import Job
-from workers.registry import Done, Failed, Outcome
+from workers.outcomes import Done, Failed, Outcome
 
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
@@ -35,41 +36,41 @@ def test_what_is_confirmed_is_kept_apart_from_what_is_final(record, telling):
     run(end(record))
     second = now(record)
 
-    assert (first.informed_sequence, first.status) == (1, "pending")
-    assert (second.informed_sequence, second.status) == (2, "completed")
-    assert first.informed_at and second.informed_at
-    assert second.informed_at > first.informed_at > record.created_at
+    assert (first.notified_sequence, first.status) == (1, "pending")
+    assert (second.notified_sequence, second.status) == (2, "completed")
+    assert first.notified_at and second.notified_at
+    assert second.notified_at > first.notified_at > record.created_at
 
 
 def test_a_late_confirmation_of_pending_does_not_undo_that_of_the_final_status(record, telling):
     claimed = claim(telling)
     end(record)
-    Transaction.objects.filter(pk=record.id).update(informed_sequence=2, informed_at=Now())
-    before = now(record).informed_at
+    Transaction.objects.filter(pk=record.id).update(notified_sequence=2, notified_at=Now())
+    before = now(record).notified_at
 
     settle(claimed, Outcome(Done(), Said(confirmed=1)))
 
-    assert (now(record).informed_sequence, now(record).informed_at) == (2, before)
+    assert (now(record).notified_sequence, now(record).notified_at) == (2, before)
 
 
 def test_several_confirmations_of_one_transaction_in_one_batch(record, telling, alice):
     first = claim(telling)
     end(record)
-    Job.objects.filter(pk=first.id).update(kind="other")
+    Job.objects.filter(pk=first.id).update(kind="track")
     second = claim(job(record, "notify", "seq:2"))
     Job.objects.filter(pk=first.id).update(kind="notify", state="waiting", lease_until=None)
 
-    registry.kind("notify").record(
+    kinds.kind_of("notify").save(
         [(second, Outcome(Done(), Said(confirmed=2))), (first, Outcome(Done(), Said(confirmed=1)))]
     )
 
-    assert now(record).informed_sequence == 2
+    assert now(record).notified_sequence == 2
 
 
 def test_a_final_status_is_final_before_the_client_knows_it(record):
     end(record)
 
-    assert (now(record).status, now(record).informed_sequence) == ("completed", 0)
+    assert (now(record).status, now(record).notified_sequence) == ("completed", 0)
 
 
 def test_410_disables_the_endpoint_and_keeps_the_news_for_it(record, telling, endpoint, alice):
@@ -79,7 +80,7 @@ def test_410_disables_the_endpoint_and_keeps_the_news_for_it(record, telling, en
     client = Client.objects.get(pk=alice.client.pk)
     assert client.endpoint_disabled_at is not None
     assert "410" in client.endpoint_disabled_why
-    assert now(record).informed_sequence == 0
+    assert now(record).notified_sequence == 0
 
 
 def test_an_endpoint_that_is_gone_is_not_called_again_at_once(telling, endpoint, alice):
@@ -87,7 +88,7 @@ def test_an_endpoint_that_is_gone_is_not_called_again_at_once(telling, endpoint,
     endpoint.on("POST", Answer(410))
     run(telling)
 
-    assert [one.claims for one in jobs.claim_lanes({alice.settings.lane: 9}, [registry.kind("notify")])] in ([], [()])
+    assert [one.claims for one in jobs.claim_lanes({alice.settings.lane: 9}, [kinds.kind_of("notify")])] in ([], [()])
 
 
 def test_an_endpoint_that_is_enabled_again_gets_what_was_kept(telling, endpoint, alice):
@@ -134,14 +135,14 @@ def test_503_may_give_a_date(telling, endpoint):
 
 @pytest.mark.parametrize("status", [429, 503])
 def test_without_a_time_they_are_as_any_other_answer(telling, endpoint, status):
-    Job.objects.filter(pk=telling.pk).update(step=2)
+    Job.objects.filter(pk=telling.pk).update(tries=2)
     endpoint.on("POST", Answer(status))
 
     assert wait_of(run(telling)) == pytest.approx(300, rel=0.21)
 
 
 def test_another_answers_retry_after_is_not_asked_for(telling, endpoint):
-    Job.objects.filter(pk=telling.pk).update(step=2)
+    Job.objects.filter(pk=telling.pk).update(tries=2)
     endpoint.on("POST", Answer(500, headers={"Retry-After": "7"}))
 
     assert wait_of(run(telling)) == pytest.approx(300, rel=0.21)
@@ -156,8 +157,8 @@ def test_any_other_answer_is_tried_again(record, telling, endpoint, answer):
 
     found = run(telling)
 
-    assert (found.state, found.step) == ("waiting", 1)
-    assert now(record).informed_sequence == 0
+    assert (found.state, found.tries) == ("waiting", 1)
+    assert now(record).notified_sequence == 0
 
 
 def test_redirects_are_not_followed(telling, endpoint):
@@ -170,7 +171,7 @@ def test_redirects_are_not_followed(telling, endpoint):
 def test_an_endpoint_that_cannot_be_reached_is_tried_again(telling, alice):
     change(alice, callback_url="http://127.0.0.1:1/callback")
 
-    assert (run(telling).state, again(telling).step) == ("waiting", 1)
+    assert (run(telling).state, again(telling).tries) == ("waiting", 1)
 
 
 def test_the_schedule_is_that_of_standard_webhooks_and_ends(telling, endpoint):
@@ -188,7 +189,7 @@ def test_the_schedule_is_that_of_standard_webhooks_and_ends(telling, endpoint):
 def test_the_schedule_is_jittered(alice, third, endpoint):
     endpoint.on("POST", Answer(500))
     telling = [job(accepted(alice, third), "notify") for _ in range(5)]
-    Job.objects.filter(kind="notify").update(step=4)
+    Job.objects.filter(kind="notify").update(tries=4)
 
     assert len({round(wait_of(run(one))) for one in telling}) > 1
 
@@ -204,10 +205,10 @@ def test_being_asked_to_wait_counts_as_a_try(telling, endpoint):
 def test_a_notification_that_is_given_up_asks_for_a_look_and_changes_no_status(record, endpoint):
     endpoint.on("POST", Answer(500))
     told = end(record)
-    Job.objects.filter(pk=told.pk).update(step=8)
+    Job.objects.filter(pk=told.pk).update(tries=8)
 
     assert run(told).state == "failed"
-    assert (now(record).status, now(record).review, now(record).informed_sequence) == ("completed", "given_up", 0)
+    assert (now(record).status, now(record).review, now(record).notified_sequence) == ("completed", "given_up", 0)
 
 
 def test_a_lost_run_is_told_again_under_the_same_id(telling, endpoint):

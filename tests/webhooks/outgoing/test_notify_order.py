@@ -6,17 +6,19 @@ import pytest
 from django.db import connection
 from django.db.models.functions import Now
 
+from providers.status import Status
+from tests.cast import clear_caches
 from tests.running import again, claim, perform, run, settle
 from tests.webhooks.outgoing.steps import change, end
-from transactions.config import clear_caches
-from transactions.encryption import SecretUnreadable
-from transactions.news import News, apply
-from transactions.services import tell_again
-from transactions.status import Source, Status
-from webhooks.outgoing.notify import Answer as Said
-from workers import jobs, registry
+from transactions.notifications import notify_again
+from transactions.observations import Observation
+from transactions.status import Source
+from transactions.store import apply
+from webhooks.outgoing.deliveries import DeliveryResult as Said
+from workers import jobs, kinds
+from workers.foundation.encryption import SecretUnreadable
 from workers.models import Job
-from workers.registry import Again, Done, Outcome
+from workers.outcomes import Again, Done, Outcome, Wake
 
 pytestmark = pytest.mark.django_db
 
@@ -55,13 +57,13 @@ def test_a_pending_that_is_to_be_tried_again_is_not_once_there_is_a_final_status
 def test_the_final_status_waits_for_the_pending_that_is_under_way(record, telling, endpoint, alice):
     claimed = claim(telling)
     told = end(record)
-    kind, lane = registry.kind("notify"), alice.settings.lane
+    kind, lane = kinds.kind_of("notify"), alice.settings.lane
     assert [one.claims for one in jobs.claim_lanes({lane: 9}, [kind])] == [()]
     assert jobs.claim_one(told) is None
 
     wakes = settle(claimed, Outcome(Done(), Said(confirmed=1)))
 
-    assert registry.Wake("notify", lane) in wakes
+    assert Wake("notify", lane) in wakes
     [found] = jobs.claim_lanes({lane: 9}, [kind])
     assert [one.key for one in found.claims] == ["seq:2"]
 
@@ -78,7 +80,7 @@ def test_a_slow_pending_and_the_final_status_arrive_in_their_order(record, telli
 
 def test_news_that_is_asked_for_again_is_the_transaction_as_it_is_then(record, telling, endpoint, alice):
     run(telling)
-    tell_again(record)
+    notify_again(record)
     waiting = Job.objects.get(kind="notify", state="waiting")
     claimed = claim(waiting)
     perform(claimed)
@@ -94,7 +96,7 @@ def test_news_that_is_asked_for_again_is_the_transaction_as_it_is_then(record, t
 
 def test_a_review_or_a_contradiction_is_not_told(record, endpoint):
     run(end(record))
-    apply([(record.id, News(Source.POLL, status=Status.DECLINED))])
+    apply([(record.id, Observation(Source.POLL, status=Status.DECLINED))])
 
     assert Job.objects.filter(kind="notify", state="waiting").count() == 0
 
@@ -105,7 +107,7 @@ def test_a_review_or_a_contradiction_is_not_told(record, endpoint):
 def test_a_disabled_endpoint_is_told_later(record, alice):
     due = end(record)
     change(alice, endpoint_disabled_at=Now())
-    kind = registry.kind("notify")
+    kind = kinds.kind_of("notify")
 
     assert jobs.claim_lanes({alice.settings.lane: 9}, [kind]) == []
     change(alice, endpoint_disabled_at=None)
@@ -115,7 +117,7 @@ def test_a_disabled_endpoint_is_told_later(record, alice):
 
 def test_a_secret_that_no_key_opens_is_not_a_reason_to_send_unsigned(telling, endpoint, alice):
     with connection.cursor() as cursor:
-        cursor.execute("UPDATE transactions_callbacksecret SET secret = 'unreadable'")
+        cursor.execute("UPDATE clients_callbacksecret SET secret = 'unreadable'")
     clear_caches()
     with contextlib.suppress(SecretUnreadable):
         run(telling)

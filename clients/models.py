@@ -1,0 +1,110 @@
+"""Clients: who may post transactions, and where their news goes."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from typing import Any
+
+from django.db import models
+from django.db.models.functions import Now
+
+from clients.rates import RATE, validate_rate
+from workers.foundation.encryption import EncryptedJSON
+from workers.foundation.fields import HttpUrlField, TemplateValidator, validate_secret
+
+KEY_PREFIX = "txk_"
+BY_STAFF = "by staff"
+"""Why an endpoint is disabled that only staff may enable."""
+CALLBACK_FIELDS = ("id", "status", "sequence", "amount", "currency", "reference", "provider_transaction_id")
+
+
+class Client(models.Model):
+    """A consumer of the API. Its endpoint is told of every transaction's news."""
+
+    class Method(models.TextChoices):
+        POST = "POST"
+        PUT = "PUT"
+        PATCH = "PATCH"
+
+    name = models.CharField(max_length=100, unique=True)
+    default_provider = models.ForeignKey(
+        "providers.Provider", on_delete=models.PROTECT, null=True, blank=True, related_name="+",
+        help_text="Where transactions go whose POST names no provider",
+    )  # fmt: skip
+    callback_url = HttpUrlField(help_text="Notifications are sent here")
+    callback_method = models.CharField(max_length=5, choices=Method.choices, default=Method.POST)
+    callback_body = models.JSONField(
+        null=True, blank=True, validators=[TemplateValidator(*CALLBACK_FIELDS)],
+        help_text="Empty: the standard notification. Else a JSON object with "
+        + ", ".join(f"{{{name}}}" for name in CALLBACK_FIELDS),
+    )  # fmt: skip
+    enabled = models.BooleanField(default=True, help_text="A disabled client's requests are answered 403")
+    rate_limit = models.CharField(
+        max_length=20, blank=True, default="", db_default="", validators=[validate_rate],
+        help_text="Requests over all web processes, such as 100/second or 6000/minute; none: no limit. "
+        "Empty: the service's CLIENT_RATE_LIMIT",
+    )  # fmt: skip
+    endpoint_failing_since = models.DateTimeField(
+        null=True, blank=True, help_text="The first delivery that failed since the last one that was confirmed"
+    )
+    endpoint_disabled_at = models.DateTimeField(null=True, blank=True)
+    endpoint_disabled_why = models.CharField(max_length=255, blank=True, default="")
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ["name"]
+        # The hot path reads it without a second look.
+        constraints = [models.CheckConstraint(condition=models.Q(rate_limit__regex=RATE), name="client_rate_limit")]
+        permissions = [
+            ("disable_endpoint", "Can disable a client's endpoint"),
+            ("enable_endpoint", "Can enable a client's endpoint"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ApiKey(models.Model):
+    """A key of a client. Only its SHA-256 is stored: the key has 256 random bits, so no slow hash is needed."""
+
+    client = models.ForeignKey(Client, on_delete=models.CASCADE, related_name="api_keys")
+    name = models.CharField(max_length=100, default="first key")
+    prefix = models.CharField(max_length=12, help_text="The key's start, to tell keys apart")
+    digest = models.CharField(max_length=64, unique=True)
+    created_at = models.DateTimeField(db_default=Now())
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+    last_used_at = models.DateTimeField(null=True, blank=True, help_text="To the minute")
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return f"{self.prefix}…"
+
+    @staticmethod
+    def digest_of(key: str) -> str:
+        return hashlib.sha256(key.encode()).hexdigest()
+
+    @classmethod
+    def create_for(cls, client: Client, **fields: Any) -> str:
+        """Store a new key of this client; returns the key itself, which is not stored and cannot be shown again."""
+        key = KEY_PREFIX + secrets.token_urlsafe(32)
+        cls.objects.create(client=client, prefix=key[:12], digest=cls.digest_of(key), **fields)
+        return key
+
+
+class CallbackSecret(models.Model):
+    """A secret that signs a client's notifications (`whsec_…`). Several live ones sign side by side: rotation."""
+
+    client = models.ForeignKey(Client, on_delete=models.CASCADE, related_name="callback_secrets")
+    secret = EncryptedJSON(validators=[validate_secret])
+    created_at = models.DateTimeField(db_default=Now())
+    expires_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return f"callback secret {self.pk}"

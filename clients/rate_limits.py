@@ -1,0 +1,115 @@
+"""Rate limits of clients, counted in the broker's Redis for all web processes, or in this process without Redis."""
+
+import threading
+import time
+from functools import lru_cache
+from typing import cast
+
+import structlog
+from django.conf import settings
+from limits import RateLimitItem
+from limits.storage import MemoryStorage, RedisStorage, Storage
+from limits.strategies import SlidingWindowCounterRateLimiter
+from redis import ConnectionError as NoConnection
+from redis import RedisError
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from rest_framework.request import Request
+from rest_framework.throttling import BaseThrottle
+from rest_framework.views import APIView
+
+from clients.settings import KeyOwner, client_settings
+
+log = structlog.get_logger(__name__)
+
+TIMEOUT = 0.5
+"""Timeout of a connection to Redis and of a response, in seconds."""
+PAUSE = 5.0
+"""Seconds without calls to Redis after a failure; one request per pause waits for a dead Redis."""
+
+
+class Counters:
+    """Counters of clients' requests; they pass every request while Redis is unavailable."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._limiter = SlidingWindowCounterRateLimiter(storage)
+        self._lock = threading.Lock()
+        self._away = False
+        self._retry_at = 0.0
+
+    def wait(self, client_id: int, limit: RateLimitItem) -> float | None:
+        """Count a request. Return None if it may pass, else the seconds until the next one may."""
+        if self._paused():
+            return None
+        try:
+            passes = self._limiter.hit(limit, str(client_id))
+            free_at = 0.0 if passes else self._limiter.get_window_stats(limit, str(client_id)).reset_time
+        except RedisError as error:
+            self._failed(error)
+            return None
+        self._answered()
+        return None if passes else max(free_at - time.time(), 0.0)
+
+    def _paused(self) -> bool:
+        """Return whether to skip Redis after a failure. After each pause, one request tries it again."""
+        if not self._away:
+            return False
+        with self._lock:
+            now = time.monotonic()
+            if now < self._retry_at:
+                return True
+            self._retry_at = now + PAUSE
+            return False
+
+    def _failed(self, error: RedisError) -> None:
+        with self._lock:
+            known, self._away = self._away, True
+            self._retry_at = time.monotonic() + PAUSE
+        if not known:
+            name = type(error).__name__
+            log.warning("Redis is unavailable; rate limits are not enforced", action="rate_limits_off", error=name)
+
+    def _answered(self) -> None:
+        if self._away:
+            with self._lock:
+                known, self._away = self._away, False
+            if known:
+                log.info("Redis is available again; rate limits are enforced", action="rate_limits_on")
+
+
+def counters_at(broker_url: str) -> Counters:
+    """Return counters in this Redis, or in memory for another broker."""
+    if not broker_url.startswith(("redis://", "rediss://", "unix://")):
+        return Counters(MemoryStorage())
+    # One immediate retry: a restart of Redis breaks pooled connections, but a new one works.
+    once = Retry(NoBackoff(), retries=1, supported_errors=(NoConnection,))
+    return Counters(
+        RedisStorage(
+            broker_url,
+            key_prefix="relay-rate",
+            socket_timeout=TIMEOUT,
+            socket_connect_timeout=TIMEOUT,
+            retry=once,  # type: ignore[arg-type]  # passed on to the client of redis-py
+        )
+    )
+
+
+@lru_cache(maxsize=1)
+def counters() -> Counters:
+    """Return the counters of this process; create them at the first request of a client with a rate limit."""
+    return counters_at(settings.BROKER_URL)
+
+
+class ClientRateLimit(BaseThrottle):
+    """Throttle of DRF, after authentication. For a client without a rate limit it only reads cached settings."""
+
+    _wait: float | None = None
+
+    def allow_request(self, request: Request, view: APIView) -> bool:
+        client = client_settings(cast(KeyOwner, request.user).client_id)
+        if client is not None and client.rate_limit is not None:
+            self._wait = counters().wait(client.id, client.rate_limit)
+        return self._wait is None
+
+    def wait(self) -> float | None:
+        return self._wait

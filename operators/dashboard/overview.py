@@ -1,0 +1,214 @@
+"""Figures of the dashboard, read in a fixed number of queries, each bounded by an index or a limit.
+
+A part that the reader may not view is None.
+"""
+
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import accumulate
+
+from django.conf import settings
+from django.db.models import DateTimeField, F, Func, Max, Q, Sum, Value
+from django.utils import timezone
+
+from clients.models import Client
+from operators.dashboard import counting
+from operators.models.counts import MinuteCount
+from providers.models import Provider
+from providers.status import FINAL, Status
+from transactions import sql
+from transactions.status import Review
+from workers import statistics as jobs
+from workers.foundation.formatting import MOST, at_most
+from workers.lanes import Lane
+from workers.models import Breaker
+from workers.statistics import Calls, Process, Queue, rows
+
+MOST_ENDPOINTS = 20
+BROUGHT = ("accepted", *map(str, FINAL))
+"""Names of the counts of a column, in the order of `Status`."""
+EVER = 3e7
+"""Look-ahead in seconds; effectively unlimited."""
+EPOCH = datetime.fromtimestamp(0, UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """Counts of one period that starts at `at`, by the names in `BROUGHT`."""
+
+    at: datetime
+    counts: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """Transactions by status, now and over time."""
+
+    totals: dict[Status, int]
+    """Pending ones now, up to `MOST`, beyond that as of `as_of`; final ones as of `as_of`, exact."""
+    as_of: datetime
+    """The end of the last minute that was counted."""
+    hour: list[Column]
+    """By minute, up to `as_of`."""
+    day: list[Column]
+    """By quarter of an hour, up to the last whole one."""
+    times: dict[int, float]
+    """Seconds from acceptance to the final status, by percentile, of those that became final in the last hour."""
+
+    @property
+    def minute(self) -> dict[str, int]:
+        """Counts of the last minute."""
+        return self.hour[-1].counts
+
+    @property
+    def final_a_minute(self) -> int:
+        return sum(self.minute[status] for status in FINAL)
+
+    @property
+    def age(self) -> float:
+        """Seconds since `as_of`."""
+        return (timezone.now() - self.as_of).total_seconds()
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderHealth:
+    """A provider (few of its fields are loaded) with the state of its jobs and calls."""
+
+    provider: Provider
+    held_back: tuple[str, ...]
+    """The kinds of jobs whose circuit breaker is open."""
+    due: int
+    in_flight: int
+    calls: Calls | None
+    """None if there were no recent calls."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A client whose endpoint fails or is disabled, and the number of notifications queued for it."""
+
+    client: Client
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """All figures of the dashboard."""
+
+    flow: Flow | None
+    """None also before the first count."""
+    reviews: dict[Review, int] | None
+    queues: list[Queue] | None
+    processes: list[Process] | None
+    providers: list[ProviderHealth] | None
+    endpoints: list[Endpoint] | None
+    set_up: bool
+    """True if there are a provider and a client."""
+
+    @property
+    def alive(self) -> list[Process]:
+        return [one for one in self.processes or () if one.alive]
+
+    @property
+    def lag(self) -> float | None:
+        """Whole seconds since any worker last reported, at least one; None if that is more than an hour ago."""
+        return max(1.0, round(self.processes[0].silence)) if self.processes else None
+
+    @property
+    def in_flight(self) -> int:
+        return sum(one.in_flight for one in self.alive)
+
+    @property
+    def versions(self) -> list[str]:
+        """Versions of the running processes, including this one."""
+        return sorted({settings.VERSION, *(one.version for one in self.alive)})
+
+
+def overview(may: Callable[[str], bool]) -> Overview:
+    """Read the figures for a reader; `may` tells if they have a permission, such as `providers.view_provider`."""
+    sees_transactions = may("transactions.view_transaction")
+    return Overview(
+        flow=_flow() if sees_transactions else None,
+        reviews=reviews(MOST) if sees_transactions else None,
+        queues=jobs.queues(MOST) if may("workers.view_job") else None,
+        processes=jobs.processes() if may("workers.view_workerprocess") else None,
+        providers=_providers() if may("providers.view_provider") else None,
+        endpoints=_endpoints() if may("clients.view_client") else None,
+        set_up=Provider.objects.exists() and Client.objects.exists(),
+    )
+
+
+def reviews(most: int | None = None) -> dict[Review, int]:
+    """Count the transactions that need review, by reason, up to `most` each; reasons without any are left out."""
+    found = rows(sql.REVIEWS, reasons=Review.values, most=most)
+    return {Review(reason): at_most(count, most) for reason, count in found if count}
+
+
+def percentile(buckets: Sequence[tuple[int, int]], share: float) -> float:
+    """Return the seconds that this share of the transactions took at most; `buckets` are (bucket, count), ascending."""
+    reached = list(accumulate(count for _, count in buckets))
+    bucket, _ = buckets[bisect_left(reached, share * reached[-1])]
+    return counting.seconds(bucket)
+
+
+def _flow() -> Flow | None:
+    counted = list(MinuteCount.objects.values_list("status").annotate(Sum("count"), Max("minute")))
+    if not counted:
+        return None
+    as_of = max(last for *_, last in counted) + counting.MINUTE
+    totals = dict.fromkeys(Status, 0) | {Status(status): count for status, count, _ in counted}
+    totals[Status.PENDING] = _pending(totals[Status.PENDING] - sum(totals[status] for status in FINAL))
+    times = MinuteCount.objects.filter(minute__gte=as_of - timedelta(hours=1), status__in=FINAL, bucket__gte=0)
+    buckets = list(times.values_list("bucket").annotate(Sum("count")).order_by("bucket"))
+    return Flow(
+        totals=totals,
+        as_of=as_of,
+        hour=_columns(timedelta(minutes=1), 60, as_of),
+        day=_columns(timedelta(minutes=15), 96, as_of),
+        times={p: percentile(buckets, p / 100) for p in (50, 95, 99)} if buckets else {},
+    )
+
+
+def _pending(counted: int) -> int:
+    """Count pending transactions up to `MOST`; if there are more, return those of the last minute, `counted`."""
+    [(count,)] = rows(sql.PENDING, most=MOST)
+    return count if count < MOST else max(at_most(count, MOST), counted)
+
+
+def _columns(width: timedelta, number: int, until: datetime) -> list[Column]:
+    """Return this number of adjacent columns; the last one ends at `until` or before."""
+    first = until - (until - EPOCH) % width - number * width
+    start = Func(Value(width), F("minute"), Value(EPOCH), function="date_bin", output_field=DateTimeField())
+    kept = MinuteCount.objects.filter(minute__gte=first, bucket__gte=0)
+    counts = {(at, status): n for at, status, n in kept.values_list(start, "status").annotate(Sum("count"))}
+    return [
+        Column(at, {name: counts.get((at, status), 0) for name, status in zip(BROUGHT, Status, strict=True)})
+        for at in (first + n * width for n in range(number))
+    ]
+
+
+def _providers() -> list[ProviderHealth]:
+    providers = list(Provider.objects.only("slug", "paused", "paused_why", "circuit_breaker", "max_in_flight"))
+    lanes = jobs.lanes(one.lane for one in providers)
+    calls = jobs.latest_calls()
+    is_open = list(Breaker.objects.filter(opened_at__isnull=False).values_list("lane", "kind"))
+    return [
+        ProviderHealth(
+            provider=one,
+            held_back=tuple(kind for lane, kind in is_open if lane == one.lane and one.circuit_breaker),
+            due=lanes[one.lane][0],
+            in_flight=lanes[one.lane][1],
+            calls=calls.get(one.lane),
+        )
+        for one in providers
+    ]
+
+
+def _endpoints() -> list[Endpoint]:
+    """Return failing and disabled endpoints: disabled ones first, then those that have failed for longest."""
+    fails = Q(endpoint_failing_since__isnull=False) | Q(endpoint_disabled_at__isnull=False)
+    clients = Client.objects.filter(fails).order_by("endpoint_disabled_at", "endpoint_failing_since")[:MOST_ENDPOINTS]
+    lanes = jobs.lanes((Lane.client(one.pk) for one in clients), within=EVER)
+    return [Endpoint(one, lanes[Lane.client(one.pk)][0]) for one in clients]

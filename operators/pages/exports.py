@@ -1,0 +1,115 @@
+"""CSV export of a list, streamed page by page: between two pages it holds no cursor, transaction or thread."""
+
+from __future__ import annotations
+
+import csv
+import io
+import threading
+import weakref
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+from django.core.exceptions import PermissionDenied
+from django.db.models import Model, QuerySet
+from django.http import Http404, HttpRequest, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.views.decorators.http import require_GET
+
+from operators import search as finding
+from operators.pages.base import ModelAdmin, notice
+from operators.pages.saved_views import params_of
+from transactions.models import Transaction
+from workers.foundation.text import rfc3339
+from workers.models import Job
+
+log = structlog.get_logger(__name__)
+
+PERMISSION = "transactions.export_transaction"
+AT_ONCE = 2
+"""Upper bound for simultaneous exports of one web process, so that pages keep their share of the processor."""
+PAGE = 1000
+"""Rows read at a time."""
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""First characters of a spreadsheet formula. References come from clients, and staff open them in spreadsheets."""
+
+
+def _same(*names: str) -> dict[str, str]:
+    return {name: name for name in names}
+
+
+COLUMNS: Mapping[type[Model], Mapping[str, str]] = {
+    Transaction: {  # named as in the API
+        "id": "client_ref", "provider_transaction_id": "id", "client": "client__name", "provider": "provider__slug",
+        **_same("amount", "currency", "reference", "status", "submission", "review", "failure_code", "failure_detail",
+                "sequence", "notified_sequence", "created_at", "finalised_at", "notified_at"),
+    },
+    Job: {
+        "job": "id", "provider_transaction_id": "transaction_id", "due_at": "run_at",
+        **_same("kind", "key", "lane", "state", "claim_count", "crashes", "last_error", "created_at", "updated_at"),
+    },
+}  # fmt: skip
+"""Columns of each list that has an export, with their fields. No column holds a secret."""
+
+_slots = threading.BoundedSemaphore(AT_ONCE)
+
+
+class _Export:
+    """The chunks of an export. It occupies a slot until it is closed or garbage-collected."""
+
+    def __init__(self, chunks: Iterator[str]) -> None:
+        self._chunks = chunks
+        self.close = weakref.finalize(self, _slots.release)
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._chunks  # the generator keeps this object, and with it the slot
+
+
+@require_GET
+def export(request: HttpRequest, *, page: ModelAdmin) -> HttpResponseBase:
+    """Return the list as a CSV file, with the filters of the address."""
+    if page.model not in COLUMNS:
+        raise Http404
+    if not (page.has_view_permission(request) and request.user.has_perm(PERMISSION)):
+        raise PermissionDenied
+    params = params_of(request.GET)
+    chunks = pieces(page.model, params)
+    if not _slots.acquire(blocking=False):
+        says = [f"{AT_ONCE} exports are running. Try again when one of them has finished."]
+        answer = notice(page, request, "Too many exports", says, 503)
+        answer["Retry-After"] = "60"
+        return answer
+    what, by = str(page.opts.verbose_name_plural), request.user.get_username()
+    log.info("A list is exported", action="exported", export={"what": what, "by": by, "filters": sorted(params)})
+    name = f"{what}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.csv"
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return StreamingHttpResponse(_Export(chunks), content_type="text/csv; charset=utf-8", headers=headers)
+
+
+def pieces(model: type[Model], params: Mapping[str, str]) -> Iterator[str]:
+    """Return the rows with these parameters, newest first, as CSV (RFC 4180) with a header; times in UTC (RFC 3339).
+
+    A cell that a spreadsheet would take for a formula begins with an apostrophe. Raises UnknownFilter.
+    """
+    return _pages(finding.rows(model, params).order_by("-pk"), COLUMNS[model])
+
+
+def _pages(rows: QuerySet[Any], columns: Mapping[str, str]) -> Iterator[str]:
+    yield _csv([columns])
+    rows = rows.values_list("pk", *columns.values())
+    page = list(rows[:PAGE])
+    while page:
+        yield _csv(row[1:] for row in page)
+        page = list(rows.filter(pk__lt=page[-1][0])[:PAGE]) if len(page) == PAGE else []
+
+
+def _csv(table: Iterable[Iterable[Any]]) -> str:
+    text = io.StringIO()
+    csv.writer(text).writerows([_cell(value) for value in row] for row in table)
+    return text.getvalue()
+
+
+def _cell(value: Any) -> str:
+    text = rfc3339(value) if isinstance(value, datetime) else "" if value is None else str(value)
+    return f"'{text}" if text.startswith(FORMULA) else text

@@ -1,0 +1,98 @@
+"""Timeline of a transaction: every event, outbound call and webhook."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.urls import reverse
+
+from operators.pages import labels as words
+from operators.pages.base import exact
+from providers.status import Status
+from transactions.models import Event, Transaction
+from webhooks.models import Webhook
+from workers.foundation.formatting import span
+from workers.models import Job, OutboundCall
+
+MOST = 200
+"""Upper bound for the entries of each kind; the newest are shown. Hourly polls for a week make 168."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry of a timeline. `tone` is ok, warn, bad or empty; `more` is text received from another party."""
+
+    at: datetime
+    what: str
+    tone: str = ""
+    said: str = ""
+    details: tuple[tuple[str, Any], ...] = ()
+    more: str = ""
+    model: str = ""
+    """Model of the page with all details, such as `workers_outboundcall`; `key` is its row."""
+    key: Any = None
+    after: str = ""
+    """Time since the previous entry."""
+
+    @property
+    def time(self) -> str:
+        return exact(self.at)
+
+    @property
+    def url(self) -> str:
+        return reverse(f"admin:{self.model}_change", args=[self.key]) if self.model else ""
+
+
+def timeline(of: Transaction) -> list[Entry]:
+    """Return all entries, oldest first."""
+    entries = sorted((*_events(of.pk), *_calls(of.pk), *_webhooks(of.pk)), key=lambda entry: entry.at)
+    times = [of.created_at, *(entry.at for entry in entries)]
+    return [
+        replace(entry, after=f"+{span(max(0.0, (entry.at - before).total_seconds()))}")
+        for entry, before in zip(entries, times, strict=False)
+    ]
+
+
+def _events(of: UUID) -> Iterable[Entry]:
+    for event in Event.objects.filter(transaction=of).order_by("-id")[:MOST]:
+        source = "" if event.kind == Event.Kind.STAFF else event.get_source_display()
+        yield Entry(event.at, words.event(event), _tone(event), source, tuple(words.details(event)))
+
+
+def _tone(event: Event) -> str:
+    match event.kind:
+        case Event.Kind.CONTRADICTION:
+            return "bad"
+        case Event.Kind.REVIEW:
+            return "warn" if event.detail.get("review") else ""
+        case Event.Kind.STATUS:
+            return {Status.COMPLETED: "ok", Status.PENDING: ""}.get(Status(event.status), "warn")
+    return ""
+
+
+def _calls(of: UUID) -> Iterable[Entry]:
+    newest = list(OutboundCall.objects.filter(transaction_id=of).order_by("-id")[:MOST])
+    kinds = dict(Job.objects.filter(pk__in={call.job_id for call in newest}).values_list("pk", "kind"))
+    for call in newest:
+        kind = kinds.get(call.job_id, "")
+        result = str(call.http_status or "") or call.error or "no answer"
+        took = f" after {call.duration_ms} ms" if call.method and call.duration_ms is not None else ""
+        bad = call.http_status is None or call.http_status >= 400
+        # A status check before the create usually answers 404.
+        tone = "" if kind in ("create", "track") and call.http_status == 404 else "warn" if bad else ""
+        more = "\n\n".join(part for part in (call.error if call.http_status else "", call.excerpt) if part)
+        what = f"{words.CALL.get(kind, kind)}, attempt {call.attempt}: {result}{took}"
+        request = f"{call.method} {call.url}".strip()
+        yield Entry(call.started_at, what, tone, request, (), more, "workers_outboundcall", call.pk)
+
+
+def _webhooks(of: UUID) -> Iterable[Entry]:
+    for webhook in Webhook.objects.filter(transaction_id=of).order_by("-id")[:MOST]:
+        again = f", received {webhook.repeats} more times" if webhook.repeats else ""
+        what = f"webhook with status {webhook.word or '(none)'}: {webhook.result}{again}"
+        tone = words.WEBHOOK_TONE.get(Webhook.Result(webhook.result), "")
+        yield Entry(webhook.received_at, what, tone, "", (), webhook.body, "webhooks_webhook", webhook.pk)

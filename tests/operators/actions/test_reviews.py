@@ -1,0 +1,123 @@
+"""A flag that has an operator look is taken back by one who has looked, or when its cause is gone."""
+
+import pytest
+
+from operators.actions.table import ACTIONS
+from tests.cast import job, now
+from tests.operators.actions.steps import created, staff_events
+from tests.operators.pages.conftest import give_up
+from tests.running import facts, run, tell, timeline
+from tests.servers import Answer
+from transactions.models import Event, Transaction
+from transactions.notifications import notify_again
+from transactions.status import Review
+from transactions.store import find
+from workers.models import Job
+
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
+
+
+@pytest.fixture
+def not_notified(record):
+    """Completed; the news of it was given up."""
+    created(record, 300)
+    tell(record, "completed")
+    give_up(record, "notify", key="seq:2")
+    return record
+
+
+@pytest.mark.parametrize("flag", Review.values)
+def test_any_flag_is_taken_back_with_what_was_found(press, record, flag):
+    Transaction.objects.update(review=flag)
+
+    assert press("resolve_review", record.id, "third confirmed it") == ""
+
+    assert facts(record) == ("pending", "unsent", "")
+    assert staff_events(record) == [{"who": "olga", "what": "resolved the review", "why": "third confirmed it"}]
+    told = Event.objects.get(kind="review", source="staff").detail
+    assert told == {"who": "olga", "why": "third confirmed it", "review": "", "was": flag}
+
+
+def test_it_needs_what_was_found(press, record):
+    Transaction.objects.update(review="overdue")
+
+    with pytest.raises(ValueError, match="reason"):
+        press("resolve_review", record.id, "")
+
+
+def test_there_is_nothing_to_resolve_twice(press, record):
+    Transaction.objects.update(review="overdue")
+    press("resolve_review", record.id)
+
+    assert press("resolve_review", record.id) == "it is not flagged for review"
+    assert len(staff_events(record)) == 1
+
+
+def test_the_page_says_what_will_flag_it_again(record):
+    Transaction.objects.update(review="overdue")
+
+    assert "flags it again, unless tracking is cancelled" in ACTIONS["resolve_review"].explain(now(record))
+
+
+# --- given up
+
+
+def test_news_that_is_delivered_after_a_retry_takes_the_flag_back(press, not_notified):
+    press("retry", job(not_notified, "notify", "seq:2").pk)
+    assert now(not_notified).review == "given_up"
+
+    run(job(not_notified, "notify", "seq:2"))
+
+    assert (now(not_notified).review, now(not_notified).notified_sequence) == ("", 2)
+    assert timeline(not_notified)[-1] == ("review", "", None, "clock")
+
+
+def test_news_that_is_delivered_by_another_notification_makes_the_given_up_one_needless(not_notified):
+    schedule_notification(not_notified)
+    run(Job.objects.get(key__startswith="again:"))
+
+    assert (now(not_notified).review, job(not_notified, "notify", "seq:2").state) == ("", "cancelled")
+
+
+def test_the_same_news_again_takes_back_what_was_flagged_after_it(record):
+    created(record, 300)
+    tell(record, "completed")
+    run(job(record, "notify", "seq:2"))
+    schedule_notification(record)
+    give_up(record, "notify", key=Job.objects.get(key__startswith="again:").key)
+
+    schedule_notification(record)
+    run(Job.objects.get(key__startswith="again:", state="waiting"))
+
+    assert now(record).review == ""
+
+
+def test_a_delivery_that_fails_leaves_the_flag(not_notified, endpoint):
+    endpoint.on("POST", Answer(500))
+    schedule_notification(not_notified)
+    run(Job.objects.get(key__startswith="again:"))
+
+    assert now(not_notified).review == "given_up"
+
+
+def test_another_job_that_is_given_up_keeps_the_flag(record):
+    give_up(record, "create")
+
+    run(job(record, "notify"))
+
+    assert now(record).review == "given_up"
+
+
+def test_another_flag_is_left_alone(not_notified):
+    Transaction.objects.update(review="contradiction")
+    schedule_notification(not_notified)
+    run(Job.objects.get(key__startswith="again:"))
+
+    assert now(not_notified).review == "contradiction"
+
+
+def schedule_notification(record):
+    """The client asks for the news again."""
+    found = find(client_id=record.client_id, client_ref=record.client_ref)
+    assert found is not None
+    notify_again(found)

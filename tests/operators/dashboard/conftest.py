@@ -1,0 +1,3 @@
+from tests.transactions.conftest import far, record, third
+
+__all__ = ["far", "record", "third"]

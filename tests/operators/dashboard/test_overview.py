@@ -1,0 +1,156 @@
+"""Figures of the dashboard, and who may view them."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from clients.models import Client
+from operators.dashboard import counting
+from operators.dashboard import overview as module
+from operators.dashboard.overview import overview, percentile
+from operators.models.counts import MinuteCount
+from providers.models import Provider
+from tests.cast import accepted, due_now, job, make_provider
+from tests.running import count, tell
+from transactions.models import Event, Transaction
+from transactions.status import Review
+from workers.models import Breaker, Job
+
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
+
+EVERYTHING = 16
+"""Queries, however much there is to show."""
+
+
+def seen(*permissions: str):
+    """As somebody sees it with these permissions; with none given, with all."""
+    return overview(lambda permission: not permissions or permission in permissions)
+
+
+def count_a_whole_minute() -> None:
+    """Move all events into one minute, and count up to its end."""
+    minute = timezone.now().replace(second=0, microsecond=0) - timedelta(minutes=1)
+    for sequence in (1, 2):
+        Event.objects.filter(sequence=sequence).update(at=minute + timedelta(seconds=sequence))
+    counting.count_until(minute + counting.MINUTE)
+
+
+def test_it_takes_few_queries_however_much_there_is(alice, third, django_assert_max_num_queries):
+    for n in range(5):
+        make_provider(f"third-{n}")
+        tell(accepted(alice, third), "completed")
+    Transaction.objects.update(review="overdue")
+    Client.objects.update(endpoint_failing_since=timezone.now())
+    count()
+
+    with django_assert_max_num_queries(EVERYTHING):
+        assert seen().flow.totals["completed"] == 5
+
+
+def test_it_says_how_far_counting_has_come(record):
+    assert seen().flow is None
+    Event.objects.update(at=Now() - timedelta(hours=2))
+    until = (timezone.now() - timedelta(hours=1)).replace(second=0, microsecond=0)
+    counting.count_until(until)
+
+    assert seen().flow.as_of == until
+    assert seen().flow.age == pytest.approx(3600, abs=70)
+
+
+def test_it_shows_transactions_by_status_now_and_over_time(alice, third):
+    first, second, _ = (accepted(alice, third) for _ in range(3))
+    tell(first, "completed")
+    tell(second, "failed")
+    count_a_whole_minute()
+
+    flow = seen().flow
+    assert flow.totals == {"pending": 1, "completed": 1, "declined": 0, "failed": 1}
+    assert flow.minute == flow.hour[-1].counts == {"accepted": 3, "completed": 1, "declined": 0, "failed": 1}
+    assert flow.final_a_minute == 2
+    assert flow.times.keys() == {50, 95, 99}
+
+
+def test_its_columns_have_no_gap_and_end_with_the_last_whole_one(record):
+    for at, n in ((datetime(2026, 5, 4, 10, 19, tzinfo=UTC), 7), (datetime(2026, 5, 4, 9, 46, tzinfo=UTC), 5)):
+        MinuteCount.objects.create(minute=at, status="pending", bucket=0, count=n)
+
+    flow = seen().flow
+    assert [f"{one.at:%H:%M}" for one in (flow.hour[0], flow.hour[-1])] == ["09:20", "10:19"]
+    assert [f"{one.at:%d %H:%M}" for one in (flow.day[0], flow.day[-1])] == ["03 10:15", "04 10:00"]
+    assert (len(flow.hour), len(flow.day)) == (60, 96)
+    assert {f"{one.at:%H:%M}": one.counts["accepted"] for one in flow.day if one.counts["accepted"]} == {"09:45": 5}
+
+
+@pytest.mark.parametrize(("share", "bucket"), [(0.0, 3), (0.5, 3), (0.51, 8), (0.95, 8), (0.951, 20), (1.0, 20)])
+def test_a_percentile_is_the_time_within_which_so_many_came(share, bucket):
+    assert percentile([(3, 500), (8, 450), (20, 50)], share) == counting.seconds(bucket)
+
+
+def test_pending_transactions_are_counted_now_and_beyond_the_bound_up_to_the_last_minute(alice, third, monkeypatch):
+    monkeypatch.setattr(module, "MOST", 3)
+    for _ in range(2):
+        accepted(alice, third)
+    count()
+    assert seen().flow.totals["pending"] == 2
+
+    accepted(alice, third)
+    assert str(seen().flow.totals["pending"]) == "3 or more"
+
+    accepted(alice, third)
+    count()
+    assert str(seen().flow.totals["pending"]) == "4"
+
+
+def test_it_counts_what_needs_review_by_reason(alice, third, monkeypatch):
+    monkeypatch.setattr(module, "MOST", 2)
+    for review in ("overdue", "contradiction", "contradiction", "contradiction", ""):
+        Transaction.objects.filter(pk=accepted(alice, third).id).update(review=review)
+
+    assert {reason: str(n) for reason, n in seen().reviews.items()} == {
+        Review.OVERDUE: "1", Review.CONTRADICTION: "2 or more"
+    }  # fmt: skip
+
+
+def test_it_shows_what_a_provider_has_to_do_and_what_holds_it_back(record, third):
+    Provider.objects.update(paused=True, paused_why="credentials", max_in_flight=7)
+    due_now()
+    Job.objects.filter(pk=job(record, "create").pk).update(state="running", lease_until=Now() + timedelta(seconds=20))
+    Breaker.objects.create(lane=third.provider.lane, kind="create", opened_at=timezone.now(), probe_at=timezone.now())
+    Breaker.objects.create(lane=third.provider.lane, kind="track")
+
+    [found] = seen().providers
+    assert (found.provider.paused_why, found.held_back) == ("credentials", ("create",))
+    assert (found.in_flight, found.provider.max_in_flight, found.due, found.calls) == (1, 7, 1, None)
+
+
+def test_an_open_breaker_that_is_not_used_holds_nothing_back(third):
+    Breaker.objects.create(lane=third.provider.lane, kind="create", opened_at=timezone.now(), probe_at=timezone.now())
+    Provider.objects.update(circuit_breaker=False)
+
+    assert seen().providers[0].held_back == ()
+
+
+def test_it_shows_endpoints_that_fail_and_how_much_waits_for_them(alice, mallory, third):
+    accepted(alice, third)
+    Job.objects.filter(kind="notify").update(run_at=Now() + timedelta(hours=5))
+    Client.objects.filter(name="alice").update(endpoint_failing_since=timezone.now())
+
+    [found] = seen().endpoints
+    assert (found.client.name, found.waiting) == ("alice", 1)
+
+
+def test_what_may_not_be_viewed_is_not_shown(record):
+    count()
+    parts = ("flow", "reviews", "queues", "processes", "providers", "endpoints")
+    of = {
+        "transactions.view_transaction": {"flow", "reviews"},
+        "workers.view_job": {"queues"},
+        "workers.view_workerprocess": {"processes"},
+        "providers.view_provider": {"providers"},
+        "clients.view_client": {"endpoints"},
+    }
+
+    for permission, shown in of.items():
+        assert {part for part in parts if getattr(seen(permission), part) is not None} == shown

@@ -1,0 +1,317 @@
+"""The `http` adapter: what it sends, and what class of answer each one is. No database."""
+
+import asyncio
+import threading
+from dataclasses import replace
+from uuid import UUID
+
+import pytest
+
+from providers.adapters.base import Absent, CredentialsRefused, Exists, Order, Refused, Throttled, Unclear, Unsent
+from providers.adapters.http import HttpAdapter, at_path
+from providers.models import Provider
+from providers.settings import ProviderSettings
+from providers.webhook_urls import webhook_url
+from tests.servers import Answer
+from workers.outbound import Http
+
+ID = UUID("01890000-0000-7000-8000-000000000001")
+ORDER = Order(ID, 1250, "EUR", "March", "https://relay.example/webhooks/third")
+NAMES = [name for name in ProviderSettings.__dataclass_fields__ if name != "webhook_secrets"]
+
+
+@pytest.fixture
+def provider(far):
+    """A provider's settings with the models' defaults."""
+    row = Provider(slug="third", base_url=far.url, id=1)
+    return ProviderSettings(**{name: getattr(row, name) for name in NAMES})
+
+
+def create(provider, order=ORDER):
+    return _with_http(lambda http: HttpAdapter().create(provider, http, order))
+
+
+def read(provider):
+    return _with_http(lambda http: HttpAdapter().read(provider, http, ID))
+
+
+def _with_http(work):
+    async def go():
+        async with Http(["127.0.0.1"]) as http:
+            return await work(http)
+
+    return asyncio.run(go())
+
+
+# --- what it sends
+
+
+def test_it_posts_the_order_with_our_id_as_the_idempotency_key(provider, far):
+    far.on("POST", Answer(201, {"status": "completed"}))
+    create(provider)
+
+    [asked] = far.asked
+    assert asked.path == "/transactions"
+    assert asked.headers["idempotency-key"] == str(ID)
+    assert asked.headers["content-type"] == "application/json"
+    assert asked.json == {
+        "id": str(ID),
+        "amount": 1250,
+        "currency": "EUR",
+        "reference": "March",
+        "webhook_url": "https://relay.example/webhooks/third",
+    }
+
+
+def test_it_gets_the_address_with_our_id(provider, far):
+    far.on("GET", Answer(200, {"status": "completed"}))
+    read(provider)
+
+    assert [asked.path for asked in far.asked] == [f"/transactions/{ID}"]
+
+
+def test_it_fills_the_providers_own_paths_and_body(provider, far):
+    far.on("POST", Answer(201))
+    far.on("GET", Answer(200, {}))
+    own = replace(
+        provider,
+        base_url=far.url + "/api/",
+        create_path="/orders/{id}/new",
+        status_path="/orders/{id}/state",
+        create_body={"order": {"no": "{id}", "cents": "{amount}", "text": "{currency} {amount}"}, "v": 2},
+    )
+    create(own)
+    read(own)
+
+    assert [asked.path for asked in far.asked] == [f"/api/orders/{ID}/new", f"/api/orders/{ID}/state"]
+    assert far.of("POST")[0].json == {"order": {"no": str(ID), "cents": 1250, "text": "EUR 1250"}, "v": 2}
+
+
+def test_an_order_without_a_reference_sends_null(provider, far):
+    far.on("POST", Answer(201))
+    create(provider, replace(ORDER, reference=None))
+
+    assert far.asked[0].json["reference"] is None
+
+
+def test_it_sends_the_providers_headers_with_both_calls(provider, far):
+    far.on("POST", Answer(201))
+    far.on("GET", Answer(200, {}))
+    own = replace(provider, headers={"X-Api-Key": "k", "Accept": "application/vnd.third+json"})
+    create(own)
+    read(own)
+
+    assert [(a.headers["x-api-key"], a.headers["accept"]) for a in far.asked] == [
+        ("k", "application/vnd.third+json")
+    ] * 2
+
+
+# --- what an answer is
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (Answer(409), Exists),
+        (Answer(400), Refused),
+        (Answer(404), Refused),
+        (Answer(422), Refused),
+        (Answer(401), CredentialsRefused),
+        (Answer(403), CredentialsRefused),
+        (Answer(429), Throttled),
+        (Answer(500), Unclear),
+        (Answer(502), Unclear),
+        (Answer(503), Unclear),
+        (Answer(504), Unclear),
+        (Answer(301, headers={"Location": "/elsewhere"}), Unclear),
+        (Answer(410), Unclear),
+        (Answer(lost=True), Unclear),
+        (Answer(201, {"status": "completed"}, cut=True), Unclear),
+    ],
+)
+def test_a_create_is_judged_by_its_answer(provider, far, answer, error):
+    far.on("POST", answer)
+
+    with pytest.raises(error) as caught:
+        create(provider)
+
+    assert type(caught.value) is error
+    assert caught.value.call.method == "POST"
+    assert len(far.of("POST")) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (Answer(404), Absent),
+        (Answer(401), CredentialsRefused),
+        (Answer(403), CredentialsRefused),
+        (Answer(429), Throttled),
+        (Answer(400), Unclear),
+        (Answer(409), Unclear),
+        (Answer(410), Unclear),
+        (Answer(422), Unclear),
+        (Answer(500), Unclear),
+        (Answer(504), Unclear),
+        (Answer(302, headers={"Location": "/elsewhere"}), Unclear),
+        (Answer(lost=True), Unclear),
+    ],
+)
+def test_a_look_is_judged_by_its_answer(provider, far, answer, error):
+    far.on("GET", answer)
+
+    with pytest.raises(error) as caught:
+        read(provider)
+
+    assert type(caught.value) is error
+
+
+@pytest.mark.parametrize("call", [create, read])
+def test_nobody_at_its_address_is_unsent(provider, call):
+    with pytest.raises(Unsent) as caught:
+        call(replace(provider, base_url="http://127.0.0.1:1"))
+
+    assert caught.value.call.http_status is None
+    assert caught.value.call.error
+
+
+@pytest.mark.parametrize(
+    ("address", "error"),
+    [("http://elsewhere.example", Unsent), ("https://10.0.0.1", Unsent), ("https://nowhere.invalid", Unsent)],
+)
+def test_an_address_that_is_not_called_is_unsent(provider, address, error):
+    with pytest.raises(error):
+        create(replace(provider, base_url=address))
+
+
+def test_a_create_that_takes_too_long_is_unclear(provider, far):
+    held = threading.Event()
+    far.on("POST", Answer(201, {"status": "completed"}, held=held))
+
+    with pytest.raises(Unclear):
+        create(replace(provider, create_timeout=0.2))
+    held.set()
+
+
+@pytest.mark.parametrize(("given", "seconds"), [("3", 3.0), ("0", 0.0), ("", None), ("later", None), ("-1", None)])
+def test_it_says_how_long_to_wait_where_the_provider_does(provider, far, given, seconds):
+    far.on("GET", Answer(429, headers={"Retry-After": given}))
+
+    with pytest.raises(Throttled) as caught:
+        read(provider)
+
+    assert caught.value.retry_after == seconds
+
+
+# --- the status in it
+
+
+@pytest.mark.parametrize(
+    ("settings", "body", "status", "unmapped"),
+    [
+        ({}, {"status": "completed"}, "completed", ""),
+        ({}, {"status": "pending"}, "pending", ""),
+        ({}, {"status": "COMPLETED"}, "pending", "COMPLETED"),
+        ({}, {"status": ""}, "pending", ""),
+        ({}, {"status": None}, "pending", ""),
+        ({}, {}, "pending", ""),
+        ({"status_map": {"OK": "completed", "WAIT": "pending"}}, {"status": "OK"}, "completed", ""),
+        ({"status_map": {"OK": "completed", "WAIT": "pending"}}, {"status": "WAIT"}, "pending", ""),
+        ({"status_map": {"OK": "completed"}}, {"status": "completed"}, "pending", "completed"),
+        ({"status_map": {"OK": "nonsense"}}, {"status": "OK"}, "pending", "OK"),
+        ({"status_map": {"2": "declined"}}, {"status": 2}, "declined", ""),
+        ({"status_field": "data.state"}, {"data": {"state": "declined"}}, "declined", ""),
+        ({"status_field": "data.state"}, {"data": "declined"}, "pending", ""),
+        ({"status_field": "data.state"}, {"status": "declined"}, "pending", ""),
+        ({}, {"status": "x" * 500}, "pending", "x" * 100),
+    ],
+)
+def test_it_reads_the_status(provider, far, settings, body, status, unmapped):
+    far.on("GET", Answer(200, body))
+
+    seen = read(replace(provider, **settings))
+
+    assert (seen.status, seen.unmapped) == (status, unmapped)
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"\xff", b"{", b"[" * 10_000, b'"\\ud800"'])
+def test_a_body_that_is_no_json_has_no_status(provider, far, body):
+    far.on("POST", Answer(201, body=body))
+
+    assert create(provider).status == "pending"
+
+
+@pytest.mark.parametrize(
+    "body", [b"<html>We will be back soon", b"", b'{"status": "comp', b"[]", b"null", b'"completed"']
+)
+def test_a_look_answered_by_what_is_no_json_object_does_not_say_that_it_is_there(provider, far, body):
+    far.on("GET", Answer(200, body=body))
+
+    with pytest.raises(Unclear):
+        read(provider)
+
+
+def test_each_call_is_kept_for_operators(provider, far):
+    far.on("POST", Answer(201, {"status": "completed", "token": "hush"}))
+
+    call = create(provider).call
+
+    assert (call.method, call.url, call.http_status) == ("POST", far.url + "/transactions", 201)
+    assert "completed" in call.excerpt and "hush" not in call.excerpt
+
+
+@pytest.mark.parametrize(
+    ("body", "path", "found"),
+    [
+        ({"a": {"b": 1}}, "a.b", 1),
+        ({"a": {"b": 1}}, "a", {"b": 1}),
+        ({"a": 1}, "a.b", None),
+        ([1], "0", None),
+        (None, "a", None),
+    ],
+)
+def test_a_dotted_path_leads_into_objects(body, path, found):
+    assert at_path(body, path) == found
+
+
+# --- what nobody else may read
+
+SECRET = "hunter2/and+more"
+
+
+@pytest.fixture
+def secretive(provider):
+    """Its headers are secret, and so is the token in the address that it sends its webhooks to."""
+    headers = {"Authorization": f"Bearer {SECRET}", "X-Version": "2"}
+    return replace(provider, headers=headers, webhook_auth="url-token")
+
+
+@pytest.mark.parametrize("written", [SECRET, SECRET.replace("/", r"\/")])
+def test_a_header_that_a_provider_repeats_is_kept_from_client_and_operators(secretive, far, written):
+    far.on("POST", Answer(422, body=b'{"message": "no account 2 for %s"}' % written.encode()))
+
+    with pytest.raises(Refused) as refused:
+        create(secretive)
+
+    assert str(refused.value) == "no account 2 for ***"
+    assert refused.value.call.excerpt == '{"message": "no account 2 for ***"}'
+
+
+@pytest.mark.parametrize("method", ["POST", "GET"])
+def test_a_webhooks_token_that_a_provider_repeats_is_kept_from_operators(secretive, far, method):
+    url = webhook_url(secretive, ID)
+    far.on(method, Answer(200, {"status": "pending", "webhookUrl": url}))
+
+    seen = (create if method == "POST" else read)(secretive)
+
+    assert url.rpartition("/")[2] not in seen.call.excerpt
+    assert "/***" in seen.call.excerpt
+
+
+def test_a_secret_across_the_excerpts_end_is_hidden(secretive, far):
+    far.on("GET", Answer(500, body=b"x" * 495 + SECRET.encode()))
+
+    with pytest.raises(Unclear) as unclear:
+        read(secretive)
+
+    assert unclear.value.call.excerpt == "x" * 495 + "***"

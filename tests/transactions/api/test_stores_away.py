@@ -1,0 +1,118 @@
+"""Outages of the stores: refused and broken connections."""
+
+from collections.abc import Iterator
+
+import pytest
+from django.db import connection
+
+from tests.cast import clear_caches
+from tests.transactions.api.callers import Api, problem, stored
+from tests.transactions.api.outages import broker_away, crash_connection, cut_connection, database_away
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
+
+ENDPOINTS = [
+    ("post", "/v1/transactions"),
+    ("get", "/v1/transactions"),
+    ("get", "/v1/transactions/order-1"),
+    ("get", "/v1/transactions/order-1/events"),
+    ("post", "/v1/transactions/order-1/notifications"),
+]
+every_endpoint = pytest.mark.parametrize(("method", "path"), ENDPOINTS)
+
+
+@pytest.fixture(autouse=True)
+def _new_connection(transactional_db: None) -> Iterator[None]:
+    """Django closes a dead connection at a request's end; not so its test client."""
+    yield
+    connection.close()
+
+
+def settings_known(api: Api, known: bool) -> None:
+    """Let the web process cache the settings of keys and providers; clear the cache unless `known`."""
+    api.post(id="before")
+    if not known:
+        clear_caches()
+
+
+@every_endpoint
+def test_without_the_database_every_endpoint_says_when_to_come_back(api, method, path):
+    with database_away():
+        answer = getattr(api.web, method)(path)
+
+    problem(answer, 503, "unavailable")
+    assert int(answer["Retry-After"]) > 0
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_post_that_was_not_stored_says_when_to_come_back(api, known):
+    settings_known(api, known)
+    with database_away():
+        answer = api.post()
+
+    problem(answer, 503, "unavailable")
+    assert int(answer["Retry-After"]) > 0
+    assert stored() == (1, 1, 3)
+
+
+def test_what_is_wrong_in_itself_is_said_without_the_database(api):
+    settings_known(api, True)
+    with database_away():
+        problem(api.post(amount=0), 400, "invalid")
+
+
+def test_no_word_of_the_database_is_in_the_answer(api):
+    with database_away():
+        answer = api.post()
+
+    assert b"nonexistent" not in answer.content
+    assert b"socket" not in answer.content
+
+
+def test_the_same_post_succeeds_once_the_database_is_back(api):
+    with database_away():
+        api.post()
+
+    assert api.post().status_code == 202
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_post_gets_over_a_connection_that_was_cut(api, known):
+    settings_known(api, known)
+    cut_connection()
+
+    assert api.post().status_code == 202
+
+
+def test_a_post_gets_over_a_crash_of_the_database(api):
+    settings_known(api, True)
+    crash_connection()
+
+    assert api.post().status_code == 202
+
+
+def test_a_list_that_met_a_crash_of_the_database_says_when_to_come_back(api):
+    settings_known(api, True)
+    crash_connection()
+
+    problem(api.web.get("/v1/transactions"), 503, "unavailable")
+
+
+def test_without_the_broker_it_is_still_accepted(api):
+    with broker_away():
+        answers = [api.post(id=f"order-{n}").status_code for n in range(3)]
+
+    assert answers == [202, 202, 202]
+    assert stored() == (3, 3, 9)
+
+
+def test_without_the_broker_a_notification_is_still_started(api):
+    api.post()
+    with broker_away():
+        assert api.notify("order-1").status_code == 202
+
+
+@pytest.mark.parametrize("path", ["/v1/nothing", "/webhooks/no.body"])
+def test_unknown_addresses_are_unknown_without_the_database(api, path):
+    with database_away():
+        problem(api.web.get(path), 404, "not-found")

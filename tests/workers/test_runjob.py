@@ -1,0 +1,83 @@
+from collections.abc import Iterator
+
+import pytest
+from django.core.management.base import CommandError
+
+from tests.cast import Caller, accepted, job, make_client, now
+from tests.management import said
+from tests.servers import Answer, Server, serving
+from workers.models import Job
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def endpoint() -> Iterator[Server]:
+    with serving() as server:
+        server.on("POST", Answer(204, body=b""))
+        yield server
+
+
+@pytest.fixture
+def bob(third, endpoint) -> Caller:
+    """A client whose endpoint answers."""
+    return make_client("bob", third.provider, callback_url=endpoint.url)
+
+
+def test_it_runs_a_job_whatever_its_time_and_says_what_became_of_it(bob, third, endpoint):
+    record = accepted(bob, third)
+    notify = job(record, "notify")
+
+    assert said("runjob", str(notify.pk)) == f"{notify.pk}: done\n"
+    assert endpoint.asked[0].json["data"]["id"] == record.client_ref
+    assert now(record).notified_sequence == 1
+
+
+def test_it_runs_several_in_their_order(bob, third, endpoint):
+    first, second = (job(accepted(bob, third), "notify").pk for _ in range(2))
+
+    assert said("runjob", str(second), str(first)) == f"{second}: done\n{first}: done\n"
+    assert len(endpoint.asked) == 2
+
+
+def test_a_job_that_has_to_wait_says_so(alice, third):
+    create = job(accepted(alice, third), "create")
+
+    assert said("runjob", str(create.pk)) == f"{create.pk}: waiting\n"  # nobody listens at the provider's address
+    assert Job.objects.get(pk=create.pk).claim_count == 1
+
+
+@pytest.mark.parametrize("state", ["done", "failed", "cancelled"])
+def test_a_job_that_is_not_waiting_is_left_as_it_is(bob, third, endpoint, state):
+    notify = job(accepted(bob, third), "notify")
+    Job.objects.filter(pk=notify.pk).update(state=state)
+
+    assert said("runjob", str(notify.pk)) == f"{notify.pk}: {state}\n"
+    assert endpoint.asked == []
+
+
+def test_a_job_is_run_once_however_often_it_is_named(bob, third, endpoint):
+    notify = job(accepted(bob, third), "notify")
+
+    said("runjob", str(notify.pk), str(notify.pk))
+
+    assert len(endpoint.asked) == 1
+
+
+def test_a_job_that_there_is_not_is_an_error(db):
+    with pytest.raises(CommandError, match="no job 7"):
+        said("runjob", "7")
+
+
+def test_what_was_run_before_the_error_stays_done(bob, third, endpoint):
+    notify = job(accepted(bob, third), "notify")
+
+    with pytest.raises(CommandError):
+        said("runjob", str(notify.pk), "7")
+    assert Job.objects.get(pk=notify.pk).state == "done"
+
+
+@pytest.mark.parametrize("words", [(), ("x",), ("1.5",)])
+def test_it_wants_numbers(db, words):
+    with pytest.raises(CommandError):
+        said("runjob", *words)

@@ -1,0 +1,125 @@
+"""Transactions and their timeline."""
+
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Now
+
+from clients.models import Client
+from providers.models import Provider
+from providers.status import FINAL, Status
+from transactions.status import Review, Source, Submission
+
+NOT_NOTIFIED = Q(status__in=FINAL, notified_sequence__lt=F("sequence"))
+"""Final, and the client has not confirmed it (yet)."""
+
+
+class Transaction(models.Model):
+    """What a client asked for, and what is known of it. Its status is written by the statements in `transactions.sql`
+    only."""
+
+    id = models.UUIDField(primary_key=True, help_text="Ours (version 7), and what the provider knows it by")
+    client = models.ForeignKey(Client, on_delete=models.PROTECT, db_index=False)
+    client_ref = models.CharField("client's id", max_length=64, help_text="The client's own id and idempotency key")
+    provider = models.ForeignKey(Provider, on_delete=models.PROTECT, db_index=False)
+    amount = models.BigIntegerField(help_text="Minor units")
+    currency = models.CharField(max_length=3)
+    reference = models.CharField(max_length=255, blank=True, default="")
+    metadata = models.JSONField(default=dict)
+
+    status = models.CharField(max_length=9, choices=Status.choices, default=Status.PENDING)
+    submission = models.CharField(max_length=7, choices=Submission.choices, default=Submission.UNSENT)
+    review = models.CharField(max_length=13, choices=Review.choices, blank=True, default="")
+    sequence = models.IntegerField(default=1, help_text="Grows by one with each change of status")
+    failure_code = models.CharField(max_length=64, blank=True, default="")
+    failure_detail = models.TextField(blank=True, default="")
+    create_began_at = models.DateTimeField(null=True, help_text="When the last create began")
+    seen_at = models.DateTimeField(null=True, help_text="When it was last seen at its provider, while pending")
+    created_at = models.DateTimeField(db_default=Now())
+    updated_at = models.DateTimeField(db_default=Now())
+    finalised_at = models.DateTimeField(null=True)
+    notified_sequence = models.IntegerField(default=0, db_default=0, help_text="The client has confirmed this one")
+    notified_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(fields=["client", "client_ref"], name="transaction_once"),
+            models.CheckConstraint(condition=Q(status__in=Status.values), name="transaction_status"),
+            models.CheckConstraint(condition=Q(submission__in=Submission.values), name="transaction_submission"),
+            models.CheckConstraint(condition=Q(review__in=["", *Review.values]), name="transaction_review"),
+            models.CheckConstraint(condition=Q(amount__gte=1, amount__lte=10**15), name="transaction_amount"),
+            models.CheckConstraint(
+                condition=Q(status__in=FINAL, finalised_at__isnull=False)
+                | Q(status=Status.PENDING, finalised_at__isnull=True),
+                name="transaction_final_iff_finalised",
+            ),
+        ]
+        indexes = [
+            # A client's list, newest first: version 7 ids are in the order of their time.
+            models.Index(F("client"), F("id").desc(), name="transaction_newest"),
+            # The operators' list of what needs them.
+            models.Index(F("review"), F("id").desc(), name="transaction_review", condition=~Q(review="")),
+            # The operators' lists. What is rare has an index of its own: a search backwards for it would read all rows.
+            # What is common but not together is read in one that holds all that is asked for, and not the rows.
+            models.Index(
+                fields=["status", "id"],
+                include=["submission", "provider", "client"],
+                name="transaction_open",
+                condition=~Q(status=Status.COMPLETED),
+            ),
+            models.Index(
+                fields=["submission", "id"], name="transaction_doubtful", condition=~Q(submission=Submission.CREATED)
+            ),
+            models.Index(fields=["id"], name="transaction_not_notified", condition=NOT_NOTIFIED),
+            models.Index(fields=["provider", "id"], name="transaction_provider"),
+            models.Index(
+                fields=["id"], include=["status", "submission", "review", "provider", "client"], name="transaction_find"
+            ),
+            models.Index(fields=["reference"], name="transaction_reference", condition=~Q(reference="")),
+        ]
+        permissions = [
+            ("poll_now", "Can poll now"),
+            ("create_again", "Can have a transaction created again"),
+            ("cancel_tracking", "Can cancel the tracking"),
+            ("notify_again", "Can have the client told again"),
+            ("set_status", "Can set a status by hand, or propose it"),
+            ("approve_status", "Can approve or reject a status that was proposed"),
+            ("resolve_review", "Can resolve a review"),
+            ("export_transaction", "Can export lists of transactions and jobs"),
+        ]
+
+    def __str__(self) -> str:
+        return self.client_ref
+
+
+class Event(models.Model):
+    """One entry of a transaction's timeline."""
+
+    class Kind(models.TextChoices):
+        STATUS = "status", "status"
+        """The status changed (or began) here; it has the next sequence."""
+        CONTRADICTION = "contradiction", "contradiction"
+        """Another final status was reported after the first; it was not taken."""
+        REVIEW = "review", "review"
+        """An operator must look, or has."""
+        STAFF = "staff", "staff"
+        """Somebody did something in the admin; `detail` says who and why."""
+
+    transaction = models.ForeignKey(Transaction, on_delete=models.CASCADE, related_name="events")
+    at = models.DateTimeField(db_default=Now())
+    kind = models.CharField(max_length=13, choices=Kind.choices)
+    status = models.CharField(max_length=9, choices=Status.choices, blank=True, default="")
+    sequence = models.IntegerField(null=True)
+    source = models.CharField(max_length=7, choices=Source.choices)
+    detail = models.JSONField(default=dict)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(fields=["transaction", "sequence"], name="event_sequence_once"),
+            models.CheckConstraint(condition=Q(kind="status") | Q(sequence__isnull=True), name="event_sequence"),
+            models.CheckConstraint(condition=Q(source__in=Source.values), name="event_source"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.status}".strip()

@@ -1,0 +1,170 @@
+"""The functions that write transactions: accept a new one, apply observations to existing ones."""
+
+import json
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+
+from clients.settings import ClientSettings
+from providers.settings import ProviderSettings
+from providers.status import Status
+from transactions import sql
+from transactions.observations import Applied, Observation
+from transactions.snapshot import TransactionSnapshot
+from workers.announce import announce
+from workers.foundation.database import retry_once
+from workers.foundation.ids import uuid7
+from workers.lanes import Lane
+from workers.models import JobKind
+from workers.outcomes import Wake
+
+PENDING_AFTER = 0.2
+"""Seconds after acceptance until the `pending` notification, if no final status is known by then."""
+
+
+class IdempotencyMismatch(Exception):
+    """This id was used for a transaction with other content. Use a new id for a new transaction."""
+
+
+class NoProvider(Exception):
+    """You have no default provider: name one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A validated request for a transaction. `provider_named`: the request itself named the provider."""
+
+    client_ref: str
+    amount: int
+    currency: str
+    reference: str
+    metadata: dict[str, str]
+    provider: ProviderSettings | None
+    """None: the request names no provider and the client has no default."""
+    provider_named: bool
+
+
+def accept(*, client: ClientSettings, order: Order) -> tuple[TransactionSnapshot, bool]:
+    """Store a transaction with its jobs in one statement; return it, and True if it is new.
+
+    Once this returns, only the loss of the database loses the transaction. The same id with the same content returns
+    the transaction as it is now. Raises IdempotencyMismatch for other content, NoProvider for a new transaction without
+    a provider, and django.db's errors (`is_away`) when the database is away: the transaction may have been stored then,
+    and repeating the request shows it.
+    """
+    if (provider := order.provider) is not None:
+        row = retry_once(lambda: _insert(client, order, provider))
+        if row is not None:
+            announce(
+                (
+                    Wake(JobKind.CREATE, provider.lane),
+                    Wake(JobKind.NOTIFY, client.lane, PENDING_AFTER),
+                    Wake(JobKind.TRACK, provider.lane, provider.first_poll),
+                )
+            )
+            return TransactionSnapshot.from_row(row), True
+    found = retry_once(lambda: find(client_id=client.id, client_ref=order.client_ref))
+    if found is None:
+        raise NoProvider(NoProvider.__doc__)
+    if not _same(found, order):
+        raise IdempotencyMismatch(IdempotencyMismatch.__doc__)
+    return found, False
+
+
+def find(*, client_id: int, client_ref: str) -> TransactionSnapshot | None:
+    """Return a client's transaction by the client's own id; None if there is none."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql.BY_CLIENT_REF, {"client": client_id, "client_ref": client_ref})
+        row = cursor.fetchone()
+    return TransactionSnapshot.from_row(row) if row else None
+
+
+def apply(observations: Sequence[tuple[UUID, Observation]]) -> tuple[list[Applied], list[Wake]]:
+    """Apply observations in the current database transaction, those of one transaction in their order.
+
+    Returns the effect of each and the lanes that have work now, which the caller announces after the commit.
+    Transactions that do not exist are left out of the answer.
+    """
+    applied: list[Applied] = []
+    wakes: set[Wake] = set()
+    for batch in _one_per_transaction(observations):
+        rows = json.dumps([_row(id_, one) for id_, one in batch], default=str)
+        with connection.cursor() as cursor:
+            cursor.execute(sql.APPLY, {"observations": rows})
+            for id_, client, won, contradicts, before in cursor.fetchall():
+                applied.append(Applied(id_, won, contradicts, Status(before)))
+                if won:
+                    wakes.add(Wake(JobKind.NOTIFY, Lane.client(client)))
+    return applied, list(wakes)
+
+
+def lock(ids: Collection[UUID]) -> None:
+    """Lock these transactions in the order of their ids until the current database transaction ends."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql.LOCK, {"ids": [str(id_) for id_ in ids]})
+
+
+def _insert(client: ClientSettings, order: Order, provider: ProviderSettings) -> tuple[Any, ...] | None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            sql.ACCEPT,
+            {
+                "id": uuid7(),
+                "client": client.id,
+                "client_ref": order.client_ref,
+                "provider": provider.id,
+                "amount": order.amount,
+                "currency": order.currency,
+                "reference": order.reference,
+                "metadata": json.dumps(order.metadata),
+                "provider_lane": provider.lane,
+                "client_lane": client.lane,
+                "first_poll": provider.first_poll,
+                "pending_after": PENDING_AFTER,
+            },
+        )
+        row: tuple[Any, ...] | None = cursor.fetchone()
+    return row
+
+
+def _same(snapshot: TransactionSnapshot, order: Order) -> bool:
+    same = (snapshot.amount, snapshot.currency, snapshot.reference, snapshot.metadata) == (
+        order.amount,
+        order.currency,
+        order.reference,
+        order.metadata,
+    )
+    named = order.provider if order.provider_named else None
+    return same and (named is None or snapshot.provider_id == named.id)
+
+
+def _one_per_transaction(
+    observations: Iterable[tuple[UUID, Observation]],
+) -> list[list[tuple[UUID, Observation]]]:
+    batches: list[dict[UUID, Observation]] = []
+    for id_, one in observations:
+        for batch in batches:
+            if id_ not in batch:
+                batch[id_] = one
+                break
+        else:
+            batches.append({id_: one})
+    return [list(batch.items()) for batch in batches]
+
+
+def _row(id_: UUID, one: Observation) -> dict[str, Any]:
+    return {
+        "id": id_,
+        "status": one.status,
+        "submission": one.submission,
+        "source": one.source,
+        "detail": one.detail,
+        "review": one.review,
+        "began_at": one.began_at,
+        "failure_code": one.failure_code,
+        "failure_detail": one.failure_detail,
+        "provider": one.provider,
+    }

@@ -1,0 +1,41 @@
+"""`manage.py createclient`: create a client with an API key and a callback secret."""
+
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+from django.db import transaction
+
+from clients.models import Client
+from operators.credentials import add_secret, create_key
+from providers.models import Provider
+from txnproject.management.json_output import JsonCommand
+from txnproject.management.key_values import apply_settings, save_checked
+
+SETTABLE = ("callback_method", "callback_body", "enabled", "rate_limit")
+
+
+class Command(JsonCommand):
+    help = "Create a client of the API. Prints its API key and callback secret, which cannot be shown again."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("name")
+        parser.add_argument("--callback-url", required=True, help="URL that receives its notifications")
+        parser.add_argument("--provider", metavar="SLUG", help="Default provider of its transactions")
+        parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=", ".join(SETTABLE))
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        client = Client(name=options["name"], callback_url=options["callback_url"])
+        if slug := options["provider"]:
+            client.default_provider = Provider.objects.filter(slug=slug).first()
+            if client.default_provider is None:
+                raise CommandError(f"There is no provider {slug!r}. Create it with createprovider first.")
+        apply_settings(client, options["set"], allowed=SETTABLE)
+        with transaction.atomic():
+            save_checked(client)
+            key, secret = create_key(client, name="first key"), add_secret(client)
+        text = (
+            f"Client {client.name}\n  API key          {key}\n  callback secret  {secret}\n"
+            "Store both now. They cannot be shown again."
+        )
+        self.answer(options, {"client": client.name, "api_key": key, "callback_secret": secret}, text)

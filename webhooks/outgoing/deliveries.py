@@ -1,0 +1,83 @@
+"""What the handler `notify` is given, and how its results are saved. The handler itself touches no database."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from django.db import connection
+
+from clients.endpoints import EndpointReport, report_deliveries
+from clients.settings import ClientSettings, client_settings
+from providers.settings import provider_by_id
+from transactions import sql
+from transactions.reviews import client_notified
+from transactions.snapshot import TransactionSnapshot
+from transactions.store import apply
+from transactions.work import given_up, snapshots
+from workers.outcomes import Claim, Failed, Settled, Wake
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A claimed notification: the transaction as it is now, whatever it was when the job was written."""
+
+    claim: Claim
+    snapshot: TransactionSnapshot
+    provider_slug: str
+    client: ClientSettings
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryResult:
+    """The endpoint's answer: it confirmed this sequence (0: none), or it is gone."""
+
+    confirmed: int = 0
+    gone: bool = False
+
+
+def load(claims: Sequence[Claim]) -> Mapping[int, Delivery]:
+    """Read the deliveries of claimed jobs. A status that a later one has replaced is left out: it has a later job."""
+    deliveries: dict[int, Delivery] = {}
+    found = snapshots(claims)
+    for claim in claims:
+        if claim.id not in found:
+            continue
+        snapshot = found[claim.id].snapshot
+        client, provider = client_settings(snapshot.client_id), provider_by_id(snapshot.provider_id)
+        superseded = claim.key.startswith("seq:") and claim.key != f"seq:{snapshot.sequence}"
+        if client is not None and provider is not None and not superseded:
+            deliveries[claim.id] = Delivery(claim, snapshot, provider.slug, client)
+    return deliveries
+
+
+def save_results(settled: Sequence[Settled]) -> Sequence[Wake]:
+    """Save what clients confirmed, report on their endpoints, flag transactions whose notification was given up."""
+    _save_confirmed(settled)
+    reports: dict[int, EndpointReport] = defaultdict(EndpointReport)
+    for claim, outcome in settled:
+        result = outcome.result if isinstance(outcome.result, DeliveryResult) else DeliveryResult()
+        if outcome.calls or result.gone:
+            report = reports[claim.lane.owner_id]
+            report.confirmed |= result.confirmed > 0
+            report.gone |= result.gone
+    report_deliveries(reports)
+    failed = [(claim, outcome.next.reason) for claim, outcome in settled if isinstance(outcome.next, Failed)]
+    _, wakes = apply([(claim.transaction_id, given_up(claim, reason)) for claim, reason in failed])
+    return wakes
+
+
+def _save_confirmed(settled: Sequence[Settled]) -> None:
+    results = [(claim, outcome.result) for claim, outcome in settled if isinstance(outcome.result, DeliveryResult)]
+    confirmed = [
+        {"id": str(claim.transaction_id), "sequence": one.confirmed} for claim, one in results if one.confirmed
+    ]
+    if not confirmed:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(sql.CONFIRMED, {"confirmed": json.dumps(confirmed)})
+        flagged = [id_ for (id_,) in cursor.fetchall() if id_]
+    for id_ in flagged:
+        client_notified(id_)
