@@ -1,4 +1,4 @@
-"""The documents name tests as proofs: each of them must be there."""
+"""The documentation matches the repository: links, paths, tests that are named as proofs, problems, screenshots."""
 
 import re
 from pathlib import Path
@@ -6,14 +6,26 @@ from pathlib import Path
 import pytest
 
 from tests.browser.screenshots import LARGEST
+from tests.documents import DOCS, PAGES, ROOT, leads_somewhere, links, paths
 from transactions.api.problems import PROBLEMS
 
-ROOT = Path(__file__).parent.parent
-NAMED = re.findall(r"`([\w/]+\.py)::(test_\w+)`", (ROOT / "docs" / "reliability.md").read_text())
+NAMED = re.findall(r"`([\w/]+\.py)::(test_\w+)`", (DOCS / "reliability.md").read_text())
 
 
-def test_the_guarantees_name_their_proofs():
+def test_the_pages_have_links_paths_and_proofs():
     assert len(NAMED) > 30
+    assert sum(len(links(page)) for page in PAGES) > 50
+    assert sum(len(paths(page)) for page in PAGES) > 50
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_relative_link_leads_to_a_file_and_heading(page: Path):
+    assert not [link for link in links(page) if not leads_somewhere(page, link)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_path_in_backquotes_exists(page: Path):
+    assert not [path for path in paths(page) if not (ROOT / path).exists()]
 
 
 @pytest.mark.parametrize(("file", "name"), NAMED)
@@ -22,16 +34,16 @@ def test_a_test_that_is_named_as_a_proof_exists(file: str, name: str):
 
 
 @pytest.mark.parametrize("slug", PROBLEMS)
-def test_the_api_page_says_what_each_kind_of_problem_is(slug: str):
+def test_the_api_page_describes_each_problem(slug: str):
     found = PROBLEMS[slug]
 
     row = f"| {found.status} | `{slug}` | {found.title} | {found.advice} |"
-    assert row in (ROOT / "docs" / "api.md").read_text()
+    assert row in (DOCS / "api.md").read_text()
 
 
 @pytest.mark.parametrize("name", ["dashboard", "list", "transaction", "bulk", "landing"])
-def test_there_is_a_picture_that_is_not_too_large(name: str):
-    picture = (ROOT / "docs" / "screenshots" / f"{name}.png").read_bytes()
+def test_a_screenshot_exists_and_is_not_too_large(name: str):
+    picture = (DOCS / "screenshots" / f"{name}.png").read_bytes()
 
     assert picture[:8] == b"\x89PNG\r\n\x1a\n"
     assert int.from_bytes(picture[16:20]) == 1280  # pixels wide
