@@ -7,12 +7,12 @@ from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, Permission, User
-from django.db.models import Q, QuerySet
+from django.db.models import Q
 from django.http import HttpRequest
 from django.utils.html import format_html
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-from operators.pages.base import FactsAdmin, ModelAdmin, moment
+from operators.pages.base import FactsAdmin, ModelAdmin, column, moment
 from operators.pages.lists import list_filters
 from workers.foundation.formatting import MOST
 
@@ -86,32 +86,29 @@ class FailedLoginAdmin(FactsAdmin):
         return request.user.has_perm("axes.delete_accessattempt")
 
 
+def _what(entry: LogEntry) -> str:
+    return entry.get_change_message() or entry.get_action_flag_display()
+
+
+def _on(entry: LogEntry) -> str:
+    of = f"{entry.content_type.name if entry.content_type else ''} {entry.object_repr}"
+    url = entry.get_admin_url()
+    return format_html('<a href="{}">{}</a>', url, of) if url else of
+
+
 @admin.register(LogEntry)
 class AuditAdmin(FactsAdmin):
     """Audit log. Django's pages and `operators.actions` write its entries."""
 
     ordering = ("-id",)
-    list_display = (moment("action_time", "at"), "user", "on", "what")
+    list_display = (moment("action_time", "at"), "user", column("on", _on), column("change and reason", _what))
     list_filter = list_filters(LogEntry)
+    joined = ("user", "content_type")
     search_fields = ("object_id",)
     search_help_text = f"A complete object id, or any part of the text in the newest {MOST:,} entries"
     fields = list_display
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[LogEntry]:
-        rows: QuerySet[LogEntry] = super().get_queryset(request)
-        return rows.select_related("user", "content_type")
 
     def find_ids(self, term: str) -> Q:
         newest = LogEntry.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
         said = Q(object_repr__icontains=term) | Q(change_message__icontains=term)
         return Q(object_id=term) | Q(pk__gt=newest - MOST) & said
-
-    @admin.display(description="on")
-    def on(self, entry: LogEntry) -> str:
-        of = f"{entry.content_type.name if entry.content_type else ''} {entry.object_repr}"
-        url = entry.get_admin_url()
-        return format_html('<a href="{}">{}</a>', url, of) if url else of
-
-    @admin.display(description="change and reason")
-    def what(self, entry: LogEntry) -> str:
-        return entry.get_change_message() or entry.get_action_flag_display()

@@ -8,14 +8,13 @@ from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import URLPattern, path, reverse
+from django.urls import reverse
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
 from operators.actions.action import Action, transaction_of
 from operators.actions.table import ACTIONS
 from operators.audit import newest_entry
-from operators.pages.base import PageAdmin, change_url
-from operators.pages.confirm import ask, staff
+from operators.pages.base import PageAdmin, change_url, show, staff
 
 
 class SeenForm(forms.Form):
@@ -25,18 +24,15 @@ class SeenForm(forms.Form):
 
 class ReasonForm(SeenForm):
     reason = forms.CharField(
-        max_length=500,
-        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
-        help_text="Recorded with your name",
+        max_length=500, widget=UnfoldAdminTextareaWidget({"rows": 3}), help_text="Recorded with your name"
     )
 
 
 class ActingAdmin(PageAdmin):
     """Page of a model on whose rows staff can run actions."""
 
-    def get_urls(self) -> list[URLPattern]:
-        view, name = self.admin_site.admin_view(self.do_view), f"{self.opts.app_label}_{self.opts.model_name}_do"
-        return [path("<str:key>/do/<slug:action>/", view, name=name), *super().get_urls()]
+    def views(self) -> list[Any]:
+        return [("<str:key>/do/<slug:action>/", "do", self.do_view), *super().views()]
 
     def do_view(self, request: HttpRequest, key: str, action: str) -> HttpResponse:
         """GET explains the action and asks for confirmation; POST runs it."""
@@ -51,17 +47,14 @@ class ActingAdmin(PageAdmin):
         form = _form(found, row, request)
         if form.is_valid():  # it has data on a POST only
             why_not = found.run(pk=row.pk, by=staff(request), **form.cleaned_data)
-            return self._done(request, found, row, why_not)
+            text = f"Nothing was done: {why_not}." if why_not else f"Done: {found.label.lower()}."
+            self.message_user(request, text, messages.WARNING if why_not else messages.SUCCESS)
+            of = transaction_of(row) if request.user.has_perm("transactions.view_transaction") else None
+            return HttpResponseRedirect(change_url(of or row))
         why_not = found.blocked_reason(row)
-        title = f"{found.label}: {row}"
-        says = [f"Not possible now: {why_not}."] if why_not else [found.explain(row)]
-        return ask(self, request, form, title=title, of=row, says=says, submit="" if why_not else found.label)
-
-    def _done(self, request: HttpRequest, action: Action, row: Any, why_not: str) -> HttpResponse:
-        text = f"Nothing was done: {why_not}." if why_not else f"Done: {action.label.lower()}."
-        self.message_user(request, text, messages.WARNING if why_not else messages.SUCCESS)
-        of = transaction_of(row) if request.user.has_perm("transactions.view_transaction") else None
-        return HttpResponseRedirect(change_url(of or row))
+        title, submit = f"{found.label}: {row}", "" if why_not else found.label
+        says = [f"Not possible now: {why_not}." if why_not else found.explain(row)]
+        return show(self, request, "ask", of=row, title=title, says=says, form=form, submit=submit)
 
     def about(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
         return super().about(request, obj) | {"actions": buttons(request, obj)}
@@ -87,9 +80,7 @@ def _form(action: Action, row: Any, request: HttpRequest) -> forms.Form:
     bases = (ReasonForm,) if action.form is None else (ReasonForm, action.form)
     initial = {"seen": newest_entry(transaction_of(row) or row)}
     initial |= {name: getattr(row, name) for name in getattr(action.form, "base_fields", ())}
-    form: forms.Form = type("ActionForm", bases, {})(
-        request.POST if request.method == "POST" else None, initial=initial
-    )
+    form: forms.Form = type("ActionForm", bases, {})(request.POST or None, initial=initial)
     form.fields["reason"].required = action.reason
     for field in form.fields.values():
         if isinstance(field, forms.ChoiceField):

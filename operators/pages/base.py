@@ -1,24 +1,29 @@
-"""Base classes of the admin pages: read-only facts, settings, and lists that stay fast on a million rows."""
+"""Base classes and parts of the admin pages: read-only facts, settings, lists that stay fast on a million rows."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, cast
 
 from django import forms
 from django.contrib import admin
+from django.contrib.auth.models import User
 from django.core.paginator import Page, Paginator
 from django.db import OperationalError, connection, transaction
-from django.db.models import PROTECT, Model, Q, QuerySet
+from django.db.models import PROTECT, JSONField, Model, Q, QuerySet
+from django.forms.fields import InvalidJSONInput
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.urls import reverse
+from django.urls import URLPattern, path, reverse
 from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from psycopg2.errors import QueryCanceled
+from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
+from operators.templatetags.relay import exact
+from workers.foundation.fields import HttpUrlField
 from workers.foundation.formatting import MOST, at_most
 
 if TYPE_CHECKING:  # unfold has no type hints, and Django's classes are generic for the type checker only
@@ -82,10 +87,26 @@ class FactsList(ChangeList):
 
 
 class PageAdmin(ModelAdmin):
-    """Pages whose template gets more than the fields of an object."""
+    """List and pages of a model, with further pages; templates get more than the fields of an object."""
 
     list_filter_submit = False
     list_fullwidth = True
+    joined: tuple[str, ...] = ()
+    """Relations that are read in the same query."""
+    unread: tuple[str, ...] = ()
+    """Fields that are not read, such as the headers of providers, which would be decrypted for each row."""
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        rows: QuerySet[Any] = super().get_queryset(request).defer(*self.unread)
+        return rows.select_related(*self.joined) if self.joined else rows
+
+    def views(self) -> list[tuple[str, str, Callable[..., Any]]]:
+        """Return the further pages: the route, the end of the URL's name, and the view."""
+        return []
+
+    def get_urls(self) -> list[URLPattern]:
+        view, name = self.admin_site.admin_view, f"{self.opts.app_label}_{self.opts.model_name}"
+        return [*(path(route, view(of), name=f"{name}_{end}") for route, end, of in self.views()), *super().get_urls()]
 
     def about(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
         """Return additional context for the template of an object's page."""
@@ -117,16 +138,13 @@ class FactsAdmin(PageAdmin):
             return super().changelist_view(request, extra_context)
         except TooSlow:
             says = [f"The query was stopped after {PATIENCE:g} seconds.", self.narrow]
-            return notice(self, request, f"This list of {self.opts.verbose_name_plural} took too long", says, 503)
+            title = f"This list of {self.opts.verbose_name_plural} took too long"
+            return show(self, request, "notice", title=title, says=says, status=503)
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
+    has_change_permission = has_delete_permission = has_add_permission
 
     def find_ids(self, term: str) -> Q:
         """Return the condition for rows with exactly this id. Set `search_fields` to show the search box."""
@@ -139,26 +157,70 @@ class FactsAdmin(PageAdmin):
         return (queryset.filter(self.find_ids(term)) if term else queryset), False
 
 
-def notice(page: ModelAdmin, request: HttpRequest, title: str, says: Sequence[str], status: int) -> HttpResponse:
-    """Return a page that says why a list or file is unavailable."""
-    context = page.admin_site.each_context(request) | {"title": title, "opts": page.opts, "says": says}
-    return TemplateResponse(request, "admin/relay/notice.html", context, status=status)
+def show(
+    page: ModelAdmin, request: HttpRequest, template: str, *, of: Any = None, status: int = 200, **context: Any
+) -> TemplateResponse:
+    """Return a page about `of`, made from a template in `admin/relay/`.
+
+    `ask` has a form to confirm an action; `shown_once` has a new secret, which no message, session or log holds;
+    `notice` says why a list or file is unavailable.
+    """
+    where = {"opts": page.opts, "of": of, "back": change_url(of) if of is not None else None}
+    context = page.admin_site.each_context(request) | where | context
+    return TemplateResponse(request, f"admin/relay/{template}.html", context, status=status)
+
+
+def staff(request: HttpRequest) -> User:
+    """Return the user of a request to the admin."""
+    assert isinstance(request.user, User)  # noqa: S101  for the type checker: admin views check it
+    return request.user
+
+
+class _WriteOnly:
+    """Widget that never shows its value."""
+
+    def format_value(self, value: Any) -> None:
+        return None
+
+
+class WriteOnlyTextInput(_WriteOnly, UnfoldAdminTextInputWidget):
+    """Text input that never shows its value."""
+
+
+class WriteOnlyTextarea(_WriteOnly, UnfoldAdminTextareaWidget):
+    """Text area that never shows its value."""
+
+
+class ReadableJSON(forms.JSONField):
+    """JSON field that shows one setting a line."""
+
+    def prepare_value(self, value: Any) -> Any:
+        given = value is None or isinstance(value, InvalidJSONInput)
+        return value if given else json.dumps(value, indent=2, ensure_ascii=False)
 
 
 class SettingsForm(ModelForm):
     """Form that writes only the changed fields, so that a stale page does not undo a change by the service, such as a
     pause."""
 
-    write_only: tuple[str, ...] = ()
-
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        for name, field in self.fields.items():
-            field.show_hidden_initial = name not in self.write_only
+        for field in self.fields.values():
+            field.show_hidden_initial = not isinstance(field.widget, WriteOnlyTextarea)
+
+    def further(self) -> dict[str, Any]:
+        """Return values to write besides those of the form's own fields."""
+        return {}
+
+    def save(self, commit: bool = True) -> Any:
+        for name, value in self.further().items():
+            setattr(self.instance, name, value)
+        return super().save(commit)
 
     def changed_fields(self) -> set[str]:
         """Return the names of the model fields to write."""
-        return set(self.changed_data) & {field.name for field in self._meta.model._meta.concrete_fields}
+        own = {field.name for field in self._meta.model._meta.concrete_fields}
+        return set(self.changed_data) & own | self.further().keys()
 
 
 class SettingsAdmin(PageAdmin):
@@ -166,6 +228,10 @@ class SettingsAdmin(PageAdmin):
 
     form = SettingsForm
     show_facets = admin.ShowFacets.NEVER
+    formfield_overrides = {
+        HttpUrlField: {"widget": UnfoldAdminTextInputWidget},
+        JSONField: {"form_class": ReadableJSON, "widget": UnfoldAdminTextareaWidget},
+    }
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         if change:
@@ -187,36 +253,37 @@ class SettingsAdmin(PageAdmin):
 
 
 def _references(obj: Model) -> list[str]:
-    relations: list[Any] = [field for field in obj._meta.get_fields(include_hidden=True) if field.auto_created]
-    found = []
-    for relation in relations:
-        if getattr(relation, "on_delete", None) is not PROTECT:
-            continue
-        model = relation.related_model
-        if model._base_manager.filter(**{relation.field.name: obj}).exists():
-            found.append(f"{model._meta.verbose_name_plural} that refer to {obj}")
-    return found
+    relations = [one for one in obj._meta.get_fields(include_hidden=True) if getattr(one, "on_delete", None) is PROTECT]
+    return [
+        f"{one.related_model._meta.verbose_name_plural} that refer to {obj}"
+        for one in cast(Any, relations)
+        if one.related_model._base_manager.filter(**{one.field.name: obj}).exists()
+    ]
 
 
-def moment(field: str, name: str = "") -> Any:
+def column(title: str, value: Callable[[Any], Any], *, name: str = "", empty: str | None = None) -> Any:
+    """Return a column of a list, or a fact on a page. `name` is the end of its CSS class, `empty` stands for ""."""
+    value.__name__ = name or title.replace(" ", "_")
+    return admin.display(description=title, empty_value=empty)(value)
+
+
+def moment(field: str, title: str = "") -> Any:
     """Return a column with a time in UTC, to the millisecond; the admin's own format ends at the minute."""
-
-    @admin.display(description=name or field.removesuffix("_at").replace("_", " "))
-    def show(obj: Any) -> str:
-        return exact(getattr(obj, field)) or "-"
-
-    show.__name__ = f"{field}_exactly"
-    return show
+    title = title or field.removesuffix("_at").replace("_", " ")
+    return column(title, lambda obj: exact(getattr(obj, field)) or "-", name=f"{field}_exactly")
 
 
-def exact(time: datetime | None) -> str:
-    """Return a time in UTC, to the millisecond; empty for None."""
-    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S}.{time.microsecond // 1000:03}" if time else ""
+TONES = {
+    **dict.fromkeys(("active", "alive", "applied", "completed", "done", "enabled"), "ok"),
+    **dict.fromkeys(("declined", "failing", "stopped"), "warn"),
+    **dict.fromkeys(("contradicting", "disabled", "failed"), "bad"),
+}
+"""Tones of states; others are neutral."""
 
 
 def pill(text: str, tone: str = "") -> SafeString:
-    """Return a coloured label; `tone` is ok, warn, bad or empty. The text must be clear without the colour."""
-    return format_html('<span class="relay-pill relay-pill--{}">{}</span>', tone or "calm", text)
+    """Return a coloured label; `tone` is ok, warn or bad, by default that of the state. It is clear without colour."""
+    return format_html('<span class="relay-pill relay-pill--{}">{}</span>', tone or TONES.get(text, "calm"), text)
 
 
 def short(text: str, most: int = 18) -> SafeString | str:

@@ -2,40 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 from uuid import uuid4
 
 from django import forms
 from django.contrib import admin
-from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.core.exceptions import BadRequest, PermissionDenied, ValidationError
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
-from django.urls import URLPattern, path, reverse
 from django.utils import timezone
-from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 
 from operators import search as finding
 from operators.actions import bulk
 from operators.actions.action import Action
 from operators.actions.table import ACTIONS
-from operators.models.bulk import BulkRun, BulkState
+from operators.models.bulk import BulkRun
 from operators.pages.actions import ReasonForm
-from operators.pages.base import FactsAdmin, change_url, moment, pill
-from operators.pages.confirm import ask, staff
-from operators.pages.saved_views import list_url, params_of
+from operators.pages.base import FactsAdmin, change_url, column, moment, pill, show, staff
+from operators.pages.lists import CHOSEN, list_url, params_of
 from workers.foundation.formatting import MOST, at_most
 from workers.models import Job
 
-CHOSEN = "chosen"
-"""The URL parameter with the keys of the chosen rows, separated by commas."""
 SHOWN = 3
-TONE = {BulkState.DONE: "ok", BulkState.FAILED: "bad", BulkState.STOPPED: "warn"}
 
 
 class StartForm(ReasonForm):
@@ -44,34 +36,27 @@ class StartForm(ReasonForm):
     """Identifies the form, so that submitting it twice starts one run."""
 
 
-def list_actions(request: HttpRequest, model: Any) -> dict[str, tuple[Callable[..., HttpResponse], str, str]]:
-    """Return the bulk actions that this user may run on a list, in the form that Django's lists expect."""
-    return {
-        name: (partial(_to_confirmation, name), name, f"{action.label} …")
-        for name, action in ACTIONS.items()
-        if action.bulk and action.on is model and request.user.has_perm(action.permission)
-    }
+def _label(run: BulkRun) -> str:
+    return ACTIONS[run.action].label if run.action in ACTIONS else run.action
 
 
-def _to_confirmation(action: str, page: Any, request: HttpRequest, rows: QuerySet[Any]) -> HttpResponse:
-    params = params_of(request.GET)
-    if request.POST.get("select_across") != "1":
-        params = {CHOSEN: ",".join(request.POST.getlist(ACTION_CHECKBOX_NAME))}
-    return HttpResponseRedirect(f"{reverse('admin:operators_bulkrun_start', args=[action])}?{urlencode(params)}")
+def _progress(run: BulkRun) -> str:
+    return f"{run.tried:,}" if run.total is None else f"{run.tried:,} of {run.total:,}"
 
 
 @admin.register(BulkRun)
 class BulkRunAdmin(FactsAdmin):
-    list_display = ("pk", "label", "by", moment("created_at", "started"), "outcome", "progress")
-    list_select_related = ("by",)
+    list_display = (
+        "pk", column("action", _label), "by", moment("created_at", "started"),
+        column("state", lambda run: pill(run.state)), column("rows", _progress),
+    )  # fmt: skip
+    joined = ("by",)
 
-    def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view
+    def views(self) -> list[Any]:
         return [
-            path("start/<slug:action>/", view(self.start_view), name="operators_bulkrun_start"),
-            path("<int:pk>/progress/", view(self.progress_view), name="operators_bulkrun_progress"),
-            path("<int:pk>/stop/", view(require_POST(self.stop_view)), name="operators_bulkrun_stop"),
-            *super().get_urls(),
+            ("start/<slug:action>/", "start", self.start_view),
+            ("<int:pk>/progress/", "progress", self.progress_view),
+            ("<int:pk>/stop/", "stop", require_POST(self.stop_view)),
         ]
 
     def start_view(self, request: HttpRequest, action: str) -> HttpResponse:
@@ -93,7 +78,8 @@ class BulkRunAdmin(FactsAdmin):
             run = bulk.start(action=action, by=staff(request), params=params, chosen=chosen, **form.cleaned_data)
             return HttpResponseRedirect(change_url(run) if self.has_view_permission(request) else back)
         many, says = _describe(does, page, request, rows, _which(page.opts.verbose_name_plural, params, chosen))
-        return ask(page, request, form, title=f"{does.label}: {many}", says=says, submit="Start", back=back)
+        title = f"{does.label}: {many}"
+        return show(page, request, "ask", title=title, form=form, says=says, submit="Start", back=back)
 
     def progress_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Return the part of the page that is replaced while the run is active."""
@@ -119,27 +105,15 @@ class BulkRunAdmin(FactsAdmin):
         rows = on.verbose_name_plural if on else "rows"
         return super().about(request, obj) | {
             "run": obj,
-            "label": self.label(obj),
-            "state": self.outcome(obj),
-            "progress": self.progress(obj),
+            "label": _label(obj),
+            "state": pill(obj.state),
+            "progress": _progress(obj),
             "rows": rows,
             "which": _which(rows, obj.params, obj.chosen),
             "row_page": f"admin:{on.app_label}_{on.model_name}_change" if on else "",
             "may_stop": self._may_stop(request, obj),
             "duration": ((obj.finished_at or timezone.now()) - obj.created_at).total_seconds(),
         }
-
-    @admin.display(description="action")
-    def label(self, run: BulkRun) -> str:
-        return ACTIONS[run.action].label if run.action in ACTIONS else run.action
-
-    @admin.display(description="state")
-    def outcome(self, run: BulkRun) -> SafeString:
-        return pill(run.state, TONE.get(BulkState(run.state), ""))
-
-    @admin.display(description="rows")
-    def progress(self, run: BulkRun) -> str:
-        return f"{run.tried:,}" if run.total is None else f"{run.tried:,} of {run.total:,}"
 
 
 def _which(rows: Any, params: Mapping[str, str], chosen: Sequence[str] | None) -> str:

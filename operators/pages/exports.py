@@ -15,11 +15,9 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, StreamingHttpResponse
 from django.http.response import HttpResponseBase
-from django.views.decorators.http import require_GET
 
 from operators import search as finding
-from operators.pages.base import ModelAdmin, notice
-from operators.pages.saved_views import params_of
+from operators.pages.base import ModelAdmin, show
 from transactions.models import Transaction
 from workers.foundation.text import rfc3339
 from workers.models import Job
@@ -66,18 +64,16 @@ class _Export:
         yield from self._chunks  # the generator keeps this object, and with it the slot
 
 
-@require_GET
-def export(request: HttpRequest, *, page: ModelAdmin) -> HttpResponseBase:
-    """Return the list as a CSV file, with the filters of the address."""
+def export(page: ModelAdmin, request: HttpRequest, params: Mapping[str, str]) -> HttpResponseBase:
+    """Return the list with these parameters as a CSV file. Raises UnknownFilter."""
     if page.model not in COLUMNS:
         raise Http404
     if not (page.has_view_permission(request) and request.user.has_perm(PERMISSION)):
         raise PermissionDenied
-    params = params_of(request.GET)
     chunks = pieces(page.model, params)
     if not _slots.acquire(blocking=False):
         says = [f"{AT_ONCE} exports are running. Try again when one of them has finished."]
-        answer = notice(page, request, "Too many exports", says, 503)
+        answer = show(page, request, "notice", title="Too many exports", says=says, status=503)
         answer["Retry-After"] = "60"
         return answer
     what, by = str(page.opts.verbose_name_plural), request.user.get_username()

@@ -9,25 +9,21 @@ from operators.actions.obstacles import obstacle
 from providers.status import FINAL, Status
 from transactions.models import Event, Transaction
 from transactions.status import Review, Submission
-from webhooks.models import Webhook
 from workers.foundation.formatting import span
 from workers.models import Job, JobState
 
-STATUS = {
+STATUS: dict[str, str] = {
     Status.PENDING: "no final status yet",
     Status.COMPLETED: "final: completed by the provider",
     Status.DECLINED: "final: declined by the provider",
     Status.FAILED: "final: failed or refused at the provider, or proven absent there",
 }
-SUBMISSION = {
+SUBMISSION: dict[str, str] = {
     Submission.UNSENT: "not sent yet",
     Submission.UNKNOWN: "the create got no clear answer; the transaction may exist at the provider",
     Submission.CREATED: "exists at the provider",
     Submission.REFUSED: "refused by the provider, or proven absent there",
 }
-STATUS_TONE = {Status.PENDING: "", Status.COMPLETED: "ok", Status.DECLINED: "warn", Status.FAILED: "bad"}
-JOB_TONE = {JobState.DONE: "ok", JobState.FAILED: "bad"}
-WEBHOOK_TONE = {Webhook.Result.CONTRADICTING: "bad", Webhook.Result.APPLIED: "ok"}
 CALL = {"create": "create", "track": "poll", "notify": "notification"}
 STEP = {
     "create": "check the status at the provider, then create if that is safe",

@@ -4,17 +4,16 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.db.models import CharField, Exists, OuterRef, QuerySet, Value
+from django.db.models import CharField, Exists, OuterRef, Value
 from django.db.models.functions import Cast, Concat
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
 from operators.pages.actions import ActingAdmin
-from operators.pages.base import SettingsForm, exact, moment, pill
-from operators.pages.credentials import GivenSecretForm, SecretsAdmin
-from operators.pages.fields import WIDGETS, WriteOnlyTextarea
+from operators.pages.base import SettingsForm, WriteOnlyTextarea, column, moment, pill
+from operators.pages.credentials import PRIVATE, GivenSecretForm, SecretsAdmin
 from providers.fields import validate_headers
-from providers.models import Provider
+from providers.models import Provider, WebhookSecret
 from workers.foundation.encryption import SecretUnreadable
 from workers.lanes import Lane
 from workers.models import Breaker
@@ -23,9 +22,8 @@ from workers.models import Breaker
 class ProviderForm(SettingsForm):
     """Settings form. The headers are secret: the form replaces them and never shows them."""
 
-    write_only = ("new_headers",)
     new_headers = forms.JSONField(
-        label="Headers", required=False, widget=WriteOnlyTextarea, validators=[validate_headers]
+        label="Headers", required=False, widget=WriteOnlyTextarea(PRIVATE | {"rows": 3}), validators=[validate_headers]
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -36,16 +34,9 @@ class ProviderForm(SettingsForm):
                 f"{headers_note(self.instance)}. Leave empty to keep them; {{}} removes them"
             )
 
-    def save(self, commit: bool = True) -> Any:
-        if self.cleaned_data.get("new_headers") is not None:
-            self.instance.headers = self.cleaned_data["new_headers"]
-        return super().save(commit)
-
-    def changed_fields(self) -> set[str]:
-        changed = super().changed_fields()
-        if self.cleaned_data.get("new_headers") is not None:
-            changed.add("headers")
-        return changed
+    def further(self) -> dict[str, Any]:
+        headers = self.cleaned_data.get("new_headers")
+        return {} if headers is None else {"headers": headers}
 
 
 def headers_note(provider: Provider) -> str:
@@ -57,15 +48,12 @@ def headers_note(provider: Provider) -> str:
     return f"{count or 'No'} header{'' if count == 1 else 's'} set"
 
 
-def _said(breaker: Breaker) -> dict[str, str]:
-    """Return the facts about a circuit breaker, as text."""
-    return {
-        "kind": breaker.kind,
-        "state": "open: calls suspended" if breaker.opened_at else "closed: calls allowed",
-        "since": exact(breaker.opened_at),
-        "next": exact(breaker.probe_at),
-        "lately": f"{breaker.failures:.0f} of {breaker.runs:.0f} runs failed, as of {exact(breaker.counted_at)}",
-    }
+def _state(provider: Any) -> SafeString:
+    if provider.paused:
+        return pill(f"paused: {provider.paused_why}" if provider.paused_why else "paused", "bad")
+    if provider.has_open_breaker and provider.circuit_breaker:
+        return pill("circuit breaker open", "warn")
+    return pill("active")
 
 
 created = moment("created_at")
@@ -74,10 +62,10 @@ created = moment("created_at")
 @admin.register(Provider)
 class ProviderAdmin(ActingAdmin, SecretsAdmin):
     form = ProviderForm
-    list_display = ("slug", "state", "base_url", "webhook_auth", "max_in_flight")
+    list_display = ("slug", column("state", _state), "base_url", "webhook_auth", "max_in_flight")
     list_filter = ("paused",)
     search_fields = ("slug",)
-    formfield_overrides = WIDGETS
+    unread = ("headers",)
     fieldsets = (
         (None, {"fields": ("slug", "paused", "paused_why", created)}),
         ("Requests", {"fields": ("adapter", "base_url", "create_path", "create_body", "status_path", "status_field",
@@ -90,26 +78,16 @@ class ProviderAdmin(ActingAdmin, SecretsAdmin):
                                          "webhook_allowed_ips", "webhook_id_field", "webhook_status_field")}),
     )  # fmt: skip
     secret_form = GivenSecretForm
-    secret_permission = "providers.add_webhooksecret"  # noqa: S105  a permission's name
-    secret_name = "webhook secret"  # noqa: S105
+    secret_model = WebhookSecret
     secret_use = "Webhooks signed with any unexpired secret are accepted."  # noqa: S105
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Provider]:
-        rows: QuerySet[Provider] = super().get_queryset(request)
+    def get_queryset(self, request: HttpRequest) -> Any:
         lane = Concat(Value(Lane.PROVIDER), Cast(OuterRef("pk"), CharField()))
         is_open = Breaker.objects.filter(lane=lane, opened_at__isnull=False)
-        return rows.defer("headers").annotate(has_open_breaker=Exists(is_open))
+        return super().get_queryset(request).annotate(has_open_breaker=Exists(is_open))
 
     def about(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
-        return super().about(request, obj) | {"breakers": [_said(one) for one in Breaker.objects.filter(lane=obj.lane)]}
-
-    @admin.display(description="state")
-    def state(self, provider: Any) -> SafeString:
-        if provider.paused:
-            return pill(f"paused: {provider.paused_why}" if provider.paused_why else "paused", "bad")
-        if provider.has_open_breaker and provider.circuit_breaker:
-            return pill("circuit breaker open", "warn")
-        return pill("active", "ok")
+        return super().about(request, obj) | {"breakers": Breaker.objects.filter(lane=obj.lane)}
 
     def get_readonly_fields(self, request: HttpRequest, obj: Provider | None = None) -> Any:
         """The slug stays: webhook addresses contain it, and their tokens are derived from it."""

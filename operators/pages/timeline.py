@@ -8,10 +8,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.urls import reverse
-
 from operators.pages import labels as words
-from operators.pages.base import exact
+from operators.pages.base import TONES, change_url
 from providers.status import Status
 from transactions.models import Event, Transaction
 from webhooks.models import Webhook
@@ -32,19 +30,10 @@ class Entry:
     said: str = ""
     details: tuple[tuple[str, Any], ...] = ()
     more: str = ""
-    model: str = ""
-    """Model of the page with all details, such as `workers_outboundcall`; `key` is its row."""
-    key: Any = None
+    url: str = ""
+    """Address of the page with all details."""
     after: str = ""
     """Time since the previous entry."""
-
-    @property
-    def time(self) -> str:
-        return exact(self.at)
-
-    @property
-    def url(self) -> str:
-        return reverse(f"admin:{self.model}_change", args=[self.key]) if self.model else ""
 
 
 def timeline(of: Transaction) -> list[Entry]:
@@ -87,12 +76,12 @@ def _calls(of: UUID) -> Iterable[Entry]:
         more = "\n\n".join(part for part in (call.error if call.http_status else "", call.excerpt) if part)
         what = f"{words.CALL.get(kind, kind)}, attempt {call.attempt}: {result}{took}"
         request = f"{call.method} {call.url}".strip()
-        yield Entry(call.started_at, what, tone, request, (), more, "workers_outboundcall", call.pk)
+        yield Entry(call.started_at, what, tone, request, (), more, change_url(call))
 
 
 def _webhooks(of: UUID) -> Iterable[Entry]:
     for webhook in Webhook.objects.filter(transaction_id=of).order_by("-id")[:MOST]:
         again = f", received {webhook.repeats} more times" if webhook.repeats else ""
         what = f"webhook with status {webhook.word or '(none)'}: {webhook.result}{again}"
-        tone = words.WEBHOOK_TONE.get(Webhook.Result(webhook.result), "")
-        yield Entry(webhook.received_at, what, tone, "", (), webhook.body, "webhooks_webhook", webhook.pk)
+        tone = TONES.get(webhook.result, "")
+        yield Entry(webhook.received_at, what, tone, "", (), webhook.body, change_url(webhook))

@@ -1,4 +1,4 @@
-"""Formatting of figures on the operators' pages."""
+"""Formatting of numbers, times and states on the operators' pages."""
 
 from datetime import UTC, datetime
 
@@ -26,3 +26,9 @@ def clock(time: datetime) -> str:
     """Format a time in UTC: hour and minute, with the date unless it is today."""
     at = time.astimezone(UTC)
     return f"{at:%H:%M}" if at.date() == datetime.now(UTC).date() else f"{at:%Y-%m-%d %H:%M}"
+
+
+@register.filter
+def exact(time: datetime | None) -> str:
+    """Format a time in UTC, to the millisecond; empty for None."""
+    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S}.{time.microsecond // 1000:03}" if time else ""

@@ -115,7 +115,7 @@ def test_a_page_that_fails_tells_nobody_what_it_had_just_made(admin_client, caro
         made.append(secret)
         raise RuntimeError("cannot be shown")
 
-    monkeypatch.setattr("operators.pages.credentials.show_once", fail)
+    monkeypatch.setattr("operators.pages.credentials.show", fail)
     web = Web(raise_request_exception=False)
     web.cookies = admin_client.cookies
 

@@ -168,7 +168,7 @@ def test_a_job_with_many_calls_shows_the_latest(viewer, order):
 
     page = viewer.get(address(Job, "change", track.pk))
 
-    assert [row["call"].attempt for row in page.context["calls"]] == list(range(40, 60))
+    assert [call.attempt for call in page.context["calls"]] == list(range(40, 60))
 
 
 @pytest.mark.parametrize("model", FACTS + SETTINGS)

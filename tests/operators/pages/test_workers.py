@@ -38,7 +38,7 @@ def test_it_marks_processes_of_another_version(viewer):
     process(1, version="0.0.9", silent_for=5)
     process(2)
 
-    assert cells(viewer, "running_version") == [__version__, f"0.0.9 (web: {__version__})"]
+    assert cells(viewer, "version") == [__version__, f"0.0.9 (web: {__version__})"]
 
 
 def test_a_process_has_a_page(viewer):
