@@ -1,5 +1,5 @@
-"""The pages of the admin site. Django imports this module once all apps are loaded."""
+"""Registration of the admin pages. Django imports this module after all models."""
 
-from operators.pages import access, bulk, calls, clients, jobs, providers, transactions, webhooks
+from operators.pages import access, bulk, clients, jobs, providers, transactions, webhooks
 
-__all__ = ["access", "bulk", "calls", "clients", "jobs", "providers", "transactions", "webhooks"]
+__all__ = ["access", "bulk", "clients", "jobs", "providers", "transactions", "webhooks"]

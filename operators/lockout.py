@@ -1,4 +1,4 @@
-"""The lock on the admin's login after too many wrong passwords: whom it counts, and what it says (docs/security.md)."""
+"""Lock of the admin's login after too many failed logins (docs/security.md): the counted keys and the page."""
 
 import math
 from collections.abc import Mapping
@@ -15,22 +15,22 @@ from django.utils import timezone
 from providers.addresses import caller
 
 LONGEST_NAME = 150
-"""Characters of a user's name; axes would fail at storing a longer one than 255."""
+"""Upper bound for the characters of a user name; axes fails to store more than 255."""
 
 
 def client_address(request: HttpRequest) -> str | None:
-    """From where a try to log in counts."""
+    """Return the client IP address under which a login attempt is counted."""
     address = caller(request)
     return None if address is None else str(address)
 
 
 def tried_name(request: HttpRequest, credentials: Mapping[str, Any] | None = None) -> str:
-    """Under which name a try to log in counts."""
+    """Return the user name under which a login attempt is counted."""
     return str((credentials or request.POST).get("username") or "")[:LONGEST_NAME]
 
 
 def locked_out(request: HttpRequest, _: HttpResponse | None, credentials: Mapping[str, Any] | None) -> HttpResponse:
-    """The page instead of the login."""
+    """Return the page that replaces the login while it is locked, with the time left."""
     tries = AccessAttempt.objects.filter(username=tried_name(request, credentials), ip_address=client_address(request))
     began = tries.aggregate(last=Max("attempt_time"))["last"] or timezone.now()
     left = (began + settings.AXES_COOLOFF_TIME - timezone.now()).total_seconds()

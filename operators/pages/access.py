@@ -44,12 +44,9 @@ class _NoMore(ModelAdmin):
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         field: Any = super().formfield_for_manytomany(db_field, request, **kwargs)
         if field is not None and not request.user.is_superuser:
-            held = _held(request.user)
-            if db_field.related_model is Group:
-                more = Permission.objects.exclude(pk__in=held)
-                field.queryset = Group.objects.exclude(permissions__in=more)
-            else:
-                field.queryset = field.queryset.filter(pk__in=held)
+            lacking = Permission.objects.exclude(pk__in=_held(request.user))
+            lookup = "permissions__in" if db_field.related_model is Group else "pk__in"
+            field.queryset = field.queryset.exclude(**{lookup: lacking})
         return field
 
 

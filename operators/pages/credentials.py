@@ -7,7 +7,6 @@ from typing import Any
 
 from django import forms
 from django.contrib import messages
-from django.contrib.auth import get_permission_codename
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -68,7 +67,7 @@ class GivenSecretForm(SecretForm):
 
 def add_permission(model: type[Model]) -> str:
     """Return the name of the permission to add a row of a model."""
-    return f"{model._meta.app_label}.{get_permission_codename('add', model._meta)}"
+    return f"{model._meta.app_label}.add_{model._meta.model_name}"
 
 
 class SecretsAdmin(SettingsAdmin):

@@ -8,16 +8,20 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from operators.pages import labels as words
 from operators.pages.base import TONES, change_url
 from providers.status import Status
 from transactions.models import Event, Transaction
+from transactions.status import Review
 from webhooks.models import Webhook
 from workers.foundation.formatting import span
 from workers.models import Job, OutboundCall
 
 MOST = 200
 """Upper bound for the entries of each kind; the newest are shown. Hourly polls for a week make 168."""
+IN_HEADING = ("what", "review")
+"""Details of an event that its heading contains."""
+CALLS = {"create": "create", "track": "poll", "notify": "notification"}
+"""Names of the calls, by the kind of their job."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,23 @@ def timeline(of: Transaction) -> list[Entry]:
 def _events(of: UUID) -> Iterable[Entry]:
     for event in Event.objects.filter(transaction=of).order_by("-id")[:MOST]:
         source = "" if event.kind == Event.Kind.STAFF else event.get_source_display()
-        yield Entry(event.at, words.event(event), _tone(event), source, tuple(words.details(event)))
+        details = tuple((name, value) for name, value in event.detail.items() if value and name not in IN_HEADING)
+        yield Entry(event.at, _heading(event), _tone(event), source, details)
+
+
+def _heading(event: Event) -> str:
+    if event.kind == Event.Kind.STAFF:
+        return str(event.detail.get("what", "staff action"))
+    if event.kind == Event.Kind.REVIEW:
+        return review_text(event.detail.get("review", ""))
+    if event.kind == Event.Kind.CONTRADICTION:
+        return f"contradicting status {event.status} from the provider: recorded, not applied"
+    return "accepted: pending" if event.sequence == 1 else str(event.status)
+
+
+def review_text(value: str) -> str:
+    """Return the text of a review flag; an empty value is a flag that was cleared."""
+    return f"needs review: {Review(value).label}" if value in Review else "review flag cleared"
 
 
 def _tone(event: Event) -> str:
@@ -74,7 +94,7 @@ def _calls(of: UUID) -> Iterable[Entry]:
         # A status check before the create usually answers 404.
         tone = "" if kind in ("create", "track") and call.http_status == 404 else "warn" if bad else ""
         more = "\n\n".join(part for part in (call.error if call.http_status else "", call.excerpt) if part)
-        what = f"{words.CALL.get(kind, kind)}, attempt {call.attempt}: {result}{took}"
+        what = f"{CALLS.get(kind, kind)}, attempt {call.attempt}: {result}{took}"
         request = f"{call.method} {call.url}".strip()
         yield Entry(call.started_at, what, tone, request, (), more, change_url(call))
 

@@ -1,3 +1,3 @@
-// htmx, which django-unfold brings along, as the Content-Security-Policy wants it: no style in a page, no eval.
+// Settings of htmx, a part of django-unfold, for the Content-Security-Policy: no inline styles, no eval.
 htmx.config.includeIndicatorStyles = false;
 htmx.config.allowEval = false;

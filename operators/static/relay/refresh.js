@@ -1,5 +1,5 @@
-// Replaces the dashboard's figures every few seconds, and disturbs nobody: what is open stays open, what has the
-// keyboard keeps it, what is being selected stays, and a hidden tab asks for nothing.
+// Replaces the content of `data-refresh` every few seconds. Open details, the focus and scroll positions are kept; while
+// text in it is selected or the tab is hidden, nothing is requested.
 const EVERY = 5000, PATIENCE = 10000; // ms
 const part = document.querySelector("[data-refresh]");
 const state = document.querySelector("[data-refresh-state]");
@@ -9,7 +9,7 @@ function say(text) {
   state.hidden = !text;
 }
 
-// An element's like in the new figures: by its id, or by its tag, its link and how many such came before it.
+// Return a function that finds the element again in the new content: by its id, or by its tag, link and position.
 function finder(element) {
   if (element.id) return () => document.getElementById(element.id);
   const href = element.getAttribute("href");

@@ -1,10 +1,10 @@
-"""What a browser sends back from a page: the fields of its form as they stand in the HTML."""
+"""Form fields of an HTML page, as a browser would submit them."""
 
 from html.parser import HTMLParser
 
 
 class FormReader(HTMLParser):
-    """Collects a page's fields by name; the last form with a field of that name wins."""
+    """Collector of a page's fields by name; the last field of a name wins."""
 
     def __init__(self) -> None:
         super().__init__()

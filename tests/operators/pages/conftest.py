@@ -1,4 +1,4 @@
-"""Who opens the admin's pages, and what there is to see."""
+"""Users of the admin pages, and rows to show."""
 
 import pytest
 from django.contrib.auth.models import Permission, User
@@ -13,7 +13,7 @@ VIEWED = ("clients", "operators", "providers", "transactions", "webhooks", "work
 
 
 def signed_in(name: str, *permissions: str) -> Client:
-    """Staff with the right to view everything of ours, and these permissions."""
+    """Log in a staff user with all view permissions of the service and these permissions."""
     user = User.objects.create_user(name, is_staff=True)
     ours = Permission.objects.filter(content_type__app_label__in=VIEWED)
     user.user_permissions.set(ours.filter(codename__startswith="view_") | ours.filter(codename__in=permissions))
@@ -24,7 +24,7 @@ def signed_in(name: str, *permissions: str) -> Client:
 
 @pytest.fixture
 def admin_client(db: None) -> Client:
-    """May do everything; has no password, as hashing one takes longer than most tests."""
+    """A superuser, without a password: hashing one takes longer than most tests."""
     client = Client()
     client.force_login(User.objects.create_superuser("root"))
     return client
@@ -32,13 +32,13 @@ def admin_client(db: None) -> Client:
 
 @pytest.fixture
 def viewer(db: None) -> Client:
-    """May look at everything, and do nothing."""
+    """A user who may view everything and change nothing."""
     return signed_in("viewer")
 
 
 @pytest.fixture
 def retrier(db: None) -> Client:
-    """May retry jobs, too."""
+    """A user who may view everything and retry jobs."""
     return signed_in("retrier", "retry_job")
 
 
@@ -50,13 +50,13 @@ def order(alice, third):
 
 @pytest.fixture
 def given_up(order):
-    """The same transaction after its create was given up: flagged for an operator."""
+    """The same transaction with a failed create, flagged for review."""
     give_up(order, "create", "its worker was lost 5 times in a row while it ran")
     return order
 
 
 def give_up(record, kind: str, reason: str = "given up", key: str = "") -> Job:
-    """Have a run of this job end it in `failed`."""
+    """Let a run of this job end in `failed`."""
     claim = jobs.claim_one(job(record, kind, key))
     assert claim is not None
     jobs.settle([(claim, Outcome(Failed(reason)))])

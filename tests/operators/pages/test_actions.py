@@ -1,4 +1,4 @@
-"""The pages of what staff may do: who may open them, what they say, and that a press has one effect."""
+"""Confirmation pages of actions: permissions, texts, and one effect for each form."""
 
 import re
 
@@ -27,7 +27,7 @@ ALL = sorted(ACTIONS)
 
 @pytest.fixture
 def doable(order, third):
-    """A row for each action, to which it can be done."""
+    """Return a function that makes a row on which an action is possible."""
 
     def prepare(name):
         action = ACTIONS[name]
@@ -58,17 +58,17 @@ def ready(order, name):
 
 
 def presser(name):
-    """Somebody who may do this and nothing else."""
+    """Log in a user who may run this action and no other."""
     return signed_in("olga", ACTIONS[name].permission.partition(".")[2])
 
 
 def filled_in(page, **typed):
-    """The form of a page that asks, as it is sent."""
+    """Return the filled-in form of a confirmation page."""
     return fields_of(page.content.decode()) | {"reason": "because", "status": "failed"} | typed
 
 
 def everything():
-    """All that an action could change."""
+    """Return every row that an action could change."""
     models = Transaction, Job, Event, Provider, Client, Breaker
     return [list(model.objects.order_by("pk").values()) for model in models]
 
@@ -89,7 +89,7 @@ def test_a_viewer_is_refused_and_sees_no_button(viewer, doable, name):
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_one_permission_lets_do_one_thing(doable, name):
+def test_each_action_needs_its_own_permission_only(doable, name):
     row, client = doable(name), presser(name)
     permission = ACTIONS[name].permission
     may = {do_url(one, row) for one in ACTIONS.values() if one.permission == permission}
@@ -101,7 +101,7 @@ def test_one_permission_lets_do_one_thing(doable, name):
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_the_page_says_what_will_happen_and_changes_nothing(doable, name):
+def test_the_confirmation_explains_the_action_and_changes_nothing(doable, name):
     row, client = doable(name), presser(name)
     before = everything()
 
@@ -113,7 +113,7 @@ def test_the_page_says_what_will_happen_and_changes_nothing(doable, name):
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_pressing_does_it_once_and_says_so(doable, name):
+def test_a_submitted_form_runs_the_action_once_and_confirms_it(doable, name):
     row, client = doable(name), presser(name)
     url = do_url(ACTIONS[name], row)
     form, before = filled_in(client.get(url)), everything()
@@ -138,7 +138,7 @@ def test_without_a_reason_nothing_happens(doable, name, reason):
     assert everything() == before
 
 
-def test_a_second_press_of_the_same_page_does_nothing_however_fast_the_first_was(order):
+def test_a_form_submitted_twice_runs_once_even_if_the_action_is_possible_again(order):
     client, row = presser("notify_again"), now(order)
     Job.objects.filter(kind="notify").update(state="done")
     url = do_url(ACTIONS["notify_again"], row)
@@ -152,21 +152,21 @@ def test_a_second_press_of_the_same_page_does_nothing_however_fast_the_first_was
     assert Job.objects.filter(key__startswith="again:").count() == 1
 
 
-def test_what_can_not_be_done_now_is_listed_with_the_reason(order):
+def test_an_impossible_action_is_listed_with_the_reason(order):
     page = presser("poll_now").get(page_of(now(order))).content.decode()
 
     assert "Poll now is not possible now: it is not sent yet" in page
     assert "/do/poll_now/" not in page
 
 
-def test_the_page_of_what_can_not_be_done_asks_nothing(order):
+def test_the_page_of_an_impossible_action_has_no_form(order):
     page = presser("poll_now").get(do_url(ACTIONS["poll_now"], now(order))).content.decode()
 
     assert "Not possible now: it is not sent yet" in page
     assert 'name="reason"' not in page
 
 
-def test_after_a_job_it_goes_on_at_its_transaction(given_up):
+def test_an_action_on_a_job_leads_to_its_transaction(given_up):
     client, failed = presser("retry"), job(given_up, "create")
     url = do_url(ACTIONS["retry"], failed)
 
@@ -176,14 +176,14 @@ def test_after_a_job_it_goes_on_at_its_transaction(given_up):
     assert "retried the job create" in answer.content.decode()
 
 
-def test_the_transactions_page_has_the_buttons_of_its_jobs(given_up):
+def test_the_page_of_a_transaction_has_the_buttons_of_its_jobs(given_up):
     page = presser("retry").get(page_of(now(given_up))).content.decode()
 
     assert do_url(ACTIONS["retry"], job(given_up, "create")) in page
     assert do_url(ACTIONS["retry"], job(given_up, "track")) not in page
 
 
-def test_a_status_is_chosen_among_the_others(order):
+def test_set_status_offers_the_other_final_statuses(order):
     tell(order, "declined")
     tell(order, "completed")
     client, url = presser("set_status"), do_url(ACTIONS["set_status"], now(order))
@@ -195,7 +195,7 @@ def test_a_status_is_chosen_among_the_others(order):
     assert facts(order) == ("completed", "unsent", "")
 
 
-def test_a_status_that_moved_while_the_page_was_open_is_not_set(order):
+def test_set_status_is_refused_if_the_status_changed_while_the_page_was_open(order):
     client, url = presser("set_status"), do_url(ACTIONS["set_status"], now(order))
     form = filled_in(client.get(url), status="failed")
     tell(order, "declined")
@@ -205,7 +205,7 @@ def test_a_status_that_moved_while_the_page_was_open_is_not_set(order):
     assert now(order).status == "declined"
 
 
-def test_a_proposal_is_shown_to_whoever_looks(viewer, order):
+def test_a_viewer_sees_an_open_proposal(viewer, order):
     ready(order, "approve_status")
 
     assert "otto proposes the status failed:</strong> by phone" in viewer.get(page_of(now(order))).content.decode()
@@ -221,18 +221,18 @@ def test_a_proposal_is_shown_to_whoever_looks(viewer, order):
         "/admin/workers/job/nonsense/do/retry/",
     ],
 )
-def test_what_there_is_not_is_not_found(admin_client, order, address):
+def test_an_unknown_action_or_row_is_not_found(admin_client, order, address):
     assert admin_client.get(address.format(id=order.id)).status_code == 404
 
 
-def test_what_one_may_not_view_one_may_not_do(order):
+def test_an_action_needs_the_view_permission(order):
     client = presser("poll_now")
     User.objects.get().user_permissions.remove(Permission.objects.get(codename="view_transaction"))
 
     assert client.get(do_url(ACTIONS["poll_now"], now(order))).status_code == 403
 
 
-def test_all_buttons_of_a_transaction_cost_few_queries(admin_client, order, django_assert_max_num_queries):
+def test_all_buttons_of_a_transaction_take_few_queries(admin_client, order, django_assert_max_num_queries):
     ready(order, "approve_status")
     run(job(order, "notify"))
     give_up(order, "track")
@@ -242,7 +242,7 @@ def test_all_buttons_of_a_transaction_cost_few_queries(admin_client, order, djan
         admin_client.get(page)
 
 
-def test_staff_events_are_on_the_timeline_with_who_and_why(order):
+def test_the_timeline_shows_staff_events_with_user_and_reason(order):
     created(order, 300)
     client, url = presser("poll_now"), do_url(ACTIONS["poll_now"], now(order))
 

@@ -1,4 +1,4 @@
-"""Forms that are too large, or do not come to their end: a mistake of the caller's, never an error of ours."""
+"""Forms that are too large or incomplete: client errors, never server errors."""
 
 import pytest
 from django.test import Client as Web
@@ -26,17 +26,17 @@ def test_a_form_of_more_than_64_kib_is_refused(form, length):
 
 @every_form
 @pytest.mark.parametrize("then", ["silence", "disconnect"])
-def test_half_a_form_is_refused(form, then):
+def test_an_incomplete_form_is_refused(form, then):
     assert post(Body([b"--x\r\n"], then), form, Content_Length="1000") in (400, 403)
 
 
 @every_form
-def test_a_form_that_says_that_it_is_longer_than_anything_is_refused(form):
+def test_a_form_with_a_huge_content_length_is_refused_unread(form):
     body = Body([b"x"])
 
     assert post(body, form, Content_Length="9" * 30) in (400, 403)
     assert body.asked == 0
 
 
-def test_a_form_of_more_than_a_thousand_fields_is_refused():
+def test_a_form_with_more_than_1000_fields_is_refused():
     assert Web().post(LOGIN, {f"f{number}": "" for number in range(1001)}).status_code == 400

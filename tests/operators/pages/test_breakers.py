@@ -1,4 +1,4 @@
-"""Operators see what circuit breakers hold back, and which may be closed."""
+"""Circuit breakers on the pages of providers."""
 
 import pytest
 from django.db.models.functions import Now
@@ -11,7 +11,7 @@ PROVIDERS = "/admin/providers/provider/"
 
 @pytest.fixture
 def opened(third):
-    """The breaker of the creates of `third`, open."""
+    """The open circuit breaker of `third` for creates."""
     return Breaker.objects.create(
         lane=third.provider.lane, kind="create", runs=20, failures=15, opened_at=Now(), probe_at=Now()
     )
@@ -21,7 +21,7 @@ def page_of(third):
     return f"{PROVIDERS}{third.provider.pk}/change/"
 
 
-def test_the_page_says_what_is_held_back_and_why(viewer, third, opened):
+def test_the_page_shows_an_open_breaker_and_the_failed_runs(viewer, third, opened):
     page = viewer.get(page_of(third)).content.decode()
 
     assert "open: calls suspended" in page
@@ -29,7 +29,7 @@ def test_the_page_says_what_is_held_back_and_why(viewer, third, opened):
     assert "Close breaker" not in page
 
 
-def test_the_list_says_it_too(viewer, third, opened):
+def test_the_list_shows_an_open_breaker(viewer, third, opened):
     def is_open():
         page = viewer.get(PROVIDERS).content.decode()
         return "circuit breaker open" in page.split("field-state")[1].split("</td>")[0]
@@ -39,7 +39,7 @@ def test_the_list_says_it_too(viewer, third, opened):
     assert not is_open()
 
 
-def test_an_open_one_can_be_closed_and_no_other(admin_client, third, opened):
+def test_only_an_open_breaker_can_be_closed(admin_client, third, opened):
     page = admin_client.get(page_of(third)).content.decode()
 
     assert "Close breaker of create" in page

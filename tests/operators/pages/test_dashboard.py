@@ -31,13 +31,13 @@ def lines(client) -> list[str]:
 
 @pytest.fixture
 def worker():
-    """A worker process that lives."""
+    """A worker process with a recent heartbeat."""
     return WorkerProcess.objects.create(id=uuid.uuid4(), host="host", pid=77, queues="create", version="0.1.0")
 
 
 @pytest.fixture
 def busy(worker, alice, mallory, third):
-    """Some of everything that has a number."""
+    """Rows for every number of the dashboard."""
     for status in ("completed", "declined", "failed", "pending", "pending"):
         tell(accepted(alice, third), status)
     late, running = accepted(alice, third), accepted(mallory, third)
@@ -146,7 +146,7 @@ def test_a_new_service_shows_the_first_steps(admin_client, viewer):
         )
 
 
-def test_it_is_complete_without_a_script_and_says_of_when_it_is(viewer, busy):
+def test_it_is_complete_without_a_script_and_shows_its_time(viewer, busy):
     page = viewer.get(PAGE).content.decode()
 
     assert re.search(r'<time datetime="[^"]+">\d\d:\d\d:\d\d</time> UTC', page)
@@ -155,7 +155,7 @@ def test_it_is_complete_without_a_script_and_says_of_when_it_is(viewer, busy):
         assert f'<h2 id="{part}">' in page
 
 
-def test_what_replaces_its_middle_is_the_same(viewer, busy):
+def test_the_refreshed_part_equals_the_page(viewer, busy):
     page, middle = (viewer.get(address).content.decode() for address in (PAGE, FRAGMENT))
 
     def figures(text):
@@ -183,7 +183,7 @@ def test_staff_without_permissions_see_no_figure(busy):
     assert "alice" not in page and "third" not in page
 
 
-def test_each_number_is_that_of_the_list_behind_it(viewer, busy):
+def test_each_number_equals_the_count_of_its_list(viewer, busy):
     pytest.importorskip("operators.search", reason="the lists know not all of these filters yet")
     page = viewer.get(FRAGMENT).content.decode()
     linked = re.findall(r'<a href="(/admin/[^"?]+\?[^"]+)">([\d,]+)</a>', page)

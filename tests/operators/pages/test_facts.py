@@ -1,4 +1,4 @@
-"""Read-only pages: complete, in few queries, changed by nobody."""
+"""Read-only pages: complete, in few queries, without changes."""
 
 import uuid
 from datetime import timedelta
@@ -31,7 +31,7 @@ SETTINGS = (Client, Provider)
 
 @pytest.fixture
 def one_of_each(given_up, third):
-    """A row of every kind that the admin shows."""
+    """Create a row of each model that the admin shows."""
     call = Call("GET", "http://127.0.0.1:1/third-party", timezone.now(), 12, 404, "", "<b>not there</b>")
     claim = jobs.claim_one(job(given_up, "track"))
     assert claim is not None
@@ -91,7 +91,7 @@ def test_a_viewer_changes_no_settings(viewer, one_of_each, model):
     assert viewer.get(address(model, "delete", row.pk)).status_code == 403
 
 
-def test_nobody_without_an_account_sees_anything(client, order):
+def test_every_page_needs_a_login(client, order):
     assert client.get(address(Transaction, "change", order.id)).status_code == 302
 
 

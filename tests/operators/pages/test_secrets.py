@@ -1,4 +1,4 @@
-"""Keys and secrets are made to be seen once; no page ever shows one that exists."""
+"""API keys and secrets: a new one is shown once, an existing one never."""
 
 import contextlib
 import html
@@ -69,7 +69,7 @@ def test_no_page_shows_a_secret(admin_client, carol, bank):
         assert [secret for secret in hidden if secret in shown] == []
 
 
-def test_what_was_typed_as_a_header_is_not_sent_back_with_an_error(admin_client, bank):
+def test_an_invalid_header_is_not_sent_back_with_the_error(admin_client, bank):
     wrong = {"new_headers": json.dumps({"X-Key": "typed-just-now"}), "max_in_flight": "none"}
 
     answer = admin_client.post(f"/admin/providers/provider/{bank.provider.pk}/change/", wrong)
@@ -78,13 +78,13 @@ def test_what_was_typed_as_a_header_is_not_sent_back_with_an_error(admin_client,
     assert "typed-just-now" not in answer.content.decode()
 
 
-def test_the_page_says_how_many_headers_are_set(admin_client, bank):
+def test_the_page_shows_the_number_of_headers(admin_client, bank):
     page = admin_client.get(f"/admin/providers/provider/{bank.provider.pk}/change/").content.decode()
 
     assert "1 header set" in page
 
 
-def test_a_key_is_listed_by_what_may_be_known(admin_client, carol):
+def test_a_key_is_listed_by_its_prefix_and_name(admin_client, carol):
     page = admin_client.get(f"/admin/clients/client/{carol.client.pk}/change/").content.decode()
 
     assert f"{carol.key[:12]}…" in page
@@ -101,7 +101,7 @@ def test_a_keys_last_use_is_shown(admin_client, carol):
     assert "2025-03-04" in shown and shown.count("<td>never</td>") == 1
 
 
-def test_a_new_key_is_shown_on_the_answer_alone(admin_client, carol, add_key):
+def test_a_new_key_is_shown_in_its_response_only(admin_client, carol, add_key):
     asked = {"name": "shop", "days": "30", "seen": seen(admin_client, add_key)}
 
     answer = admin_client.post(add_key, asked)
@@ -114,7 +114,7 @@ def test_a_new_key_is_shown_on_the_answer_alone(admin_client, carol, add_key):
     assert key not in admin_client.get(f"/admin/clients/client/{carol.client.pk}/change/").content.decode()
 
 
-def test_a_new_key_is_kept_in_no_session_message_or_log(admin_client, carol, add_key):
+def test_a_new_key_is_in_no_session_message_or_log(admin_client, carol, add_key):
     answer = admin_client.post(add_key, {"name": "shop", "seen": seen(admin_client, add_key)})
 
     key = answer.context["secret"]
@@ -124,7 +124,7 @@ def test_a_new_key_is_kept_in_no_session_message_or_log(admin_client, carol, add
     assert key not in LogEntry.objects.get().change_message
 
 
-def test_pressing_twice_makes_one_key(admin_client, carol, add_key):
+def test_a_form_submitted_twice_creates_one_key(admin_client, carol, add_key):
     asked = {"name": "shop", "seen": seen(admin_client, add_key)}
     admin_client.post(add_key, asked)
 
@@ -135,7 +135,7 @@ def test_pressing_twice_makes_one_key(admin_client, carol, add_key):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_people_at_once_make_one_key(carol, monkeypatch):
+def test_one_form_submitted_twice_at_once_creates_one_key(carol, monkeypatch):
     root, meet = User.objects.create_superuser("root"), threading.Barrier(2)
 
     def look_together(row):
@@ -159,7 +159,7 @@ def test_a_form_is_refused_after_any_change_by_staff(admin_client, carol, add_ke
     assert not ApiKey.objects.filter(name="shop").exists()
 
 
-def test_pressing_twice_adds_one_secret(admin_client, carol):
+def test_a_form_submitted_twice_adds_one_secret(admin_client, carol):
     address = f"/admin/clients/client/{carol.client.pk}/secrets/add/"
     asked = {"overlap_days": "1", "seen": seen(admin_client, address)}
     admin_client.post(address, asked)
@@ -191,7 +191,7 @@ def test_revoking_twice_keeps_the_first_time(admin_client, revoke):
     assert LogEntry.objects.count() == 1
 
 
-def test_another_clients_key_is_not_found_under_this_one(admin_client, carol, alice):
+def test_the_key_of_another_client_is_not_found(admin_client, carol, alice):
     theirs = ApiKey.objects.get(client=alice.client)
 
     address = f"/admin/clients/client/{carol.client.pk}/keys/{theirs.pk}/revoke/"
@@ -200,7 +200,7 @@ def test_another_clients_key_is_not_found_under_this_one(admin_client, carol, al
 
 
 @pytest.mark.parametrize(("older", "live"), [("0", 1), ("1", 2), ("", 2)])
-def test_a_new_callback_secret_signs_beside_the_older_ones_until_they_end(admin_client, carol, older, live):
+def test_older_callback_secrets_sign_until_they_expire(admin_client, carol, older, live):
     address = f"/admin/clients/client/{carol.client.pk}/secrets/add/"
 
     answer = admin_client.post(address, {"overlap_days": older, "seen": seen(admin_client, address)})
@@ -211,7 +211,7 @@ def test_a_new_callback_secret_signs_beside_the_older_ones_until_they_end(admin_
     assert len(secrets) == live
 
 
-def test_a_new_webhook_secret_is_accepted_beside_the_older_one(admin_client, bank):
+def test_the_older_webhook_secret_is_accepted_beside_a_new_one(admin_client, bank):
     address = f"/admin/providers/provider/{bank.provider.pk}/secrets/add/"
 
     answer = admin_client.post(address, {"overlap_days": "7", "seen": seen(admin_client, address)})
@@ -220,7 +220,7 @@ def test_a_new_webhook_secret_is_accepted_beside_the_older_one(admin_client, ban
     assert WebhookSecret.objects.filter(expires_at__lt=timezone.now() + timedelta(days=8)).count() == 1
 
 
-def test_a_secret_that_the_provider_has_given_is_stored_and_not_shown(admin_client):
+def test_a_secret_issued_by_the_provider_is_stored_and_not_shown(admin_client):
     shop, given = make_provider("shop", webhook_auth="hmac-sha256"), "It's a Secret to Everybody"
     address = f"/admin/providers/provider/{shop.provider.pk}/secrets/add/"
 
@@ -232,7 +232,7 @@ def test_a_secret_that_the_provider_has_given_is_stored_and_not_shown(admin_clie
 
 
 @pytest.mark.parametrize("scheme", ["standard", "stripe"])
-def test_a_secret_that_does_not_fit_is_refused_and_not_sent_back(admin_client, scheme):
+def test_a_secret_in_the_wrong_format_is_refused_and_not_sent_back(admin_client, scheme):
     shop, typed = make_provider("shop", webhook_auth=scheme), "whsec_<tooshort"
     address = f"/admin/providers/provider/{shop.provider.pk}/secrets/add/"
 
@@ -243,7 +243,7 @@ def test_a_secret_that_does_not_fit_is_refused_and_not_sent_back(admin_client, s
     assert shop.settings.webhook_secrets == (shop.secret,)
 
 
-def test_a_secret_that_ends_sooner_is_not_prolonged(admin_client, carol):
+def test_a_secret_that_expires_sooner_is_not_prolonged(admin_client, carol):
     soon = timezone.now() + timedelta(hours=1)
     CallbackSecret.objects.update(expires_at=soon)
     address = f"/admin/clients/client/{carol.client.pk}/secrets/add/"
@@ -253,7 +253,7 @@ def test_a_secret_that_ends_sooner_is_not_prolonged(admin_client, carol):
     assert CallbackSecret.objects.filter(expires_at=soon).count() == 1
 
 
-def test_who_may_only_view_finds_no_button_and_is_refused(viewer, carol, bank, add_key, revoke):
+def test_a_viewer_sees_no_button_and_is_refused(viewer, carol, bank, add_key, revoke):
     page = viewer.get(f"/admin/clients/client/{carol.client.pk}/change/").content.decode()
     assert "Create a key" not in page
     assert revoke not in page
@@ -264,7 +264,7 @@ def test_who_may_only_view_finds_no_button_and_is_refused(viewer, carol, bank, a
     assert [viewer.post(page).status_code for page in (add_key, revoke, its, theirs)] == [403] * 4
 
 
-def test_each_button_has_a_permission_of_its_own(carol, bank, add_key):
+def test_each_button_needs_its_own_permission(carol, bank, add_key):
     keeper = signed_in("keeper", "add_apikey")
 
     assert keeper.get(add_key).status_code == 200

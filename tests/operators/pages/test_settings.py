@@ -39,7 +39,7 @@ def test_saving_an_unchanged_page_changes_nothing(admin_client, third):
     assert Provider.objects.values().get() == before
 
 
-def test_a_scheme_that_none_of_its_secrets_fits_is_refused(admin_client):
+def test_a_scheme_that_fits_no_secret_is_refused(admin_client):
     third = make_provider("shop", webhook_auth="stripe")
     third.provider.webhook_secrets.update(secret="a secret of Stripe's")
 
@@ -167,7 +167,7 @@ def test_an_invalid_rate_limit_is_refused_with_the_reason(admin_client, alice):
     assert Client.objects.get().rate_limit == ""
 
 
-def test_a_client_gets_a_body_of_its_own_and_the_standard_one_back(admin_client, alice):
+def test_a_clients_callback_body_is_set_and_reset(admin_client, alice):
     change(admin_client, page_of(alice.client), callback_body='{"ref": "{id}"}')
     assert Client.objects.get().callback_body == {"ref": "{id}"}
 

@@ -47,7 +47,7 @@ def test_a_process_has_a_page(viewer):
     assert "host/1" in page and "no heartbeat for 60 s" in page
 
 
-def test_the_dashboard_hints_at_versions_that_differ(viewer, alice):
+def test_the_dashboard_reports_different_versions(viewer, alice):
     process(1)
     assert "different versions" not in viewer.get("/admin/").content.decode()
 
