@@ -23,6 +23,7 @@ from psycopg2.errors import QueryCanceled
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from operators.templatetags.relay import exact
+from providers.models import Provider
 from workers.foundation.fields import HttpUrlField
 from workers.foundation.formatting import MOST, at_most
 
@@ -50,20 +51,21 @@ class BoundedPaginator(_Paginator):
     because the planner expects its few rows early.
     """
 
+    object_list: Any
+
     @cached_property
     def _ids(self) -> list[Any]:
-        rows: Any = self.object_list
-        return list(rows.values_list("pk", flat=True)[:MOST])
+        return list(self.object_list.values_list("pk", flat=True)[:MOST])
 
     @property
     def count(self) -> int:
         return at_most(len(self._ids), MOST)
 
     def page(self, number: Any) -> Page[Any]:
-        rows: Any = self.object_list
         number = self.validate_number(number)
         first = (number - 1) * self.per_page
-        return Page(rows.filter(pk__in=self._ids[first : first + self.per_page]), number, self)
+        rows = self.object_list.filter(pk__in=self._ids[first : first + self.per_page])
+        return Page(rows, number, self)
 
 
 class TooSlow(Exception):
@@ -93,12 +95,12 @@ class PageAdmin(ModelAdmin):
     list_fullwidth = True
     joined: tuple[str, ...] = ()
     """Relations that are read in the same query."""
-    unread: tuple[str, ...] = ()
-    """Fields that are not read, such as the headers of providers, which would be decrypted for each row."""
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        rows: QuerySet[Any] = super().get_queryset(request).defer(*self.unread)
-        return rows.select_related(*self.joined) if self.joined else rows
+        """Join the relations, without the headers of providers, which would be decrypted for each row."""
+        secret = [f"{one}__headers" for one in self.joined if self.opts.get_field(one).related_model is Provider]
+        rows: QuerySet[Any] = super().get_queryset(request)
+        return rows.select_related(*self.joined).defer(*secret) if self.joined else rows
 
     def views(self) -> list[tuple[str, str, Callable[..., Any]]]:
         """Return the further pages: the route, the end of the URL's name, and the view."""

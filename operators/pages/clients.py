@@ -37,7 +37,6 @@ class ClientAdmin(ActingAdmin, KeysAdmin):
         "default_provider", "callback_url",
     )  # fmt: skip
     joined = ("default_provider",)
-    unread = ("default_provider__headers",)
     list_filter = ("enabled",)
     search_fields = ("name", "=api_keys__prefix")
     search_help_text = "Part of the name, or the first twelve characters of an API key"

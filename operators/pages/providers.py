@@ -65,7 +65,6 @@ class ProviderAdmin(ActingAdmin, SecretsAdmin):
     list_display = ("slug", column("state", _state), "base_url", "webhook_auth", "max_in_flight")
     list_filter = ("paused",)
     search_fields = ("slug",)
-    unread = ("headers",)
     fieldsets = (
         (None, {"fields": ("slug", "paused", "paused_why", created)}),
         ("Requests", {"fields": ("adapter", "base_url", "create_path", "create_body", "status_path", "status_field",
@@ -84,7 +83,7 @@ class ProviderAdmin(ActingAdmin, SecretsAdmin):
     def get_queryset(self, request: HttpRequest) -> Any:
         lane = Concat(Value(Lane.PROVIDER), Cast(OuterRef("pk"), CharField()))
         is_open = Breaker.objects.filter(lane=lane, opened_at__isnull=False)
-        return super().get_queryset(request).annotate(has_open_breaker=Exists(is_open))
+        return super().get_queryset(request).defer("headers").annotate(has_open_breaker=Exists(is_open))
 
     def about(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
         return super().about(request, obj) | {"breakers": Breaker.objects.filter(lane=obj.lane)}

@@ -76,7 +76,6 @@ class TransactionAdmin(ActingAdmin, FoundAdmin):
         column("notified", lambda it: pill(*notified(it))),
     )  # fmt: skip
     joined = ("client", "provider")
-    unread = ("provider__headers",)
     list_filter = list_filters(Transaction)
     search_fields = ("id",)
     search_help_text = HELP

@@ -15,7 +15,6 @@ class WebhookAdmin(PartAdmin):
     )  # fmt: skip
     list_filter = list_filters(Webhook)
     joined = ("provider",)
-    unread = ("provider__headers",)
     search_fields = ("webhook_id",)
     search_help_text = "A complete webhook id, or any id of its transaction"
     fields = ("webhook_id", "provider", "transaction", moment("received_at"), "given_id", "word", "result", "repeats",
@@ -27,5 +26,4 @@ class RefusalCountAdmin(FactsAdmin):
     list_display = ("day", "provider", "reason", "count", moment("last_at", "last"))
     list_filter = ("reason", *list_filters(RefusalCount))
     joined = ("provider",)
-    unread = ("provider__headers",)
     fields = list_display
