@@ -29,7 +29,7 @@ class ReasonForm(SeenForm):
 
 
 class ActingAdmin(PageAdmin):
-    """Page of a model on whose rows staff can run actions."""
+    """Pages of a model on whose rows staff can run actions."""
 
     def views(self) -> list[Any]:
         return [("<str:key>/do/<slug:action>/", "do", self.do_view), *super().views()]
@@ -41,8 +41,7 @@ class ActingAdmin(PageAdmin):
             raise Http404
         if not (request.user.has_perm(found.permission) and self.has_view_permission(request)):
             raise PermissionDenied
-        row = self.get_object(request, key)
-        if row is None:
+        if (row := self.get_object(request, key)) is None:
             raise Http404
         form = _form(found, row, request)
         if form.is_valid():  # it has data on a POST only

@@ -96,7 +96,7 @@ class BulkRunAdmin(FactsAdmin):
         return HttpResponseRedirect(change_url(run))
 
     def _may_stop(self, request: HttpRequest, run: BulkRun) -> bool:
-        """Anyone with the permission for the run's action may stop it."""
+        """Return True if the user may view the run and has the permission for its action."""
         permission = ACTIONS[run.action].permission if run.action in ACTIONS else ""
         return self.has_view_permission(request, run) and request.user.has_perm(permission)
 

@@ -20,8 +20,9 @@ class ClientForm(SettingsForm):
 
 
 def _endpoint(client: Client) -> SafeString:
-    failing = "failing" if client.endpoint_failing_since else "active"
-    return pill("disabled" if client.endpoint_disabled_at else failing)
+    if client.endpoint_disabled_at:
+        return pill("disabled")
+    return pill("failing" if client.endpoint_failing_since else "active")
 
 
 endpoint = column("endpoint", _endpoint)

@@ -78,8 +78,7 @@ def export(page: ModelAdmin, request: HttpRequest, params: Mapping[str, str]) ->
         return answer
     what, by = str(page.opts.verbose_name_plural), request.user.get_username()
     log.info("A list is exported", action="exported", export={"what": what, "by": by, "filters": sorted(params)})
-    name = f"{what}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.csv"
-    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    headers = {"Content-Disposition": f'attachment; filename="{what}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.csv"'}
     return StreamingHttpResponse(_Export(chunks), content_type="text/csv; charset=utf-8", headers=headers)
 
 
