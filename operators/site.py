@@ -33,7 +33,7 @@ class Console(UnfoldAdminSite):
     def get_sidebar_list(self, request: HttpRequest) -> list[dict[str, Any]]:
         """The menu, with the lists that this person has saved."""
         first, *others = super().get_sidebar_list(request)
-        from operators.models.views import SavedView
+        from operators.models import SavedView
 
         saved = [_item(request, view) for view in SavedView.objects.filter(by=request.user.pk)]
         return [first, {"title": "Saved lists", "items": saved}, *others]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ from providers.models import Provider
 from transactions.models import Event, Transaction
 from transactions.status import Source
 from workers.announce import announce
+from workers.breaker import is_open
 from workers.models import Job
 from workers.outcomes import Wake
 
@@ -39,7 +40,7 @@ class ActionContext:
     given: Mapping[str, Any] = field(default_factory=dict)
 
     def note(self, what: str, **detail: Any) -> None:
-        """Record what is done, in words that follow the user's name: on the timeline and in the audit log."""
+        """Record the action on the timeline and in the audit log; `what` follows the user's name: "paused …"."""
         if self.of is not None:
             said = {"who": self.by.get_username(), "what": what, "why": self.reason} | detail
             if isinstance(self.row, Job):
@@ -48,25 +49,28 @@ class ActionContext:
         record(self.by, self.row, f"{what[0].upper()}{what[1:]}{f': {self.reason}' if self.reason else ''}")
 
 
+Effect = Callable[[Any, ActionContext], Iterable[Wake] | None]
+"""Record the action and do it, in the database transaction that holds the row's lock; return the lanes that have due
+jobs now. Raises Refused."""
+
+
 @dataclass(frozen=True, slots=True)
 class Action:
     """An action that staff can run on a row."""
 
-    name: str
-    """Also the last part of the URL of its page."""
+    on: type[Model]
     label: str
     """Text of the button."""
-    permission: str
-    on: type[Model]
-    reason: bool
-    """True if a reason is required. A reason that is given is always recorded."""
     blocked_reason: Callable[[Any], str]
     """Return why the action is not possible on this row now, "" if it is possible. Two queries at the most."""
     explain: Callable[[Any], str]
     """Return what the action will do to this row, in sentences."""
-    effect: Callable[[Any, ActionContext], Sequence[Wake]]
-    """Record the action and do it, in the database transaction that holds the row's lock; return the lanes that have
-    due jobs now. Raises Refused."""
+    effect: Effect
+    name: str
+    """Also the last part of the URL of its page."""
+    permission: str
+    reason: bool = True
+    """True if a reason is required. A reason that is given is always recorded."""
     form: type[forms.Form] | None = None
     """Fields of the form besides the reason."""
     bulk: bool = False
@@ -106,9 +110,35 @@ class Action:
                 in_transaction()
         except Refused as why:
             return str(why)
-        announce(wakes)
+        announce(wakes or ())
         log.info(f"Staff: {self.label}", action=f"staff_{self.name}", row={"id": str(pk), "by": by.get_username()})
         return ""
+
+
+def action(
+    on: type[Model], label: str, blocked_reason: Callable[[Any], str], explain: Callable[[Any], str], **options: Any
+) -> Callable[[Effect], Action]:
+    """Turn a function, the effect, into an `Action` with its name; `options` are further fields of the action.
+
+    The permission defaults to the one with this name, of the app of `on`.
+    """
+
+    def turned(effect: Effect) -> Action:
+        name = effect.__name__
+        options.setdefault("permission", f"{on._meta.app_label}.{name}")
+        return Action(on, label, blocked_reason, explain, effect, name, **options)
+
+    return turned
+
+
+def obstacle(of: Transaction, kind: str) -> str:
+    """Return why jobs of this kind wait, "" if nothing holds them up. Reads the client, or the provider and breaker."""
+    if kind == "notify":
+        return f", as soon as {of.client}'s endpoint is enabled again" if of.client.endpoint_disabled_at else ""
+    if of.provider.paused:
+        return f", as soon as {of.provider} is resumed"
+    held_back = of.provider.circuit_breaker and is_open(of.provider.lane, kind)
+    return f", as soon as {of.provider} answers again: its circuit breaker is open" if held_back else ""
 
 
 def transaction_of(row: Any) -> Transaction | None:

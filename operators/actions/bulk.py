@@ -23,7 +23,7 @@ from django.db.models.functions import Now
 from operators import search as finding
 from operators.actions.action import Action
 from operators.actions.table import ACTIONS
-from operators.models.bulk import OPEN, BulkRun, BulkState
+from operators.models import OPEN, BulkRun, BulkState
 
 log = structlog.get_logger(__name__)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -11,8 +10,7 @@ from django.db.models import DateTimeField
 from django.db.models.expressions import Func
 from django.db.models.functions import Greatest
 
-from operators.actions.action import ActionContext, transaction_of
-from operators.actions.obstacles import obstacle
+from operators.actions.action import ActionContext, action, obstacle, transaction_of
 from operators.audit import Refused
 from providers.status import FINAL
 from transactions.models import Transaction
@@ -32,7 +30,7 @@ CREATED_ALREADY = "the provider has the transaction already: it must not be crea
 CLAIMED = "a worker has just claimed the job: try again in a moment"
 
 
-def blocked_reason_retry(job: Job) -> str:
+def _retry_blocked(job: Job) -> str:
     """Allow only a failed job, and only while its work is still needed."""
     if job.state != JobState.FAILED:
         return NOT_FAILED
@@ -46,9 +44,8 @@ def blocked_reason_retry(job: Job) -> str:
     return ""
 
 
-def explain_retry(job: Job) -> str:
-    of = transaction_of(job)
-    if of is None:
+def _explain_retry(job: Job) -> str:
+    if (of := transaction_of(job)) is None:
         return "The job runs again."
     steps = {
         "create": f"It checks whether {of.provider} has the transaction. If not, it creates the transaction, but no "
@@ -61,19 +58,17 @@ def explain_retry(job: Job) -> str:
     return f"It was given up: {job.last_error}. {step}{obstacle(of, job.kind)}. Its retries start over, now."
 
 
-def retry(job: Job, context: ActionContext) -> Sequence[Wake]:
+@action(Job, "Retry", _retry_blocked, _explain_retry, permission="workers.retry_job", bulk=True, silent=True)
+def retry(job: Job, context: ActionContext) -> list[Wake]:
     """Run a failed job again, from the start of its schedule.
 
     If the status becomes final before the job runs, the job finds that nothing is left to do.
     """
     context.note(f"retried the job {job.kind}", error=job.last_error)
-    wake = _requeue(job)
-    if job.kind in AT_PROVIDER:
-        _withdraw_review(context, job.transaction_id)
-    return [wake]
+    return _requeue(context, job.transaction_id, job)
 
 
-def blocked_reason_poll_now(of: Transaction) -> str:
+def _poll_now_blocked(of: Transaction) -> str:
     if of.status in FINAL:
         return f"the status is final ({of.status}): there is nothing to poll for"
     if of.submission == Submission.UNSENT:
@@ -89,27 +84,23 @@ def blocked_reason_poll_now(of: Transaction) -> str:
     return ""
 
 
-def explain_poll_now(of: Transaction) -> str:
+def _explain_poll_now(of: Transaction) -> str:
     over = at_provider(of)["track"].state in OVER
     after = "tracking starts over, with increasing delays" if over else "the next poll follows after the usual delay"
     return f"We poll {of.provider} for the status now{obstacle(of, 'track')}. If it is not final, {after}."
 
 
-def poll_now(of: Transaction, context: ActionContext) -> Sequence[Wake]:
+@action(Transaction, "Poll now", _poll_now_blocked, _explain_poll_now, reason=False, bulk=True)
+def poll_now(of: Transaction, context: ActionContext) -> list[Wake]:
     """Poll now; restart tracking if it has ended."""
     track = at_provider(of)["track"]
     context.note("requested a poll", was=track.state)
     if track.state == JobState.WAITING:
-        wake = reschedule(job_id=track.pk)
-        if wake is None:
-            raise Refused(CLAIMED)
-        return [wake]
-    wake = _requeue(track)
-    _withdraw_review(context, of.pk)
-    return [wake]
+        return [_claimable(reschedule(job_id=track.pk))]
+    return _requeue(context, of.pk, track)
 
 
-def blocked_reason_cancel_tracking(of: Transaction) -> str:
+def _cancel_tracking_blocked(of: Transaction) -> str:
     if of.status in FINAL:
         return f"the status is final ({of.status}): tracking has ended"
     track = at_provider(of)["track"]
@@ -118,7 +109,7 @@ def blocked_reason_cancel_tracking(of: Transaction) -> str:
     return "a poll is running: try again in a moment" if track.state == JobState.RUNNING else ""
 
 
-def explain_cancel_tracking(of: Transaction) -> str:
+def _explain_cancel_tracking(of: Transaction) -> str:
     return (
         f"We stop polling {of.provider} for this transaction, and it is not flagged as overdue, until staff use Poll "
         "now. It stays pending; a webhook can still make it final. A create that is waiting is not cancelled: to "
@@ -126,15 +117,15 @@ def explain_cancel_tracking(of: Transaction) -> str:
     )
 
 
-def cancel_tracking(of: Transaction, context: ActionContext) -> Sequence[Wake]:
+@action(Transaction, "Cancel tracking", _cancel_tracking_blocked, _explain_cancel_tracking, bulk=True)
+def cancel_tracking(of: Transaction, context: ActionContext) -> None:
     """Cancel the polling job. A create is not cancelled: that is a decision on the outcome, see `set_status`."""
     context.note("cancelled the tracking")
     if not cancel(job_id=at_provider(of)["track"].pk, why="cancelled by staff"):
         raise Refused(CLAIMED)
-    return []
 
 
-def blocked_reason_create_again(of: Transaction) -> str:
+def _create_again_blocked(of: Transaction) -> str:
     """Allow it only if no create can still take effect, and nothing indicates that the provider has the transaction.
 
     A wrong decision here, by a worker's clock for example, creates nothing twice: the create job itself makes a status
@@ -180,14 +171,15 @@ def _still_there(of: Transaction, now: datetime) -> str:
     return "" if answer == 404 else f"{of.provider} may have it: it answered the newest poll, {ago} ago, with {answer}"
 
 
-def explain_create_again(of: Transaction) -> str:
+def _explain_create_again(of: Transaction) -> str:
     return (
         f"We check {of.provider} first{obstacle(of, 'create')}. If the transaction exists, nothing is created; "
         f"otherwise it is created with the same id ({of.pk}). Then it is tracked."
     )
 
 
-def create_again(of: Transaction, context: ActionContext) -> Sequence[Wake]:
+@action(Transaction, "Create again", _create_again_blocked, _explain_create_again, bulk=True)
+def create_again(of: Transaction, context: ActionContext) -> list[Wake]:
     """Run the create again, with all its retries; restart tracking if it has ended.
 
     Treat `seen_at` as the start of the last create, so that `settle_window` applies: the job creates only after a
@@ -198,9 +190,7 @@ def create_again(of: Transaction, context: ActionContext) -> Sequence[Wake]:
     if of.submission == Submission.CREATED:
         began = Greatest("create_began_at", "seen_at")  # PostgreSQL ignores nulls
         Transaction.objects.filter(pk=of.pk).update(submission=Submission.UNKNOWN, create_began_at=began)
-    wakes = [_requeue(job) for job in jobs.values() if job.state in OVER]
-    _withdraw_review(context, of.pk)
-    return wakes
+    return _requeue(context, of.pk, *(job for job in jobs.values() if job.state in OVER))
 
 
 def at_provider(of: Transaction) -> dict[str, Any]:
@@ -211,19 +201,31 @@ def at_provider(of: Transaction) -> dict[str, Any]:
 
 
 def _create_began_at(of: Transaction, create: Job) -> datetime | None:
-    """Return the latest time at which a create may have begun: of a lost run the end of its lease, of a job that was
-    given up its end."""
+    """Return the latest time at which a create may have begun, None if none has.
+
+    A lost run counts as begun at the end of its lease, a job that was given up as begun at its end.
+    """
     given_up = create.updated_at if create.state == JobState.FAILED else None
     return max((at for at in (of.create_began_at, create.lost_at, given_up) if at is not None), default=None)
 
 
-def _requeue(job: Job) -> Wake:
-    # A failed create had runs without a result: one of them may have reached the provider.
-    wake = requeue(job_id=job.pk, was=job.state, doubtful=job.kind == "create" and job.state == JobState.FAILED)
+def _requeue(context: ActionContext, transaction_id: UUID, *jobs: Job) -> list[Wake]:
+    """Run these jobs of a transaction again. Remove its flag `given_up` if no failed job is left.
+
+    The flag of a given-up notification stays until the client has confirmed it.
+    """
+    wakes = []
+    for job in jobs:
+        # A failed create had runs without a result: one of them may have reached the provider.
+        doubtful = job.kind == "create" and job.state == JobState.FAILED
+        wakes.append(_claimable(requeue(job_id=job.pk, was=job.state, doubtful=doubtful)))
+    if any(job.kind in AT_PROVIDER for job in jobs):
+        withdraw_given_up(transaction_id, Source.STAFF, who=context.by.get_username(), why=context.reason)
+    return wakes
+
+
+def _claimable(wake: Wake | None) -> Wake:
+    """Return the wake of a changed job; raise Refused if there is none, because a worker has claimed the job."""
     if wake is None:
         raise Refused(CLAIMED)
     return wake
-
-
-def _withdraw_review(context: ActionContext, transaction_id: UUID) -> None:
-    withdraw_given_up(transaction_id, Source.STAFF, who=context.by.get_username(), why=context.reason)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any, cast
 
 from django import forms
 from django.conf import settings
 from django.db.models.functions import Now
 
-from operators.actions.action import ActionContext
-from operators.actions.obstacles import obstacle
+from operators.actions.action import ActionContext, action, obstacle
 from operators.audit import Refused
-from operators.models.proposals import Proposal
+from operators.models import Proposal
 from providers.status import FINAL, Status
 from transactions.models import Transaction
 from transactions.notifications import schedule_notification, waiting_notifications
@@ -26,6 +25,7 @@ from workers.outcomes import Wake
 MOVED = "the status has changed meanwhile: check the transaction, then try again"
 NOT_PROPOSED = "no status is proposed"
 OWN = "you cannot approve your own proposal"
+APPROVE = "transactions.approve_status"
 PROVIDER_COPY = {
     Submission.UNSENT: "It is not sent yet, and will not be sent.",
     Submission.UNKNOWN: "A create got no answer: {} may have the transaction now or later. Nothing is cancelled there.",
@@ -46,7 +46,7 @@ class StatusForm(forms.Form):
         cast(forms.ChoiceField, self.fields["status"]).choices = [("", "Choose a status"), *others]
 
 
-def blocked_reason_set_status(of: Transaction) -> str:
+def _set_status_blocked(of: Transaction) -> str:
     if open_proposal(of):
         return "a proposed status is waiting for approval: approve or reject it first"
     return _settable(of)
@@ -58,7 +58,7 @@ def _settable(of: Transaction) -> str:
     return ""
 
 
-def explain_set_status(of: Transaction) -> str:
+def _explain_set_status(of: Transaction) -> str:
     second = "Another person must approve it; nothing changes until then. " if two_needed() else ""
     return second + _what_it_means(of)
 
@@ -83,7 +83,8 @@ def _known(of: Transaction) -> Submission:
     return Submission.UNKNOWN if known == Submission.UNSENT and lost.exists() else known
 
 
-def set_status(of: Transaction, context: ActionContext) -> Sequence[Wake]:
+@action(Transaction, "Set status", _set_status_blocked, _explain_set_status, form=StatusForm)
+def set_status(of: Transaction, context: ActionContext) -> Iterable[Wake]:
     """Set a final status by hand, or propose it if a second person must approve.
 
     `context.given` has the `status`, and the `sequence` of the transaction when the form was made.
@@ -104,7 +105,7 @@ def _may_become(of: Transaction, status: Status) -> None:
         raise Refused(f"{status} is not a different final status: choose another one")
 
 
-def _set(of: Transaction, status: Status, context: ActionContext, what: str, **detail: Any) -> Sequence[Wake]:
+def _set(of: Transaction, status: Status, context: ActionContext, what: str, **detail: Any) -> Iterable[Wake]:
     """Apply the status by `apply()`; refuse while a create is running. The lock keeps a waiting create waiting."""
     _may_become(of, status)
     create = Job.objects.select_for_update(no_key=True).filter(transaction_id=of.pk, kind="create").first()
@@ -124,39 +125,40 @@ def open_proposal(of: Transaction) -> Proposal | None:
     return Proposal.objects.select_related("by").filter(transaction=of, decision="").first()
 
 
-def blocked_reason_approve(of: Transaction) -> str:
+def _approve_blocked(of: Transaction) -> str:
     proposal = open_proposal(of)
     if proposal is None:
         return NOT_PROPOSED
     return MOVED if proposal.sequence != of.sequence else _settable(of)
 
 
-def explain_approve(of: Transaction) -> str:
+def _explain_approve(of: Transaction) -> str:
     proposal = open_proposal(of)
     said = f"{proposal.by} proposes {proposal.status}: {proposal.reason}. " if proposal else ""
     return said + _what_it_means(of)
 
 
-def approve(of: Transaction, context: ActionContext) -> Sequence[Wake]:
+@action(Transaction, "Approve status", _approve_blocked, _explain_approve, silent=True)
+def approve_status(of: Transaction, context: ActionContext) -> Iterable[Wake]:
     """Set the status that another person has proposed."""
     proposal = _decide(of, context, Proposal.Decision.APPROVED)
     what = f"approved the status {proposal.status}, proposed by {proposal.by}"
     return _set(of, Status(proposal.status), context, what, proposal=proposal.pk)
 
 
-def blocked_reason_reject(of: Transaction) -> str:
+def _reject_blocked(of: Transaction) -> str:
     return "" if open_proposal(of) else NOT_PROPOSED
 
 
-def explain_reject(of: Transaction) -> str:
+def _explain_reject(of: Transaction) -> str:
     proposal = open_proposal(of)
     return f"The proposal by {proposal.by} ({proposal.status}) is rejected. Nothing else changes." if proposal else ""
 
 
-def reject(of: Transaction, context: ActionContext) -> Sequence[Wake]:
+@action(Transaction, "Reject status", _reject_blocked, _explain_reject, permission=APPROVE, silent=True)
+def reject_status(of: Transaction, context: ActionContext) -> None:
     proposal = _decide(of, context, Proposal.Decision.REJECTED)
     context.note(f"rejected the status {proposal.status}, proposed by {proposal.by}", proposal=proposal.pk)
-    return []
 
 
 def _decide(of: Transaction, context: ActionContext, decision: Proposal.Decision) -> Proposal:
@@ -170,11 +172,11 @@ def _decide(of: Transaction, context: ActionContext, decision: Proposal.Decision
     return proposal
 
 
-def blocked_reason_resolve_review(of: Transaction) -> str:
+def _resolve_review_blocked(of: Transaction) -> str:
     return "" if of.review else "it is not flagged for review"
 
 
-def explain_resolve_review(of: Transaction) -> str:
+def _explain_resolve_review(of: Transaction) -> str:
     again = {
         Review.OVERDUE: " The next poll without a final status flags it again, unless tracking is cancelled.",
         Review.UNMAPPED: " The next status that is not in status_map flags it again.",
@@ -182,24 +184,25 @@ def explain_resolve_review(of: Transaction) -> str:
     return f"The flag {of.review} is removed. Nothing else changes.{again.get(Review(of.review), '')}"
 
 
-def resolve_review(of: Transaction, context: ActionContext) -> Sequence[Wake]:
+@action(Transaction, "Resolve review", _resolve_review_blocked, _explain_resolve_review, bulk=True, silent=True)
+def resolve_review(of: Transaction, context: ActionContext) -> None:
     context.note("resolved the review")
     withdraw(of.pk, of.review, Source.STAFF, who=context.by.get_username(), why=context.reason)
-    return []
 
 
-def blocked_reason_notify_again(of: Transaction) -> str:
+def _notify_again_blocked(of: Transaction) -> str:
     due = waiting_notifications(of).filter(run_at__lte=Now()).exists()
     return f"a notification is due already{obstacle(of, 'notify')}" if due else ""
 
 
-def explain_notify_again(of: Transaction) -> str:
+def _explain_notify_again(of: Transaction) -> str:
     return (
         f"We send {of.client} the current status ({of.status}) now{obstacle(of, 'notify')}, and retry until its "
         "endpoint confirms it. The client can recognize a repeated notification by its sequence."
     )
 
 
-def notify_again(of: Transaction, context: ActionContext) -> Sequence[Wake]:
+@action(Transaction, "Notify again", _notify_again_blocked, _explain_notify_again, reason=False, bulk=True)
+def notify_again(of: Transaction, context: ActionContext) -> Iterable[Wake]:
     context.note("requested another notification of the client")
     return [schedule_notification(of)]

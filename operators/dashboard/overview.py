@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from clients.models import Client
 from operators.dashboard import counting
-from operators.models.counts import MinuteCount
+from operators.models import MinuteCount
 from providers.models import Provider
 from providers.status import FINAL, Status
 from transactions import sql

@@ -24,7 +24,7 @@ from operators import search as finding
 from operators.actions import bulk
 from operators.actions.action import Action
 from operators.actions.table import ACTIONS
-from operators.models.bulk import BulkRun, BulkState
+from operators.models import BulkRun, BulkState
 from operators.pages.actions import ReasonForm
 from operators.pages.base import FactsAdmin, change_url, moment, pill
 from operators.pages.confirm import ask, staff

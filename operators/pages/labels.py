@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from operators.actions.obstacles import obstacle
+from operators.actions.action import obstacle
 from providers.status import FINAL, Status
 from transactions.models import Event, Transaction
 from transactions.status import Review, Submission

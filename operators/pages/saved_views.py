@@ -16,7 +16,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_POST
 
 from operators import search as finding
-from operators.models.views import LONGEST, SavedView
+from operators.models import LONGEST, SavedView
 from operators.pages.base import ModelAdmin
 from operators.pages.confirm import staff
 

@@ -12,7 +12,7 @@ from django.db.models.functions import Now
 
 from operators.actions import bulk
 from operators.actions.table import ACTIONS
-from operators.models.bulk import BulkRun
+from operators.models import BulkRun
 from operators.search import UnknownFilter
 from tests.cast import accepted
 from tests.threads import at_once

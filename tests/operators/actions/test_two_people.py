@@ -7,7 +7,7 @@ from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 
 from operators.actions.outcomes import MOVED, OWN
-from operators.models.proposals import Proposal
+from operators.models import Proposal
 from tests.cast import now
 from tests.operators.actions.steps import created, staff_events, why_not
 from tests.running import tell, timeline

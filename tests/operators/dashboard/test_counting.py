@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from operators.dashboard import counting
 from operators.dashboard.counting import MINUTE, count_events, count_until
-from operators.models.counts import MinuteCount
+from operators.models import MinuteCount
 from providers.status import FINAL, Status
 from tests.cast import accepted, now
 from tests.running import count, tell

@@ -10,7 +10,7 @@ from clients.models import Client
 from operators.dashboard import counting
 from operators.dashboard import overview as module
 from operators.dashboard.overview import overview, percentile
-from operators.models.counts import MinuteCount
+from operators.models import MinuteCount
 from providers.models import Provider
 from tests.cast import accepted, due_now, job, make_provider
 from tests.running import count, tell
