@@ -57,7 +57,7 @@ def test_a_webhook_amidst_stops_it(press, vanished, third, far):
 
 
 def test_the_create_itself_waits_for_the_window_after_it_was_seen(press, vanished, far):
-    """Should `blocked_reason` be wrong, by the clock of a worker say, then the create's own rule holds."""
+    """If the action's own check is wrong, by a worker's clock for example, the rule of the create job holds."""
     press("create_again", vanished.id)
     Transaction.objects.filter(pk=vanished.id).update(create_began_at=Now())
 

@@ -1,6 +1,7 @@
 """What is old and over goes; what somebody may still need stays."""
 
 from datetime import timedelta
+from types import SimpleNamespace
 from uuid import uuid4
 
 import pytest
@@ -206,7 +207,8 @@ def test_what_is_deleted_before_it_is_interrupted_is_said(alice, third, monkeypa
     def interrupt(_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("time.sleep", interrupt)
+    # Not `time.sleep` itself: threads of other tests may call it.
+    monkeypatch.setattr("txnproject.management.commands.prune.time", SimpleNamespace(sleep=interrupt))
     with pytest.raises(SystemExit):
         call_command("prune", "--batch", "2")
     assert "Deleted 2 jobs with 2 calls" in capsys.readouterr().out
