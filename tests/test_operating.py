@@ -1,4 +1,4 @@
-"""docs/operating.md leaves out nothing that may call an operator, and its alert rules are about what there is."""
+"""docs/operating.md explains every flag, metric, alert and action, and its alert rules use existing metrics."""
 
 import re
 
@@ -16,13 +16,13 @@ SERIES = re.compile(r"\b(relay_\w+|up)\b(?:\{([^}]*)\})?")
 
 
 def named(document: str, column: str) -> set[str]:
-    """Every word in backquotes in this column."""
+    """Return every word in backquotes in this column."""
     return {word for row in table(document, column) for word in re.findall(r"`(\w+)", row[column])}
 
 
 @pytest.fixture
 def measured(db: None) -> dict[str, set[str]]:
-    """The labels of each series that there is."""
+    """Return the labels of each existing series."""
     kept = {metric.name: set(vars(metric)["_labelnames"]) for metric in ServiceCollector().collect()}
     return kept | {"up": {"job"}}
 
@@ -45,7 +45,7 @@ def test_every_alert_is_explained():
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
-def test_an_alert_is_about_a_series_that_there_is(measured, rule):
+def test_alerts_use_existing_series(measured, rule):
     found = SERIES.findall(rule["expr"])
 
     assert found
@@ -53,7 +53,7 @@ def test_an_alert_is_about_a_series_that_there_is(measured, rule):
         assert set(re.findall(r"(\w+)=~?", labels)) <= measured[name]
 
 
-def test_the_alerts_miss_no_flag():
+def test_the_alerts_cover_every_flag():
     exprs = " ".join(rule["expr"] for rule in RULES)
 
     assert all(re.search(rf'reason=~"[^"]*\b{review}\b', exprs) for review in Review.values)
@@ -66,7 +66,7 @@ def test_every_action_is_explained_with_its_button():
     assert all(f"**{action.label}**" in rows[name]["button"] for name, action in ACTIONS.items())
 
 
-def test_every_link_leads_somewhere():
+def test_every_link_has_a_target():
     for link in re.findall(r"\]\(([^)]+)\)", PAGE):
         file, _, anchor = link.partition("#")
         path = DOCS / (file or "operating.md")
@@ -74,6 +74,6 @@ def test_every_link_leads_somewhere():
 
 
 def anchors(text: str) -> set[str]:
-    """The headings' addresses, as GitHub and GitLab make them."""
+    """Return the anchors of the headings, as GitHub and GitLab create them."""
     headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}

@@ -26,7 +26,7 @@ FAILED = {"state": "failed", "kind": "track"}
 
 @pytest.fixture
 def olga(db: None) -> User:
-    """May retry jobs."""
+    """Give Olga the permission to retry jobs."""
     user = User.objects.create_user("olga", is_staff=True)
     user.user_permissions.set(Permission.objects.filter(codename="retry_job"))
     return user
