@@ -49,12 +49,13 @@ class ActionContext(NamedTuple):
 
 
 Steps = Generator[str, ActionContext, Iterable[Wake]]
-"""An action on one row, in three steps.
+"""An action on one row, in three steps. Pages take the first two only, a run takes all three.
 
-1. Raise Refused if the action is not possible now. Two queries at the most.
-2. Yield what the action will do, in sentences, and receive the context of the run.
+1. Raise Refused if the action is not possible now.
+2. Yield what the action will do, in sentences, and receive the context of the run. Up to here it takes three queries
+   at the most and changes nothing.
 3. Record the action and do it, in the database transaction that holds the row's lock. Return the lanes that have due
-   jobs now. May raise Refused, too.
+   jobs now. This step may raise Refused, too.
 """
 
 

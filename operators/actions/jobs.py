@@ -123,17 +123,19 @@ def create_again(of: Transaction) -> Steps:
     if of.submission == Submission.REFUSED:
         raise Refused(f"{of.provider} has refused it")
     jobs = at_provider(of)
-    create, held = jobs["create"], obstacle(of, "create")
+    create = jobs["create"]
     if create.state == JobState.RUNNING:
         raise Refused("a create is running")
     if create.state == JobState.WAITING:
         due = (create.run_at - create.now).total_seconds()
-        raise Refused(f"a create is scheduled: it runs {f'in {span(due)}' if due > 0 else 'now'}{held}")
+        raise Refused(
+            f"a create is scheduled: it runs {f'in {span(due)}' if due > 0 else 'now'}{obstacle(of, 'create')}"
+        )
     _refuse_unsettled(of, create)
     _refuse_still_there(of, create.now)
     context = yield (
-        f"We check {of.provider} first{held}. If the transaction exists, nothing is created; otherwise it is created "
-        f"with the same id ({of.pk}). Then it is tracked."
+        f"We check {of.provider} first{obstacle(of, 'create')}. If the transaction exists, nothing is created; "
+        f"otherwise it is created with the same id ({of.pk}). Then it is tracked."
     )
     context.note("requested another create", submission=of.submission)
     if of.submission == Submission.CREATED:

@@ -153,7 +153,9 @@ def _flow() -> Flow | None:
         return None
     as_of = max(last for *_, last in counted) + counting.MINUTE
     totals = dict.fromkeys(Status, 0) | {Status(status): count for status, count, _ in counted}
-    totals[Status.PENDING] = _pending(totals[Status.PENDING] - sum(totals[status] for status in FINAL))
+    [(pending,)] = rows(sql.PENDING, most=MOST)  # counted now up to `MOST`, beyond that as of the last minute
+    counted_pending = totals[Status.PENDING] - sum(totals[status] for status in FINAL)
+    totals[Status.PENDING] = pending if pending < MOST else max(at_most(pending, MOST), counted_pending)
     times = MinuteCount.objects.filter(minute__gte=as_of - timedelta(hours=1), status__in=FINAL, bucket__gte=0)
     buckets = list(times.values_list("bucket").annotate(Sum("count")).order_by("bucket"))
     return Flow(
@@ -163,12 +165,6 @@ def _flow() -> Flow | None:
         day=_columns(timedelta(minutes=15), 96, as_of),
         times={p: percentile(buckets, p / 100) for p in (50, 95, 99)} if buckets else {},
     )
-
-
-def _pending(counted: int) -> int:
-    """Count pending transactions up to `MOST`; if there are more, return those of the last minute, `counted`."""
-    [(count,)] = rows(sql.PENDING, most=MOST)
-    return count if count < MOST else max(at_most(count, MOST), counted)
 
 
 def _columns(width: timedelta, number: int, until: datetime) -> list[Column]:
