@@ -128,9 +128,8 @@ def create_again(of: Transaction) -> Steps:
         raise Refused("a create is running")
     if create.state == JobState.WAITING:
         due = (create.run_at - create.now).total_seconds()
-        raise Refused(
-            f"a create is scheduled: it runs {f'in {span(due)}' if due > 0 else 'now'}{obstacle(of, 'create')}"
-        )
+        when = f"in {span(due)}" if due > 0 else "now"
+        raise Refused(f"a create is scheduled: it runs {when}{obstacle(of, 'create')}")
     _refuse_unsettled(of, create)
     _refuse_still_there(of, create.now)
     context = yield (
