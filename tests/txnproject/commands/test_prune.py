@@ -67,7 +67,7 @@ def change(record: TransactionSnapshot, **fields) -> None:
 def test_old_jobs_calls_and_webhooks_are_deleted_and_reported(alice, third):
     old = over(alice, third)
 
-    assert said("prune") == "Deleted 3 jobs with 3 calls, and 1 webhooks; 4 rows looked at.\n"
+    assert said("prune") == "Deleted 3 jobs with 3 calls, and 1 webhooks; 4 rows checked.\n"
     assert left(old) == (0, 0, 0)
 
 
@@ -152,7 +152,7 @@ def test_it_continues_batch_by_batch_past_rows_that_stay(alice, third):
     change(olds[0], review="contradiction")
     change(olds[2], notified_sequence=0)
 
-    assert "; 16 rows looked at" in said("prune", "--batch", "2", "--pause", "0")
+    assert "; 16 rows checked" in said("prune", "--batch", "2", "--pause", "0")
     assert [left(old)[0] for old in olds] == [3, 0, 3, 0]
 
 
@@ -161,14 +161,14 @@ def test_it_stops_after_the_first_batch_with_a_younger_row(alice, third):
     for _ in range(3):
         over(alice, third, days=1)
 
-    assert "; 6 rows looked at" in said("prune", "--batch", "2")  # jobs: 2, 2 with a young one; webhooks: 2
+    assert "; 6 rows checked" in said("prune", "--batch", "2")  # jobs: 2, 2 with a young one; webhooks: 2
 
 
 def test_a_second_run_finds_nothing_left(alice, third):
     over(alice, third)
     said("prune")
 
-    assert said("prune") == "Deleted 0 jobs with 0 calls, and 0 webhooks; 0 rows looked at.\n"
+    assert said("prune") == "Deleted 0 jobs with 0 calls, and 0 webhooks; 0 rows checked.\n"
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--older-than", type=DAYS, default=90, metavar="DAYS", help="default: 90")
-        parser.add_argument("--batch", type=ROWS, default=1000, metavar="ROWS", help="read at a time; default: 1000")
+        parser.add_argument("--batch", type=ROWS, default=1000, metavar="ROWS", help="checked at a time; default: 1000")
         parser.add_argument("--pause", type=PAUSE, default=0.05, metavar="SECONDS", help="after each; default: 0.05")
         parser.add_argument("--dry-run", action="store_true", help="only count what would be deleted")
 
@@ -36,7 +36,7 @@ class Command(BaseCommand):
         def say(end: str = "\n") -> None:
             line = f"{verb} {seen['jobs']:,} jobs with {seen['calls']:,} calls, and {seen['webhooks']:,} webhooks"
             again = "\r" if self.stdout.isatty() else ""
-            self.stdout.write(f"{again}{line}; {seen['rows']:,} rows looked at.{end}", ending="")
+            self.stdout.write(f"{again}{line}; {seen['rows']:,} rows checked.{end}", ending="")
             self.stdout.flush()
 
         try:
@@ -52,8 +52,8 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
         except (DatabaseError, InterfaceError) as error:
             say()
-            raise CommandError(f"The database ended it; run it again. It said: {error}") from error
+            raise CommandError(f"The database ended the run: start it again. Error: {error}") from error
         except KeyboardInterrupt:
-            say(end=" Interrupted: the rest is for the next run.\n")
+            say(end=" Interrupted: run it again to delete the rest.\n")
             raise SystemExit(130) from None
         say()
