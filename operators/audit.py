@@ -25,9 +25,9 @@ class Refused(Exception):
     """The change is not possible now. The message is the reason; the database transaction is rolled back."""
 
 
-def record(by: User, row: Model, message: str) -> None:
-    """Write an audit-log entry about `row`."""
-    LogEntry.objects.log_actions(by.pk, [row], CHANGE, message, single_object=True)
+def record(by: User, row: Model, message: str, flag: int = CHANGE) -> None:
+    """Write an audit-log entry about `row`; `flag` is one of `LogEntry`'s action flags."""
+    LogEntry.objects.log_actions(by.pk, [row], flag, message, single_object=True)
 
 
 def newest_entry(row: Model) -> int:

@@ -15,9 +15,9 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Q
 
-from clients.models import ApiKey, CallbackSecret, Client
+from clients.models import ApiKey, Client
 from operators.audit import record, refuse_outdated
-from providers.models import Provider, WebhookSecret, validate_webhook_secret
+from providers.models import Provider, validate_webhook_secret
 from workers.foundation.webhook_secrets import new_secret
 
 log = structlog.get_logger(__name__)
@@ -70,18 +70,17 @@ def add_secret(
     with _locked(owner, seen):
         if (end := _in(overlap_days)) is not None:
             secrets_of(owner).filter(Q(expires_at=None) | Q(expires_at__gt=end)).update(expires_at=end)
-        added: CallbackSecret | WebhookSecret
-        if isinstance(owner, Client):
-            added = CallbackSecret(client=owner, secret=secret or new_secret())
-        else:
-            added = WebhookSecret(provider=owner, secret=secret or new_secret())
-            validate_webhook_secret(owner.webhook_auth, added.secret)
+        secret = secret or new_secret()
+        if isinstance(owner, Provider):
+            validate_webhook_secret(owner.webhook_auth, secret)
+        secrets = secrets_of(owner)
+        added = secrets.model(**{secrets.field.name: owner}, secret=secret)
         added.full_clean()
         added.save(force_insert=True)
         if by:
             record(by, owner, f"Added the {added}")
     log.info("A secret was added", action="secret_added", secret={"of": str(owner), "number": added.pk})
-    return str(added.secret)
+    return secret
 
 
 def secrets_of(owner: Client | Provider) -> Any:

@@ -4,10 +4,9 @@ Lists, exports, bulk runs and the dashboard's links share these conditions, so t
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.contrib import admin
@@ -40,8 +39,7 @@ Options = Mapping[str, tuple[str, Q]]
 """Values of a filter, each with its label and condition."""
 
 
-@dataclass(frozen=True, slots=True)
-class Filter:
+class Filter(NamedTuple):
     """A parameter of a list."""
 
     name: str
@@ -155,10 +153,9 @@ def _in_lane(value: str, _: datetime) -> Q:
 
 
 def _models_of_pages() -> Choices:
-    models = ContentType.objects.get_for_models(*admin.site._registry)
-    return sorted(
-        ((str(type_.pk), str(model._meta.verbose_name)) for model, type_ in models.items()), key=itemgetter(1)
-    )
+    types = ContentType.objects.get_for_models(*admin.site._registry)
+    names = [(str(of.pk), str(model._meta.verbose_name)) for model, of in types.items()]
+    return sorted(names, key=itemgetter(1))
 
 
 PROVIDER = by_key("provider", "provider", names_of(Provider.objects.all(), "slug"))

@@ -28,7 +28,7 @@ class Console(UnfoldAdminSite):
 
     def get_sidebar_list(self, request: HttpRequest) -> list[dict[str, Any]]:
         """Return the menu, with the lists that the user has saved."""
-        from operators.models.views import SavedView
+        from operators.models import SavedView
 
         first, *others = super().get_sidebar_list(request)
         saved = [_item(request, view) for view in SavedView.objects.filter(by=request.user.pk)]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Generator, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import structlog
 from django import forms
@@ -17,6 +17,7 @@ from providers.models import Provider
 from transactions.models import Event, Transaction
 from transactions.status import Source
 from workers.announce import announce
+from workers.breaker import is_open
 from workers.models import Job
 from workers.outcomes import Wake
 
@@ -25,8 +26,7 @@ log = structlog.get_logger(__name__)
 GONE = "it does not exist any more"
 
 
-@dataclass(frozen=True, slots=True)
-class ActionContext:
+class ActionContext(NamedTuple):
     """One run of an action: the user, the reason, the locked row and the other fields of the form.
 
     `of` is the transaction that the row is or belongs to, None for a provider or client.
@@ -36,10 +36,10 @@ class ActionContext:
     reason: str
     row: Any
     of: Transaction | None
-    given: Mapping[str, Any] = field(default_factory=dict)
+    given: Mapping[str, Any]
 
     def note(self, what: str, **detail: Any) -> None:
-        """Record what is done, in words that follow the user's name: on the timeline and in the audit log."""
+        """Record the action on the timeline and in the audit log; `what` follows the user's name: "paused …"."""
         if self.of is not None:
             said = {"who": self.by.get_username(), "what": what, "why": self.reason} | detail
             if isinstance(self.row, Job):
@@ -48,31 +48,48 @@ class ActionContext:
         record(self.by, self.row, f"{what[0].upper()}{what[1:]}{f': {self.reason}' if self.reason else ''}")
 
 
+Steps = Generator[str, ActionContext, Iterable[Wake]]
+"""An action on one row, in three steps. Pages take the first two only, a run takes all three.
+
+1. Raise Refused if the action is not possible now.
+2. Yield what the action will do, in sentences, and receive the context of the run. Up to here it takes three queries
+   at the most and changes nothing.
+3. Record the action and do it, in the database transaction that holds the row's lock. Return the lanes that have due
+   jobs now. This step may raise Refused, too.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Action:
     """An action that staff can run on a row."""
 
-    name: str
-    """Also the last part of the URL of its page."""
+    on: type[Model]
     label: str
     """Text of the button."""
+    steps: Callable[[Any], Steps]
+    name: str
+    """Also the last part of the URL of its page."""
     permission: str
-    on: type[Model]
-    reason: bool
+    reason: bool = True
     """True if a reason is required. A reason that is given is always recorded."""
-    blocked_reason: Callable[[Any], str]
-    """Return why the action is not possible on this row now, "" if it is possible. Two queries at the most."""
-    explain: Callable[[Any], str]
-    """Return what the action will do to this row, in sentences."""
-    effect: Callable[[Any, ActionContext], Sequence[Wake]]
-    """Record the action and do it, in the database transaction that holds the row's lock; return the lanes that have
-    due jobs now. Raises Refused."""
     form: type[forms.Form] | None = None
     """Fields of the form besides the reason."""
     bulk: bool = False
     """True if it is offered for all rows of a list."""
     silent: bool = False
     """True if pages omit it while it is not possible, because the reason is evident."""
+
+    def explain(self, row: Any) -> str:
+        """Return what the action will do to this row, in sentences. Raises Refused if it is not possible now."""
+        return next(self.steps(row))
+
+    def blocked_reason(self, row: Any) -> str:
+        """Return why the action is not possible on this row now, "" if it is possible."""
+        try:
+            self.explain(row)
+        except Refused as why:
+            return str(why)
+        return ""
 
     def run(
         self,
@@ -86,10 +103,10 @@ class Action:
     ) -> str:
         """Run the action once. Returns "" when it is done, else the reason why nothing was done.
 
-        Locks the row of the transaction first, as observations do: what `blocked_reason` has found holds until the
+        Locks the row of the transaction first, as observations do: what the first step has checked holds until the
         commit. `seen` is the `newest_entry` about the row's subject when the form was made: the action is refused after
         any change by staff since then, such as the same form submitted before. None skips that check. `in_transaction`
-        is called after the effect, and committed or rolled back with it. Raises ValueError if a required reason is
+        is called after the last step, and committed or rolled back with it. Raises ValueError if a required reason is
         missing, and what `in_transaction` raises.
         """
         if self.reason and not (reason := reason.strip()):
@@ -100,15 +117,41 @@ class Action:
                 if row is None:
                     return GONE
                 refuse_outdated(of or row, seen)
-                if why := self.blocked_reason(row):
-                    return why
-                wakes = self.effect(row, ActionContext(by, reason, row, of, given))
+                steps = self.steps(row)
+                next(steps)
+                try:
+                    steps.send(ActionContext(by, reason, row, of, given))
+                except StopIteration as end:
+                    wakes: Iterable[Wake] = end.value
                 in_transaction()
         except Refused as why:
             return str(why)
         announce(wakes)
         log.info(f"Staff: {self.label}", action=f"staff_{self.name}", row={"id": str(pk), "by": by.get_username()})
         return ""
+
+
+def action(on: type[Model], label: str, **options: Any) -> Callable[[Callable[[Any], Steps]], Action]:
+    """Turn a function into an `Action` with its name; `options` are further fields of the action.
+
+    The permission defaults to the one with this name, of the app of `on`.
+    """
+
+    def turned(steps: Callable[[Any], Steps]) -> Action:
+        names = {"name": steps.__name__, "permission": f"{on._meta.app_label}.{steps.__name__}"}
+        return Action(on, label, steps, **names | options)
+
+    return turned
+
+
+def obstacle(of: Transaction, kind: str) -> str:
+    """Return why jobs of this kind wait, "" if nothing holds them up. Reads the client, or the provider and breaker."""
+    if kind == "notify":
+        return f", as soon as {of.client}'s endpoint is enabled again" if of.client.endpoint_disabled_at else ""
+    if of.provider.paused:
+        return f", as soon as {of.provider} is resumed"
+    held_back = of.provider.circuit_breaker and is_open(of.provider.lane, kind)
+    return f", as soon as {of.provider} answers again: its circuit breaker is open" if held_back else ""
 
 
 def transaction_of(row: Any) -> Transaction | None:

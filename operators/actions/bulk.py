@@ -14,7 +14,7 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from django.contrib.admin.models import ADDITION, CHANGE, LogEntry
+from django.contrib.admin.models import ADDITION
 from django.contrib.auth.models import User
 from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import F, QuerySet
@@ -23,7 +23,8 @@ from django.db.models.functions import Now
 from operators import search as finding
 from operators.actions.action import Action
 from operators.actions.table import ACTIONS
-from operators.models.bulk import OPEN, BulkRun, BulkState
+from operators.audit import record
+from operators.models import OPEN, BulkRun, BulkState
 
 log = structlog.get_logger(__name__)
 
@@ -61,7 +62,7 @@ def start(
     with transaction.atomic(durable=True):
         run, created = BulkRun.objects.get_or_create(token=token, defaults=asked)
         if created:
-            _log(by, run, ADDITION, f"Started: {does.label}{f': {reason}' if reason else ''}")
+            record(by, run, f"Started: {does.label}{f': {reason}' if reason else ''}", ADDITION)
     return run
 
 
@@ -69,7 +70,7 @@ def stop(*, pk: int, by: User) -> bool:
     """End a run; a row that a worker is processing is rolled back. Return False if the run has already ended."""
     with transaction.atomic(durable=True):
         if stopped := _end(pk, BulkState.STOPPED):
-            _log(by, BulkRun.objects.get(pk=pk), CHANGE, "Stopped")
+            record(by, BulkRun.objects.get(pk=pk), "Stopped")
     return stopped
 
 
@@ -85,7 +86,7 @@ def matching(
 
 
 def step() -> bool:
-    """Process the next rows of the run that has waited longest; return True if there was one. A chore of workers."""
+    """Process the next rows of the run that has waited longest; return True if there was one. A periodic task."""
     due = BulkRun.objects.filter(state__in=OPEN, lease_until__lte=Now()).select_related("by")
     if (run := due.order_by("lease_until").first()) is None:
         return False
@@ -115,6 +116,7 @@ def _why_not(run: BulkRun) -> str:
 
 
 def _next_rows(run: BulkRun) -> None:
+    """Run the action on the next rows, for `STEP` seconds or `BATCH` rows; end the run if there are none."""
     action = ACTIONS[run.action]
     rows = matching(action, run.params, run.chosen, run.created_at).order_by("pk")
     rows = rows.filter(pk__lte=run.newest) if run.newest else rows.none()
@@ -148,11 +150,7 @@ def _count(run: BulkRun, pk: Any, refused: str = "") -> None:
 
 
 def _end(pk: int, state: BulkState, why: str = "") -> bool:
-    ended = bool(BulkRun.objects.filter(pk=pk, state__in=OPEN).update(state=state, why=why, finished_at=Now()))
-    if ended:
+    """End a run, and return True, unless it has ended already."""
+    if ended := BulkRun.objects.filter(pk=pk, state__in=OPEN).update(state=state, why=why, finished_at=Now()):
         log.info("A bulk run has ended", action="bulk_over", bulk={"id": pk, "state": state, "why": why})
-    return ended
-
-
-def _log(by: User, run: BulkRun, flag: int, message: str) -> None:
-    LogEntry.objects.log_actions(by.pk, [run], flag, message, single_object=True)
+    return bool(ended)

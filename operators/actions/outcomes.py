@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any, cast
 
 from django import forms
 from django.conf import settings
 from django.db.models.functions import Now
 
-from operators.actions.action import ActionContext
-from operators.actions.obstacles import obstacle
+from operators.actions.action import ActionContext, Steps, action, obstacle
 from operators.audit import Refused
-from operators.models.proposals import Proposal
+from operators.models import Proposal
 from providers.status import FINAL, Status
 from transactions.models import Transaction
 from transactions.notifications import schedule_notification, waiting_notifications
@@ -46,28 +45,33 @@ class StatusForm(forms.Form):
         cast(forms.ChoiceField, self.fields["status"]).choices = [("", "Choose a status"), *others]
 
 
-def blocked_reason_set_status(of: Transaction) -> str:
+@action(Transaction, "Set status", form=StatusForm)
+def set_status(of: Transaction) -> Steps:
+    """Set a final status by hand, or propose it if a second person must approve.
+
+    `given` has the `status`, and the `sequence` of the transaction when the form was made.
+    """
     if open_proposal(of):
-        return "a proposed status is waiting for approval: approve or reject it first"
-    return _settable(of)
-
-
-def _settable(of: Transaction) -> str:
-    if of.status in FINAL and of.review != Review.CONTRADICTION:
-        return f"the status is final ({of.status}), and nothing contradicts it"
-    return ""
-
-
-def explain_set_status(of: Transaction) -> str:
-    second = "Another person must approve it; nothing changes until then. " if two_needed() else ""
-    return second + _what_it_means(of)
-
-
-def two_needed() -> bool:
-    return bool(settings.STATUS_BY_HAND_NEEDS_TWO != "off")
+        raise Refused("a proposed status is waiting for approval: approve or reject it first")
+    two_needed = settings.STATUS_BY_HAND_NEEDS_TWO != "off"
+    second = "Another person must approve it; nothing changes until then. " if two_needed else ""
+    context = yield second + _what_it_means(of)
+    status = Status(context.given["status"])
+    if of.sequence != context.given["sequence"]:
+        raise Refused(MOVED)
+    if status not in FINAL or status == of.status:
+        raise Refused(f"{status} is not a different final status: choose another one")
+    if not two_needed:
+        return _set(of, status, context, f"set the status to {status}")
+    context.note(f"proposed the status {status}")
+    Proposal.objects.create(transaction=of, status=status, sequence=of.sequence, reason=context.reason, by=context.by)
+    return []
 
 
 def _what_it_means(of: Transaction) -> str:
+    """Return what a status set by hand changes. Raises Refused if the status cannot be set by hand."""
+    if of.status in FINAL and of.review != Review.CONTRADICTION:
+        raise Refused(f"the status is final ({of.status}), and nothing contradicts it")
     return (
         f"The final status replaces {of.status}. Waiting jobs of this transaction are cancelled, and {of.client} is "
         f"notified of the status, without your reason{obstacle(of, 'notify')}. "
@@ -83,30 +87,8 @@ def _known(of: Transaction) -> Submission:
     return Submission.UNKNOWN if known == Submission.UNSENT and lost.exists() else known
 
 
-def set_status(of: Transaction, context: ActionContext) -> Sequence[Wake]:
-    """Set a final status by hand, or propose it if a second person must approve.
-
-    `context.given` has the `status`, and the `sequence` of the transaction when the form was made.
-    """
-    status = Status(context.given["status"])
-    if of.sequence != context.given["sequence"]:
-        raise Refused(MOVED)
-    if not two_needed():
-        return _set(of, status, context, f"set the status to {status}")
-    _may_become(of, status)
-    context.note(f"proposed the status {status}")
-    Proposal.objects.create(transaction=of, status=status, sequence=of.sequence, reason=context.reason, by=context.by)
-    return []
-
-
-def _may_become(of: Transaction, status: Status) -> None:
-    if status not in FINAL or status == of.status:
-        raise Refused(f"{status} is not a different final status: choose another one")
-
-
-def _set(of: Transaction, status: Status, context: ActionContext, what: str, **detail: Any) -> Sequence[Wake]:
+def _set(of: Transaction, status: Status, context: ActionContext, what: str, **detail: Any) -> Iterable[Wake]:
     """Apply the status by `apply()`; refuse while a create is running. The lock keeps a waiting create waiting."""
-    _may_become(of, status)
     create = Job.objects.select_for_update(no_key=True).filter(transaction_id=of.pk, kind="create").first()
     if create is not None and create.state == JobState.RUNNING:
         raise Refused("a create is running: try again in a moment")
@@ -124,82 +106,58 @@ def open_proposal(of: Transaction) -> Proposal | None:
     return Proposal.objects.select_related("by").filter(transaction=of, decision="").first()
 
 
-def blocked_reason_approve(of: Transaction) -> str:
-    proposal = open_proposal(of)
-    if proposal is None:
-        return NOT_PROPOSED
-    return MOVED if proposal.sequence != of.sequence else _settable(of)
-
-
-def explain_approve(of: Transaction) -> str:
-    proposal = open_proposal(of)
-    said = f"{proposal.by} proposes {proposal.status}: {proposal.reason}. " if proposal else ""
-    return said + _what_it_means(of)
-
-
-def approve(of: Transaction, context: ActionContext) -> Sequence[Wake]:
+@action(Transaction, "Approve status", silent=True)
+def approve_status(of: Transaction) -> Steps:
     """Set the status that another person has proposed."""
-    proposal = _decide(of, context, Proposal.Decision.APPROVED)
+    if (proposal := open_proposal(of)) is None:
+        raise Refused(NOT_PROPOSED)
+    if proposal.sequence != of.sequence:
+        raise Refused(MOVED)
+    context = yield f"{proposal.by} proposes {proposal.status}: {proposal.reason}. {_what_it_means(of)}"
+    if proposal.by_id == context.by.pk:
+        raise Refused(OWN)
+    _decide(proposal, context, Proposal.Decision.APPROVED)
     what = f"approved the status {proposal.status}, proposed by {proposal.by}"
     return _set(of, Status(proposal.status), context, what, proposal=proposal.pk)
 
 
-def blocked_reason_reject(of: Transaction) -> str:
-    return "" if open_proposal(of) else NOT_PROPOSED
-
-
-def explain_reject(of: Transaction) -> str:
-    proposal = open_proposal(of)
-    return f"The proposal by {proposal.by} ({proposal.status}) is rejected. Nothing else changes." if proposal else ""
-
-
-def reject(of: Transaction, context: ActionContext) -> Sequence[Wake]:
-    proposal = _decide(of, context, Proposal.Decision.REJECTED)
+@action(Transaction, "Reject status", permission="transactions.approve_status", silent=True)
+def reject_status(of: Transaction) -> Steps:
+    """Close a proposal without a change of the status."""
+    if (proposal := open_proposal(of)) is None:
+        raise Refused(NOT_PROPOSED)
+    context = yield f"The proposal by {proposal.by} ({proposal.status}) is rejected. Nothing else changes."
+    _decide(proposal, context, Proposal.Decision.REJECTED)
     context.note(f"rejected the status {proposal.status}, proposed by {proposal.by}", proposal=proposal.pk)
     return []
 
 
-def _decide(of: Transaction, context: ActionContext, decision: Proposal.Decision) -> Proposal:
-    proposal = open_proposal(of)
-    if proposal is None:
-        raise Refused(NOT_PROPOSED)
-    if decision == Proposal.Decision.APPROVED and proposal.by_id == context.by.pk:
-        raise Refused(OWN)
+def _decide(proposal: Proposal, context: ActionContext, decision: Proposal.Decision) -> None:
     decided = {"decision": decision, "decided_by": context.by, "decided_at": Now()}
     Proposal.objects.filter(pk=proposal.pk).update(**decided)
-    return proposal
 
 
-def blocked_reason_resolve_review(of: Transaction) -> str:
-    return "" if of.review else "it is not flagged for review"
-
-
-def explain_resolve_review(of: Transaction) -> str:
+@action(Transaction, "Resolve review", bulk=True, silent=True)
+def resolve_review(of: Transaction) -> Steps:
+    if not of.review:
+        raise Refused("it is not flagged for review")
     again = {
         Review.OVERDUE: " The next poll without a final status flags it again, unless tracking is cancelled.",
         Review.UNMAPPED: " The next status that is not in status_map flags it again.",
     }
-    return f"The flag {of.review} is removed. Nothing else changes.{again.get(Review(of.review), '')}"
-
-
-def resolve_review(of: Transaction, context: ActionContext) -> Sequence[Wake]:
+    context = yield f"The flag {of.review} is removed. Nothing else changes.{again.get(Review(of.review), '')}"
     context.note("resolved the review")
     withdraw(of.pk, of.review, Source.STAFF, who=context.by.get_username(), why=context.reason)
     return []
 
 
-def blocked_reason_notify_again(of: Transaction) -> str:
-    due = waiting_notifications(of).filter(run_at__lte=Now()).exists()
-    return f"a notification is due already{obstacle(of, 'notify')}" if due else ""
-
-
-def explain_notify_again(of: Transaction) -> str:
-    return (
+@action(Transaction, "Notify again", reason=False, bulk=True)
+def notify_again(of: Transaction) -> Steps:
+    if waiting_notifications(of).filter(run_at__lte=Now()).exists():
+        raise Refused(f"a notification is due already{obstacle(of, 'notify')}")
+    context = yield (
         f"We send {of.client} the current status ({of.status}) now{obstacle(of, 'notify')}, and retry until its "
         "endpoint confirms it. The client can recognize a repeated notification by its sequence."
     )
-
-
-def notify_again(of: Transaction, context: ActionContext) -> Sequence[Wake]:
     context.note("requested another notification of the client")
     return [schedule_notification(of)]

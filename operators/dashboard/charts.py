@@ -1,7 +1,7 @@
 """Geometry of stacked column charts in SVG. The template draws them; the stylesheet sets their colours."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from operators.dashboard.overview import BROUGHT, Column
 from operators.templatetags.relay import clock, number
@@ -11,8 +11,7 @@ WIDE, GAP, HIGH = 10, 2, 100
 """Width of a column including its gap, the gap, and the chart's height, in units that the page scales."""
 
 
-@dataclass(frozen=True, slots=True)
-class Bar:
+class Bar(NamedTuple):
     """One column as text: the time at which it starts, and its counts in the order of `BROUGHT`."""
 
     x: int
@@ -23,8 +22,9 @@ class Bar:
         return f"{self.at}: {', '.join(f'{count} {name}' for count, name in zip(self.counts, BROUGHT, strict=True))}"
 
 
-@dataclass(frozen=True, slots=True)
-class Chart:
+class Chart(NamedTuple):
+    """A chart, ready for the template."""
+
     name: str
     title: str
     top: int
@@ -59,13 +59,12 @@ def stacked(name: str, title: str, columns: Sequence[Column], *, labels: int) ->
                 y -= height
                 paths[status] += f"M{WIDE * n + GAP // 2} {y:.2f}h{WIDE - GAP}v{height:.2f}h-{WIDE - GAP}z"
     heights = (HIGH - HIGH * one.counts["accepted"] / top for one in columns)
+    bars = [Bar(WIDE * n, clock(one.at), [number(one.counts[of]) for of in BROUGHT]) for n, one in enumerate(columns)]
     return Chart(
         name=name,
         title=title,
         top=top,
-        bars=[
-            Bar(WIDE * n, clock(one.at), [number(one.counts[of]) for of in BROUGHT]) for n, one in enumerate(columns)
-        ],
+        bars=bars,
         paths=paths,
         line=" ".join(f"{WIDE * n + WIDE // 2},{y:.2f}" for n, y in enumerate(heights)),
         labels=[f"{columns[round(n * (len(columns) - 1) / (labels - 1))].at:%H:%M}" for n in range(labels)],

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 
 from django.db import connection, transaction
 
-from operators.models.counts import MinuteCount
+from operators.models import MinuteCount
 from transactions import sql
 from transactions.models import Event
 

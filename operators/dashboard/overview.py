@@ -5,9 +5,9 @@ A part that the reader may not view is None.
 
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate
+from typing import NamedTuple
 
 from django.conf import settings
 from django.db.models import DateTimeField, F, Func, Max, Q, Sum, Value
@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from clients.models import Client
 from operators.dashboard import counting
-from operators.models.counts import MinuteCount
+from operators.models import MinuteCount
 from providers.models import Provider
 from providers.status import FINAL, Status
 from transactions import sql
@@ -34,16 +34,14 @@ EVER = 3e7
 EPOCH = datetime.fromtimestamp(0, UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(NamedTuple):
     """Counts of one period that starts at `at`, by the names in `BROUGHT`."""
 
     at: datetime
     counts: dict[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Flow:
+class Flow(NamedTuple):
     """Transactions by status, now and over time."""
 
     totals: dict[Status, int]
@@ -72,8 +70,7 @@ class Flow:
         return (timezone.now() - self.as_of).total_seconds()
 
 
-@dataclass(frozen=True, slots=True)
-class ProviderHealth:
+class ProviderHealth(NamedTuple):
     """A provider (few of its fields are loaded) with the state of its jobs and calls."""
 
     provider: Provider
@@ -85,16 +82,14 @@ class ProviderHealth:
     """None if there were no recent calls."""
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(NamedTuple):
     """A client whose endpoint fails or is disabled, and the number of notifications queued for it."""
 
     client: Client
     waiting: int
 
 
-@dataclass(frozen=True, slots=True)
-class Overview:
+class Overview(NamedTuple):
     """All figures of the dashboard."""
 
     flow: Flow | None
@@ -154,27 +149,22 @@ def percentile(buckets: Sequence[tuple[int, int]], share: float) -> float:
 
 
 def _flow() -> Flow | None:
-    counted = list(MinuteCount.objects.values_list("status").annotate(Sum("count"), Max("minute")))
-    if not counted:
+    if not (counted := list(MinuteCount.objects.values_list("status").annotate(Sum("count"), Max("minute")))):
         return None
     as_of = max(last for *_, last in counted) + counting.MINUTE
     totals = dict.fromkeys(Status, 0) | {Status(status): count for status, count, _ in counted}
-    totals[Status.PENDING] = _pending(totals[Status.PENDING] - sum(totals[status] for status in FINAL))
+    [(pending,)] = rows(sql.PENDING, most=MOST)  # counted now up to `MOST`, beyond that as of the last minute
+    counted_pending = totals[Status.PENDING] - sum(totals[status] for status in FINAL)
+    totals[Status.PENDING] = pending if pending < MOST else max(at_most(pending, MOST), counted_pending)
     times = MinuteCount.objects.filter(minute__gte=as_of - timedelta(hours=1), status__in=FINAL, bucket__gte=0)
     buckets = list(times.values_list("bucket").annotate(Sum("count")).order_by("bucket"))
     return Flow(
         totals=totals,
         as_of=as_of,
-        hour=_columns(timedelta(minutes=1), 60, as_of),
+        hour=_columns(counting.MINUTE, 60, as_of),
         day=_columns(timedelta(minutes=15), 96, as_of),
         times={p: percentile(buckets, p / 100) for p in (50, 95, 99)} if buckets else {},
     )
-
-
-def _pending(counted: int) -> int:
-    """Count pending transactions up to `MOST`; if there are more, return those of the last minute, `counted`."""
-    [(count,)] = rows(sql.PENDING, most=MOST)
-    return count if count < MOST else max(at_most(count, MOST), counted)
 
 
 def _columns(width: timedelta, number: int, until: datetime) -> list[Column]:
@@ -194,16 +184,10 @@ def _providers() -> list[ProviderHealth]:
     lanes = jobs.lanes(one.lane for one in providers)
     calls = jobs.latest_calls()
     is_open = list(Breaker.objects.filter(opened_at__isnull=False).values_list("lane", "kind"))
-    return [
-        ProviderHealth(
-            provider=one,
-            held_back=tuple(kind for lane, kind in is_open if lane == one.lane and one.circuit_breaker),
-            due=lanes[one.lane][0],
-            in_flight=lanes[one.lane][1],
-            calls=calls.get(one.lane),
-        )
-        for one in providers
-    ]
+    held_back = {
+        one: tuple(kind for lane, kind in is_open if lane == one.lane and one.circuit_breaker) for one in providers
+    }
+    return [ProviderHealth(one, held_back[one], *lanes[one.lane], calls.get(one.lane)) for one in providers]
 
 
 def _endpoints() -> list[Endpoint]:

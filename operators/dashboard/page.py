@@ -4,9 +4,9 @@
 complete when it arrives; a script replaces its middle with `/admin/overview/` every few seconds.
 """
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable
+from itertools import chain
+from typing import Any, NamedTuple
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -28,8 +28,7 @@ RECENT = 300.0
 """Seconds for which a worker that has stopped reporting is listed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """Something that needs attention; `urgent` if work has stopped or a person must act."""
 
     text: str
@@ -43,8 +42,10 @@ def fragment(request: HttpRequest) -> HttpResponse:
 
 
 def context(request: HttpRequest) -> dict[str, Any]:
+    """Return the context of the dashboard's templates: what this user may view, urgent lines first."""
     seen = overview(request.user.has_perm)
-    lines = [line for source in LINES for line in source(seen)]
+    sources = (_workers, _broker, _reviews, _providers, _endpoints, _late, _counts)
+    lines = chain.from_iterable(source(seen) for source in sources)
     return {
         "overview": seen,
         "lines": sorted(lines, key=lambda line: not line.urgent),
@@ -84,9 +85,8 @@ def _broker(seen: Overview) -> Iterable[Line]:
 
 def _reviews(seen: Overview) -> Iterable[Line]:
     for reason, count in (seen.reviews or {}).items():
-        need = "transaction needs" if count == 1 else "transactions need"
-        url = rows("transactions_transaction", review=reason)
-        yield Line(f"{number(count)} {need} review: {reason.label}.", url, urgent=True)
+        text = f"{number(count)} {'transaction needs' if count == 1 else 'transactions need'} review: {reason.label}."
+        yield Line(text, rows("transactions_transaction", review=reason), urgent=True)
 
 
 def _providers(seen: Overview) -> Iterable[Line]:
@@ -120,9 +120,8 @@ def _late(seen: Overview) -> Iterable[Line]:
     disabled = any(one.client.endpoint_disabled_at for one in seen.endpoints)
     for queue in seen.queues or ():
         if queue.oldest > LATE and not (disabled if queue.kind == "notify" else stopped):
-            url = rows("workers_job", kind=queue.kind, due=1)
             text = f"A {queue.kind} job has been due for {span(queue.oldest)}: the workers do not keep up."
-            yield Line(text, url)
+            yield Line(text, rows("workers_job", kind=queue.kind, due=1))
 
 
 def _counts(seen: Overview) -> Iterable[Line]:
@@ -134,9 +133,3 @@ def _counts(seen: Overview) -> Iterable[Line]:
 def _queued(count: int, what: str) -> str:
     several = f" {number(count)} {what}s are queued." if count else ""
     return f" 1 {what} is queued." if count == 1 else several
-
-
-LINES: tuple[Callable[[Overview], Iterable[Line]], ...] = (
-    _workers, _broker, _reviews, _providers, _endpoints, _late, _counts,
-)  # fmt: skip
-"""Sources of lines."""

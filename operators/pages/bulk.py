@@ -20,7 +20,7 @@ from operators import search as finding
 from operators.actions import bulk
 from operators.actions.action import Action
 from operators.actions.table import ACTIONS
-from operators.models.bulk import BulkRun
+from operators.models import BulkRun
 from operators.pages.actions import ReasonForm
 from operators.pages.base import FactsAdmin, change_url, column, moment, pill, show, staff
 from operators.pages.lists import CHOSEN, list_url, params_of

@@ -22,7 +22,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from operators import search as finding
 from operators.actions.table import ACTIONS
-from operators.models.views import LONGEST, SavedView
+from operators.models import LONGEST, SavedView
 from operators.pages import exports
 from operators.pages.base import FactsAdmin, ModelAdmin, link, short, staff
 from transactions.models import Transaction

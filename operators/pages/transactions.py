@@ -7,7 +7,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.utils import timezone
 
-from operators.actions.obstacles import obstacle
+from operators.actions.action import obstacle
 from operators.actions.outcomes import open_proposal
 from operators.pages.actions import ActingAdmin, buttons
 from operators.pages.base import column, moment, pill, short

@@ -1,4 +1,4 @@
-"""Olga and Otto, who may press every button; a provider and an endpoint that answer as a test says."""
+"""Olga and Otto, who run actions; a provider and an endpoint that answer as a test says."""
 
 import pytest
 from django.contrib.auth.models import User
@@ -21,7 +21,7 @@ def otto(db: None) -> User:
 
 @pytest.fixture
 def press(olga):
-    """Press a button: `press("poll_now", record.id)`. Empty when it was done, else why nothing was."""
+    """Run an action: `press("poll_now", record.id)`. Return "" when it is done, else why nothing was done."""
 
     def go(name, pk, reason="because", by=olga, **given):
         return ACTIONS[name].run(pk=pk, by=by, reason=reason, **given)

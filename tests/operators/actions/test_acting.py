@@ -1,4 +1,4 @@
-"""What holds for everything that staff may do: locked, judged again, recorded, once."""
+"""Rules of all actions: lock the row, check again, record, act once."""
 
 from functools import partial
 from uuid import uuid4
@@ -26,7 +26,7 @@ ON_TRANSACTIONS = ["poll_now", "create_again", "notify_again", "cancel_tracking"
 
 @pytest.fixture
 def ready(record):
-    """A transaction to which everything may be done."""
+    """A transaction on which every action is possible."""
     created(record, 3600)
     polled(record, 404, 60)
     run(job(record, "notify"))
@@ -54,8 +54,8 @@ def test_two_people_at_once_have_one_effect(ready, olga, otto, name):
     assert len(staff_events(ready)) == LogEntry.objects.count() == 1
 
 
-def test_a_page_that_was_opened_before_something_was_done_does_nothing(press, ready):
-    """A second press, however fast the first one was worked on: here the notification has been delivered already."""
+def test_a_form_opened_before_another_action_is_refused(press, ready):
+    """Also if the first action has been completed: here the notification has been delivered."""
     seen = newest_entry(now(ready))
     assert press("notify_again", ready.id, seen=seen) == ""
     run(Job.objects.get(key__startswith="again:"))
@@ -64,7 +64,7 @@ def test_a_page_that_was_opened_before_something_was_done_does_nothing(press, re
     assert len(staff_events(ready)) == 1
 
 
-def test_a_job_of_a_transaction_is_overtaken_with_it(press, ready):
+def test_an_action_on_a_transaction_outdates_the_forms_of_its_jobs(press, ready):
     failed = is_over(job(ready, "track"), "failed")
     seen = newest_entry(now(ready))
     press("notify_again", ready.id)
@@ -72,7 +72,7 @@ def test_a_job_of_a_transaction_is_overtaken_with_it(press, ready):
     assert press("retry", failed.pk, seen=seen) == OUTDATED
 
 
-def test_a_transaction_is_overtaken_with_its_job(press, ready):
+def test_an_action_on_a_job_outdates_the_forms_of_its_transaction(press, ready):
     failed = is_over(job(ready, "track"), "failed")
     seen = newest_entry(now(ready))
     press("retry", failed.pk)
@@ -112,11 +112,11 @@ def test_the_newest_entry_is_found_by_one_query_and_an_index(press, ready, third
 
 
 @pytest.mark.parametrize(("name", "key"), [("poll_now", uuid4()), ("retry", 2**40), ("pause_provider", 2**40)])
-def test_what_is_gone_is_said_to_be_gone(press, db, name, key):
+def test_an_action_on_a_deleted_row_says_that_it_does_not_exist(press, db, name, key):
     assert press(name, key) == GONE
 
 
-def test_what_fails_amidst_is_not_on_the_record(press, ready, monkeypatch):
+def test_an_action_that_fails_midway_is_not_recorded(press, ready, monkeypatch):
     def broken(**given):
         raise RuntimeError
 
@@ -142,7 +142,7 @@ def test_it_wakes_the_workers_after_the_commit(press, ready, monkeypatch, name):
     assert woken == [(kind, depth) for kind in expected.get(name, [])]
 
 
-def test_everything_that_changes_an_outcome_needs_a_reason():
+def test_every_action_that_changes_an_outcome_needs_a_reason():
     assert {name for name, action in ACTIONS.items() if not action.reason} == {
         "poll_now", "notify_again", "resume_provider", "close_breaker_create", "close_breaker_track", "enable_endpoint",
     }  # fmt: skip

@@ -12,7 +12,7 @@ from django.db.models.functions import Now
 
 from operators.actions import bulk
 from operators.actions.table import ACTIONS
-from operators.models.bulk import BulkRun
+from operators.models import BulkRun
 from operators.search import UnknownFilter
 from tests.cast import accepted
 from tests.threads import at_once
@@ -26,7 +26,7 @@ FAILED = {"state": "failed", "kind": "track"}
 
 @pytest.fixture
 def olga(db: None) -> User:
-    """May retry jobs."""
+    """Give Olga the permission to retry jobs."""
     user = User.objects.create_user("olga", is_staff=True)
     user.user_permissions.set(Permission.objects.filter(codename="retry_job"))
     return user
@@ -242,15 +242,15 @@ def test_a_run_that_has_ended_is_not_stopped(begin, olga, five):
 
 
 def test_stopping_a_run_rolls_back_the_row_that_is_being_processed(begin, olga, five, monkeypatch):
-    run, effect = begin(), ACTIONS["retry"].effect
+    run, steps = begin(), ACTIONS["retry"].steps
 
-    def stopped_meanwhile(job, press):
+    def stopped_meanwhile(job):
         if job.pk == five[1]:
             BulkRun.objects.filter(pk=run.pk).update(state="stopped", finished_at=Now())
-        return effect(job, press)
+        return steps(job)
 
     with monkeypatch.context() as patched:
-        patched.setitem(ACTIONS, "retry", _with(effect=stopped_meanwhile))
+        patched.setitem(ACTIONS, "retry", _with(steps=stopped_meanwhile))
         bulk.step()
 
     assert (now(run).tried, deeds(), failed()) == (1, 1, set(five[1:]))
@@ -258,15 +258,15 @@ def test_stopping_a_run_rolls_back_the_row_that_is_being_processed(begin, olga, 
 
 def test_another_worker_continues_after_a_worker_was_killed(begin, five, monkeypatch):
     run = begin()
-    rows, effect = iter(five), ACTIONS["retry"].effect
+    rows, steps = iter(five), ACTIONS["retry"].steps
 
-    def killed(job, press):
+    def killed(job):
         if next(rows) == five[1]:
             raise SystemExit
-        return effect(job, press)
+        return steps(job)
 
     with monkeypatch.context() as patched:
-        patched.setitem(ACTIONS, "retry", _with(effect=killed))
+        patched.setitem(ACTIONS, "retry", _with(steps=killed))
         with pytest.raises(SystemExit):
             bulk.step()
     assert not bulk.step()  # its lease is not over
@@ -300,13 +300,13 @@ def test_the_effect_and_the_count_are_one_commit(begin, five, monkeypatch):
 
 def test_a_worker_that_was_overtaken_rolls_back_its_row(begin, five, monkeypatch):
     run = begin()
-    effect = ACTIONS["retry"].effect
+    steps = ACTIONS["retry"].steps
 
-    def overtaken(job, press):
+    def overtaken(job):
         BulkRun.objects.filter(pk=run.pk).update(position=str(five[3]))
-        return effect(job, press)
+        return steps(job)
 
-    monkeypatch.setitem(ACTIONS, "retry", _with(effect=overtaken))
+    monkeypatch.setitem(ACTIONS, "retry", _with(steps=overtaken))
     bulk.step()
 
     assert failed() == set(five) and deeds() == 0
@@ -349,7 +349,7 @@ def test_an_unexpected_error_fails_the_run_with_a_reason(begin, five, monkeypatc
     def broken(*_: Any) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setitem(ACTIONS, "retry", _with(effect=broken))
+    monkeypatch.setitem(ACTIONS, "retry", _with(steps=broken))
 
     assert to_its_end(begin()).state == "failed"
     assert "unexpected" in BulkRun.objects.get().why

@@ -1,4 +1,4 @@
-"""Cancel tracking: nobody polls any more, and nothing else changes."""
+"""Cancel tracking: polling ends, and nothing else changes."""
 
 import pytest
 
@@ -11,7 +11,7 @@ from tests.webhooks import senders
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 
-def test_the_polling_ends_and_the_status_stays(press, record):
+def test_polling_ends_and_the_status_is_unchanged(press, record):
     created(record, 300)
 
     assert press("cancel_tracking", record.id, "third asked us to") == ""
@@ -21,7 +21,7 @@ def test_the_polling_ends_and_the_status_stays(press, record):
     assert staff_events(record) == [{"who": "olga", "what": "cancelled the tracking", "why": "third asked us to"}]
 
 
-def test_a_create_that_waits_goes_on(press, record, far):
+def test_a_waiting_create_still_runs(press, record, far):
     far.on("POST", Answer(200, {"status": "pending"}))
     press("cancel_tracking", record.id)
 
@@ -30,7 +30,7 @@ def test_a_create_that_waits_goes_on(press, record, far):
     assert (now(record).submission, job(record, "track").state) == ("created", "cancelled")
 
 
-def test_a_webhook_still_counts(press, record, third):
+def test_a_webhook_still_sets_the_status(press, record, third):
     created(record, 300)
     press("cancel_tracking", record.id)
 
@@ -39,7 +39,7 @@ def test_a_webhook_still_counts(press, record, third):
     assert now(record).status == "completed"
 
 
-def test_poll_now_takes_it_up_again(press, record):
+def test_poll_now_restarts_tracking(press, record):
     created(record, 300)
     press("cancel_tracking", record.id)
 
@@ -52,7 +52,7 @@ def test_it_needs_a_reason(press, record):
         press("cancel_tracking", record.id, "")
 
 
-def test_a_poll_under_way_is_waited_for(press, record):
+def test_it_is_refused_while_a_poll_is_running(press, record):
     created(record, 300)
     claimed = claim(job(record, "track"))
 
@@ -60,7 +60,7 @@ def test_a_poll_under_way_is_waited_for(press, record):
     assert again(job(record, "track")).claim_count == claimed.claim_count
 
 
-def test_a_poll_that_a_worker_takes_amidst_is_left_alone(press, record, monkeypatch):
+def test_it_is_refused_when_a_worker_claims_the_poll_meanwhile(press, record, monkeypatch):
     created(record, 300)
     monkeypatch.setattr("operators.actions.jobs.cancel", lambda **given: False)
 
@@ -68,7 +68,7 @@ def test_a_poll_that_a_worker_takes_amidst_is_left_alone(press, record, monkeypa
     assert staff_events(record) == []
 
 
-def test_there_is_nothing_to_cancel_twice(press, record):
+def test_it_is_refused_the_second_time(press, record):
     created(record, 300)
     press("cancel_tracking", record.id)
 
@@ -76,13 +76,13 @@ def test_there_is_nothing_to_cancel_twice(press, record):
     assert len(staff_events(record)) == 1
 
 
-def test_there_is_nothing_to_cancel_of_a_final_one(record):
+def test_it_is_refused_for_a_final_transaction(record):
     is_final(record, "completed")
 
     assert why_not("cancel_tracking", record) == "the status is final (completed): tracking has ended"
 
 
-def test_there_is_nothing_to_cancel_where_polling_has_ended(record):
+def test_it_is_refused_when_tracking_has_ended(record):
     created(record, 300)
     is_over(job(record, "track"))
 

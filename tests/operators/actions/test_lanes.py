@@ -1,4 +1,4 @@
-"""Providers are paused, breakers opened, endpoints disabled, and all of them set going again: once, on the record."""
+"""Pause, open breaker, disable endpoint and their opposites: each takes effect once and is recorded."""
 
 from functools import partial
 
@@ -22,7 +22,7 @@ def logged():
 
 
 def taken(lane):
-    """How many jobs a worker gets of a lane."""
+    """Return how many jobs of a lane a worker claims."""
     clear_caches()
     breaker.held_back.cache_clear()
     return sum(len(found.claims) for found in jobs.claim_lanes({lane: 9}, kinds.all_kinds()))
@@ -61,14 +61,14 @@ def test_a_resumed_provider_is_called_again(press, third, record, monkeypatch):
     assert press("resume_provider", third.provider.pk) == "it is not paused"
 
 
-def test_a_provider_whose_headers_no_key_opens_can_be_paused(press, third, settings):
+def test_a_provider_whose_headers_cannot_be_decrypted_can_be_paused(press, third, settings):
     Provider.objects.update(headers={"X-Api-Key": "secret"})
     settings.ENCRYPTION_KEYS = ["A" * 43 + "="]
 
     assert press("pause_provider", third.provider.pk) == ""
 
 
-def test_an_open_breaker_holds_back_its_kind_only(press, third):
+def test_an_open_breaker_delays_only_its_kind_of_job(press, third):
     assert press("open_breaker_create", third.provider.pk) == ""
 
     assert breaker.is_open(third.provider.lane, "create") and not breaker.is_open(third.provider.lane, "track")
@@ -77,13 +77,13 @@ def test_an_open_breaker_holds_back_its_kind_only(press, third):
     assert press("open_breaker_create", third.provider.pk) == "it is open already"
 
 
-def test_a_breaker_that_is_switched_off_is_not_opened(press, third):
+def test_a_breaker_that_is_turned_off_cannot_be_opened(press, third):
     Provider.objects.update(circuit_breaker=False)
 
     assert "use Pause instead" in press("open_breaker_track", third.provider.pk)
 
 
-def test_what_a_closed_breaker_held_back_goes_on(press, third, record):
+def test_jobs_run_again_after_the_breaker_is_closed(press, third, record):
     press("open_breaker_create", third.provider.pk)
     assert taken(third.provider.lane) == 0
 
@@ -93,7 +93,7 @@ def test_what_a_closed_breaker_held_back_goes_on(press, third, record):
     assert press("close_breaker_create", third.provider.pk, "") == "it is not open"
 
 
-def test_an_endpoint_disabled_by_staff_is_told_nothing(press, alice, record):
+def test_an_endpoint_disabled_by_staff_gets_no_notifications(press, alice, record):
     assert press("disable_endpoint", alice.client.pk, "they are moving") == ""
 
     client = Client.objects.get()
@@ -103,14 +103,14 @@ def test_an_endpoint_disabled_by_staff_is_told_nothing(press, alice, record):
     assert press("disable_endpoint", alice.client.pk) == "it is disabled by staff already"
 
 
-def test_staff_take_over_an_endpoint_that_the_service_has_disabled(press, alice, record):
+def test_staff_can_disable_an_endpoint_that_the_service_has_disabled(press, alice, record):
     Client.objects.update(endpoint_disabled_at=record.created_at, endpoint_disabled_why="it answered 410 Gone")
 
     assert press("disable_endpoint", alice.client.pk) == ""
     assert Client.objects.get().endpoint_disabled_why == "by staff"
 
 
-def test_an_enabled_endpoint_is_told_at_once_what_waited(press, alice, record, django_capture_on_commit_callbacks):
+def test_an_enabled_endpoint_gets_its_queued_notifications(press, alice, record, django_capture_on_commit_callbacks):
     press("disable_endpoint", alice.client.pk)
     Client.objects.update(endpoint_failing_since=record.created_at)
     Job.objects.filter(kind="notify").update(claim_count=5, tries=4, run_at="2099-01-01T00:00Z")

@@ -1,4 +1,4 @@
-"""Notify again: the client is told how the transaction stands, once more."""
+"""Notify again: the client is sent the current status once more."""
 
 import pytest
 from django.db.models.functions import Now
@@ -13,7 +13,7 @@ from workers.models import Job
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 
-def test_the_client_is_told_how_it_stands(press, record, endpoint):
+def test_the_client_is_sent_the_current_status(press, record, endpoint):
     tell(record, "completed")
     run(job(record, "notify", "seq:2"))
 
@@ -24,7 +24,7 @@ def test_the_client_is_told_how_it_stands(press, record, endpoint):
     assert staff_events(record) == [{"who": "olga", "what": "requested another notification of the client", "why": ""}]
 
 
-def test_what_waits_already_is_told_at_once(press, record):
+def test_a_waiting_notification_is_sent_at_once(press, record):
     tell(record, "completed")
     Job.objects.filter(key="seq:2").update(run_at="2099-01-01T00:00Z")
 
@@ -34,7 +34,7 @@ def test_what_waits_already_is_told_at_once(press, record):
     assert not Job.objects.filter(key__startswith="again:").exists()
 
 
-def test_pressing_twice_tells_once(press, record):
+def test_pressing_twice_notifies_once(press, record):
     tell(record, "completed")
     run(job(record, "notify", "seq:2"))
     press("notify_again", record.id)
@@ -43,7 +43,7 @@ def test_pressing_twice_tells_once(press, record):
     assert Job.objects.filter(key__startswith="again:").count() == 1
 
 
-def test_it_says_that_a_disabled_endpoint_keeps_it_waiting(record):
+def test_the_explanation_names_a_disabled_endpoint(record):
     Client.objects.update(endpoint_disabled_at=Now())
 
     assert "as soon as alice's endpoint is enabled again" in ACTIONS["notify_again"].explain(now(record))

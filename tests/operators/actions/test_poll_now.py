@@ -1,4 +1,4 @@
-"""Poll now: the next poll comes at once, or polling that has ended is taken up again."""
+"""Poll now: the next poll is due at once, and polling that has ended restarts."""
 
 import pytest
 
@@ -26,7 +26,7 @@ def test_the_waiting_poll_is_due_at_once_and_keeps_its_schedule(press, record):
 
 
 @pytest.mark.parametrize("state", ["done", "cancelled", "failed"])
-def test_polling_that_has_ended_is_taken_up_again(press, record, far, state):
+def test_polling_that_has_ended_restarts(press, record, far, state):
     created(record, 300)
     is_over(job(record, "track"), state)
     far.on("GET", Answer(200, {"status": "completed"}))
@@ -48,7 +48,7 @@ def test_polling_that_ended_with_its_grace_polls_once(press, record, far):
     assert far.methods == ["GET"]
 
 
-def test_it_takes_back_the_flag_of_polling_that_was_given_up(press, record):
+def test_it_removes_the_flag_of_given_up_polling(press, record):
     created(record, 300)
     is_over(job(record, "track"), "failed")
     Transaction.objects.update(review="given_up")
@@ -64,11 +64,11 @@ def test_a_final_transaction_is_not_polled(record):
     assert why_not("poll_now", record) == "the status is final (declined): there is nothing to poll for"
 
 
-def test_there_is_nothing_to_poll_for_before_a_create(record):
+def test_it_is_refused_before_the_create(record):
     assert "it is not sent yet" in why_not("poll_now", record)
 
 
-def test_a_poll_under_way_is_waited_for(press, record):
+def test_it_is_refused_while_a_poll_is_running(press, record):
     created(record, 300)
     claim(job(record, "track"))
 
@@ -76,14 +76,14 @@ def test_a_poll_under_way_is_waited_for(press, record):
     assert staff_events(record) == []
 
 
-def test_a_create_under_way_is_waited_for(press, record):
+def test_it_is_refused_while_a_create_is_running(press, record):
     claim(job(record, "create"))
     Transaction.objects.update(submission="unknown")
 
     assert press("poll_now", record.id).startswith("a create is running")
 
 
-def test_a_poll_that_a_worker_takes_amidst_is_left_alone(press, record, monkeypatch):
+def test_it_is_refused_when_a_worker_claims_the_poll_meanwhile(press, record, monkeypatch):
     created(record, 300)
     monkeypatch.setattr("operators.actions.jobs.reschedule", lambda job_id: None)
 
@@ -91,7 +91,7 @@ def test_a_poll_that_a_worker_takes_amidst_is_left_alone(press, record, monkeypa
     assert staff_events(record) == []
 
 
-def test_it_says_what_the_poll_will_wait_for(record, third):
+def test_the_explanation_says_what_the_poll_waits_for(record, third):
     created(record, 300)
     Provider.objects.update(paused=True)
     assert "as soon as third is resumed" in ACTIONS["poll_now"].explain(now(record))

@@ -1,4 +1,4 @@
-"""Trying a failed job again: with a reason, once, on the record, and never so that a transaction is created twice."""
+"""Retry: needs a reason, runs once, is recorded, and never creates a transaction twice."""
 
 import contextlib
 import threading
@@ -32,12 +32,12 @@ retry_job = ACTIONS["retry"].run
 
 @pytest.fixture
 def given_up(record):
-    """A transaction whose create was given up: flagged for an operator."""
+    """A transaction whose create was given up and that is flagged for review."""
     give_up(record, "create", "its worker was lost 5 times in a row while it ran")
     return record
 
 
-def test_it_makes_the_job_due_now_with_its_schedule_anew(press, given_up):
+def test_the_job_is_due_now_and_its_schedule_restarts(press, given_up):
     Job.objects.filter(kind="create").update(tries=4, crashes=5)
 
     press("retry", job(given_up, "create").pk)
@@ -59,7 +59,7 @@ def test_it_is_recorded_with_who_what_and_why(press, given_up):
     assert logged.get_change_message() == "Retried the job create: the provider is back"
 
 
-def test_the_service_itself_wants_a_reason(olga, given_up):
+def test_running_it_without_a_reason_raises(olga, given_up):
     with pytest.raises(ValueError, match="reason"):
         retry_job(pk=job(given_up, "create").pk, by=olga, reason=" ")
 
@@ -80,7 +80,7 @@ def test_two_people_at_once_have_one_effect(press, olga, otto, given_up):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_people_who_retry_both_jobs_at_once_take_back_the_flag(olga, given_up, monkeypatch):
+def test_two_people_who_retry_both_jobs_at_once_remove_the_flag(olga, given_up, monkeypatch):
     both, meet = (job(given_up, "create").pk, give_up(given_up, "track").pk), threading.Barrier(2)
 
     def revive_together(**given):
@@ -97,7 +97,7 @@ def test_two_people_who_retry_both_jobs_at_once_take_back_the_flag(olga, given_u
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_flag_that_is_set_amidst_is_not_taken_back(olga, given_up, monkeypatch):
+def test_a_flag_that_is_set_meanwhile_stays(olga, given_up, monkeypatch):
     said = [Observation(Source.WEBHOOK, status=Status.COMPLETED), Observation(Source.POLL, status=Status.DECLINED)]
     webhook = threading.Thread(target=partial(aside, lambda: apply([(given_up.id, news) for news in said])))
 
@@ -113,7 +113,7 @@ def test_a_flag_that_is_set_amidst_is_not_taken_back(olga, given_up, monkeypatch
     assert now(given_up).review == "contradiction"
 
 
-def test_the_turn_of_a_job_that_became_needless_has_no_effect(olga, given_up):
+def test_a_retried_job_of_a_final_transaction_has_no_effect(olga, given_up):
     retry_job(pk=job(given_up, "create").pk, by=olga, reason="again")
     Transaction.objects.update(status="completed", finalised_at=Now())
 
@@ -135,7 +135,7 @@ def test_a_transaction_that_the_provider_has_is_not_created_again(olga, given_up
     assert retry_job(pk=job(given_up, "create").pk, by=olga, reason="why not") == CREATED_ALREADY
 
 
-def test_news_of_a_final_transaction_can_be_sent_again(olga, record):
+def test_a_notification_of_a_final_transaction_can_be_retried(olga, record):
     apply([(record.id, Observation(Source.WEBHOOK, status=Status.COMPLETED))])
     failed = give_up(record, "notify", key="seq:2")
 
@@ -152,7 +152,7 @@ def test_a_retried_create_knows_that_an_earlier_one_may_have_begun(olga, given_u
     assert load([claim])[claim.id].create_began_at == failed_at  # and waits for the settle window after that
 
 
-def test_it_takes_back_the_flag_that_the_job_had_set(olga, given_up):
+def test_it_removes_the_flag_that_the_job_had_set(olga, given_up):
     assert now(given_up).review == "given_up"
 
     retry_job(pk=job(given_up, "create").pk, by=olga, reason="again")
@@ -186,7 +186,7 @@ def test_it_wakes_the_lane_after_the_commit(olga, given_up, monkeypatch):
     assert [(wake.kind, wake.lane) for wake in woken] == [("create", job(given_up, "create").lane)]
 
 
-def test_the_page_says_what_will_happen_and_what_it_waits_for(given_up):
+def test_the_explanation_says_what_happens_and_what_it_waits_for(given_up):
     says = ACTIONS["retry"].explain(job(given_up, "create"))
     assert says.startswith("It was given up: its worker was lost 5 times in a row while it ran.")
     assert "no earlier than 120 s after this job failed" in says

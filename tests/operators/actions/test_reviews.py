@@ -1,4 +1,4 @@
-"""A flag that has an operator look is taken back by one who has looked, or when its cause is gone."""
+"""Review flags are removed by an operator, or when their cause is gone."""
 
 import pytest
 
@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 @pytest.fixture
 def not_notified(record):
-    """Completed; the news of it was given up."""
+    """A completed transaction whose notification was given up."""
     created(record, 300)
     tell(record, "completed")
     give_up(record, "notify", key="seq:2")
@@ -27,7 +27,7 @@ def not_notified(record):
 
 
 @pytest.mark.parametrize("flag", Review.values)
-def test_any_flag_is_taken_back_with_what_was_found(press, record, flag):
+def test_every_flag_is_removed_with_a_reason(press, record, flag):
     Transaction.objects.update(review=flag)
 
     assert press("resolve_review", record.id, "third confirmed it") == ""
@@ -38,14 +38,14 @@ def test_any_flag_is_taken_back_with_what_was_found(press, record, flag):
     assert told == {"who": "olga", "why": "third confirmed it", "review": "", "was": flag}
 
 
-def test_it_needs_what_was_found(press, record):
+def test_it_needs_a_reason(press, record):
     Transaction.objects.update(review="overdue")
 
     with pytest.raises(ValueError, match="reason"):
         press("resolve_review", record.id, "")
 
 
-def test_there_is_nothing_to_resolve_twice(press, record):
+def test_it_is_refused_the_second_time(press, record):
     Transaction.objects.update(review="overdue")
     press("resolve_review", record.id)
 
@@ -53,7 +53,7 @@ def test_there_is_nothing_to_resolve_twice(press, record):
     assert len(staff_events(record)) == 1
 
 
-def test_the_page_says_what_will_flag_it_again(record):
+def test_the_explanation_says_what_flags_it_again(record):
     Transaction.objects.update(review="overdue")
 
     assert "flags it again, unless tracking is cancelled" in ACTIONS["resolve_review"].explain(now(record))
@@ -62,7 +62,7 @@ def test_the_page_says_what_will_flag_it_again(record):
 # --- given up
 
 
-def test_news_that_is_delivered_after_a_retry_takes_the_flag_back(press, not_notified):
+def test_a_notification_delivered_after_a_retry_removes_the_flag(press, not_notified):
     press("retry", job(not_notified, "notify", "seq:2").pk)
     assert now(not_notified).review == "given_up"
 
@@ -72,14 +72,14 @@ def test_news_that_is_delivered_after_a_retry_takes_the_flag_back(press, not_not
     assert timeline(not_notified)[-1] == ("review", "", None, "clock")
 
 
-def test_news_that_is_delivered_by_another_notification_makes_the_given_up_one_needless(not_notified):
+def test_a_later_delivered_notification_cancels_the_given_up_one(not_notified):
     schedule_notification(not_notified)
     run(Job.objects.get(key__startswith="again:"))
 
     assert (now(not_notified).review, job(not_notified, "notify", "seq:2").state) == ("", "cancelled")
 
 
-def test_the_same_news_again_takes_back_what_was_flagged_after_it(record):
+def test_a_repeated_status_removes_the_flag_that_was_set_after_it(record):
     created(record, 300)
     tell(record, "completed")
     run(job(record, "notify", "seq:2"))
@@ -92,7 +92,7 @@ def test_the_same_news_again_takes_back_what_was_flagged_after_it(record):
     assert now(record).review == ""
 
 
-def test_a_delivery_that_fails_leaves_the_flag(not_notified, endpoint):
+def test_a_failed_delivery_keeps_the_flag(not_notified, endpoint):
     endpoint.on("POST", Answer(500))
     schedule_notification(not_notified)
     run(Job.objects.get(key__startswith="again:"))
@@ -100,7 +100,7 @@ def test_a_delivery_that_fails_leaves_the_flag(not_notified, endpoint):
     assert now(not_notified).review == "given_up"
 
 
-def test_another_job_that_is_given_up_keeps_the_flag(record):
+def test_another_given_up_job_keeps_the_flag(record):
     give_up(record, "create")
 
     run(job(record, "notify"))
@@ -108,7 +108,7 @@ def test_another_job_that_is_given_up_keeps_the_flag(record):
     assert now(record).review == "given_up"
 
 
-def test_another_flag_is_left_alone(not_notified):
+def test_another_flag_stays(not_notified):
     Transaction.objects.update(review="contradiction")
     schedule_notification(not_notified)
     run(Job.objects.get(key__startswith="again:"))
@@ -117,7 +117,7 @@ def test_another_flag_is_left_alone(not_notified):
 
 
 def schedule_notification(record):
-    """The client asks for the news again."""
+    """Let the client request another notification."""
     found = find(client_id=record.client_id, client_ref=record.client_ref)
     assert found is not None
     notify_again(found)

@@ -1,4 +1,4 @@
-"""The roles that `migrate` makes."""
+"""The roles that `migrate` creates."""
 
 import importlib
 
@@ -19,7 +19,7 @@ SECRETS = {"view_apikey", "view_callbacksecret", "view_webhooksecret"}
 
 @pytest.fixture
 def roles(db):
-    """As after `migrate`; tests that end with an empty database have removed them."""
+    """Create the roles as `migrate` does: tests that empty the database have removed them."""
     grant(apps)
 
 
@@ -28,35 +28,35 @@ def permissions(role):
     return {f"{app}.{codename}" for app, codename in of}
 
 
-def test_a_viewer_views_all_that_is_ours_but_secrets(roles):
+def test_a_viewer_may_view_everything_except_secrets(roles):
     ours = Permission.objects.filter(content_type__app_label__in=OURS, codename__startswith="view_")
     viewed = {f"{one.content_type.app_label}.{one.codename}" for one in ours if one.codename not in SECRETS}
 
     assert permissions("viewer") == viewed | {"admin.view_logentry"}
 
 
-def test_an_operator_may_do_everything_but_approve(roles):
+def test_an_operator_may_run_every_action_except_approve(roles):
     doable = {action.permission for action in ACTIONS.values()} - {"transactions.approve_status"}
 
     of_lists = {"transactions.export_transaction", "operators.share_view"}
     assert permissions("operator") == permissions("viewer") | doable | of_lists
 
 
-def test_an_administrator_may_do_all_that_an_operator_may_and_has_the_secrets(roles):
+def test_an_administrator_may_do_what_operators_may_and_manage_secrets(roles):
     assert permissions("administrator") > permissions("operator")
     assert {"transactions.approve_status", "providers.add_webhooksecret", "auth.change_user"} <= permissions(
         "administrator"
     )
 
 
-def test_no_role_deletes_what_happened_or_who_did_it(roles):
+def test_no_role_may_delete_records_or_users(roles):
     deletable = {name for name in permissions("administrator") if ".delete_" in name}
 
     assert deletable == {"clients.delete_client", "providers.delete_provider", "auth.delete_group",
                          "axes.delete_accessattempt"}  # fmt: skip
 
 
-def test_made_again_they_keep_members_and_what_was_added(roles):
+def test_granting_again_keeps_members_and_added_permissions(roles):
     olga, viewers = User.objects.create_user("olga"), Group.objects.get(name="viewer")
     viewers.user_set.add(olga)
     viewers.permissions.set([Permission.objects.get(codename="retry_job")])
@@ -67,7 +67,7 @@ def test_made_again_they_keep_members_and_what_was_added(roles):
     assert permissions("viewer") == {*ROLES["viewer"], "workers.retry_job"}
 
 
-def test_the_migration_makes_the_permissions_that_a_fresh_database_lacks(db):
+def test_the_migration_creates_missing_permissions_in_a_fresh_database(db):
     Group.objects.all().delete()
     Permission.objects.all().delete()
     state = MigrationLoader(connection).project_state(("operators", "0001_initial"))

@@ -1,4 +1,4 @@
-"""A status set by hand: from pending, or in place of one that is contradicted; told to the client, once."""
+"""Set status: replaces pending or a contradicted status, and notifies the client once."""
 
 from functools import partial
 
@@ -36,7 +36,7 @@ def set_status(press, record):
 
 @pytest.fixture
 def contradicted(record):
-    """Declined, and then said to be completed."""
+    """A declined transaction that the provider then reported as completed."""
     created(record, 300)
     tell(record, "declined")
     tell(record, "completed")
@@ -44,7 +44,7 @@ def contradicted(record):
 
 
 @pytest.mark.parametrize("status", FINAL)
-def test_a_pending_one_becomes_final(set_status, record, status):
+def test_a_pending_transaction_becomes_final(set_status, record, status):
     created(record, 300)
 
     assert set_status(status) == ""
@@ -55,7 +55,7 @@ def test_a_pending_one_becomes_final(set_status, record, status):
     assert timeline(record)[1:] == [("staff", "", None, "staff"), ("status", status, 2, "staff")]
 
 
-def test_what_waits_is_cancelled_and_the_client_is_told(set_status, record, endpoint):
+def test_waiting_jobs_are_cancelled_and_the_client_is_notified(set_status, record, endpoint):
     set_status()
 
     states = dict(Job.objects.filter(transaction_id=record.id).values_list("kind", "state"))
@@ -74,7 +74,7 @@ def test_the_client_is_not_told_the_reason(set_status, record, endpoint, status)
     assert b"by phone" not in asked.body
 
 
-def test_it_is_on_the_record(set_status, record):
+def test_it_is_recorded(set_status, record):
     set_status("failed")
 
     assert staff_events(record) == [
@@ -82,7 +82,7 @@ def test_it_is_on_the_record(set_status, record):
     ]
 
 
-def test_it_decides_between_two_that_contradict(set_status, contradicted):
+def test_it_resolves_a_contradiction(set_status, contradicted):
     assert set_status("completed") == ""
 
     row = now(contradicted)
@@ -90,7 +90,7 @@ def test_it_decides_between_two_that_contradict(set_status, contradicted):
     assert timeline(contradicted)[-1] == ("status", "completed", 3, "staff")
 
 
-def test_a_decision_leaves_no_failure_of_the_status_before(set_status, record):
+def test_the_failure_of_the_previous_status_is_removed(set_status, record):
     created(record, 300)
     failed = Observation(
         Source.POLL, status=Status.FAILED, failure_code="failed_at_provider", failure_detail="it says so"
@@ -111,7 +111,7 @@ def test_a_contradiction_after_it_is_flagged_again(set_status, contradicted):
     assert facts(contradicted) == ("completed", "created", "contradiction")
 
 
-def test_the_same_word_after_it_changes_nothing(set_status, contradicted):
+def test_the_same_status_after_it_changes_nothing(set_status, contradicted):
     set_status("completed")
 
     tell(contradicted, "completed")
@@ -120,7 +120,7 @@ def test_the_same_word_after_it_changes_nothing(set_status, contradicted):
 
 
 @pytest.mark.parametrize(("flag", "left"), [("overdue", ""), ("credentials", ""), ("unmapped", "unmapped")])
-def test_it_answers_what_a_final_status_answers(set_status, record, flag, left):
+def test_it_removes_the_flags_that_a_final_status_settles(set_status, record, flag, left):
     type(now(record)).objects.update(review=flag)
 
     set_status()
@@ -131,7 +131,7 @@ def test_it_answers_what_a_final_status_answers(set_status, record, flag, left):
 # --- why not
 
 
-def test_a_final_one_that_nothing_contradicts_stays(set_status, record):
+def test_a_final_status_without_a_contradiction_stays(set_status, record):
     tell(record, "declined")
 
     assert set_status("completed") == "the status is final (declined), and nothing contradicts it"
@@ -139,12 +139,12 @@ def test_a_final_one_that_nothing_contradicts_stays(set_status, record):
 
 
 @pytest.mark.parametrize("status", ["pending", "declined"])
-def test_it_becomes_another_final_status_or_stays(set_status, contradicted, status):
+def test_only_a_different_final_status_can_be_set(set_status, contradicted, status):
     assert set_status(status) == f"{status} is not a different final status: choose another one"
     assert now(contradicted).sequence == 2
 
 
-def test_what_has_moved_since_the_page_was_made_stays(set_status, record):
+def test_a_status_that_changed_since_the_form_was_made_stays(set_status, record):
     tell(record, "declined")
     tell(record, "completed")
 
@@ -152,7 +152,7 @@ def test_what_has_moved_since_the_page_was_made_stays(set_status, record):
     assert now(record).status == "declined"
 
 
-def test_a_create_under_way_is_waited_for(set_status, record):
+def test_it_is_refused_while_a_create_is_running(set_status, record):
     claim(job(record, "create"))
 
     assert set_status("failed") == "a create is running: try again in a moment"
@@ -181,7 +181,7 @@ def test_a_webhook_just_before_it_wins(set_status, record):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_poll_under_way_that_says_something_else_is_flagged(set_status, record, far):
+def test_a_running_poll_with_another_status_is_flagged(set_status, record, far):
     created(record, 300)
     with amid(job(record, "track"), far, "GET", Answer(200, {"status": "declined"})):
         assert set_status("completed") == ""
@@ -191,8 +191,8 @@ def test_a_poll_under_way_that_says_something_else_is_flagged(set_status, record
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_create_that_waits_can_not_begin_amidst(set_status, record, far, monkeypatch):
-    """Whoever would claim it just then is passed over, or finds it cancelled."""
+def test_a_waiting_create_cannot_start_meanwhile(set_status, record, far, monkeypatch):
+    """A worker that claims it at that moment skips the locked row or finds it cancelled."""
     lane, taken = Lane(job(record, "create").lane), []
 
     def overtaken(news):
@@ -205,15 +205,15 @@ def test_a_create_that_waits_can_not_begin_amidst(set_status, record, far, monke
     assert (taken, job(record, "create").state, far.asked) == ([], "cancelled", [])
 
 
-def test_the_page_says_what_is_known_of_the_provider(record):
+def test_the_explanation_says_what_is_known_of_the_provider(record):
     assert "will not be sent" in ACTIONS["set_status"].explain(now(record))
     created(record, 300)
     assert "third has the transaction" in ACTIONS["set_status"].explain(now(record))
     assert why_not("set_status", record) == ""
 
 
-def test_the_page_says_that_a_lost_worker_may_have_created_it(record):
-    """No create is on record then; its job knows of one."""
+def test_the_explanation_says_that_a_lost_worker_may_have_created_it(record):
+    """The transaction records no create then; only its job does."""
     Job.objects.filter(transaction_id=record.id, kind="create").update(claim_count=1, lost_at=Now())
 
     said = ACTIONS["set_status"].explain(now(record))

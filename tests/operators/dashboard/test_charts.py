@@ -26,7 +26,7 @@ def test_parts_are_stacked_from_the_bottom_up_and_empty_ones_left_out():
     }  # fmt: skip
 
 
-def test_what_was_accepted_is_a_line_through_the_columns_middles():
+def test_accepted_transactions_are_a_line_through_the_middles_of_the_columns():
     assert stacked("hour", "", columns((10, 0, 0, 0), (5, 0, 0, 0)), labels=2).line == "5,0.00 15,50.00"
 
 
@@ -40,13 +40,13 @@ def test_labels_begin_with_the_first_column_and_end_with_the_last():
     assert chart.labels == ["10:00", "10:15", "10:30", "10:44", "10:59"]
 
 
-def test_each_column_has_its_figures_in_words():
+def test_each_column_has_its_counts_as_text():
     [bar] = stacked("hour", "", columns((1200, 5, 0, 4)), labels=2).bars
 
     assert str(bar).endswith("10:00: 1,200 accepted, 5 completed, 0 declined, 4 failed")
 
 
-def test_it_says_in_words_what_it_shows():
+def test_the_chart_has_its_sums_as_text():
     chart = stacked("hour", "", columns((1200, 5, 0, 4), (1, 1, 0, 0)), labels=2)
 
     assert chart.said == "1,201 accepted, 6 completed, 0 declined, 4 failed"

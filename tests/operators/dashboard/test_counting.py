@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from operators.dashboard import counting
 from operators.dashboard.counting import MINUTE, count_events, count_until
-from operators.models.counts import MinuteCount
+from operators.models import MinuteCount
 from providers.status import FINAL, Status
 from tests.cast import accepted, now
 from tests.running import count, tell
@@ -27,20 +27,20 @@ def this_minute() -> datetime:
 
 
 def as_of() -> datetime | None:
-    """The end of the last minute that was counted."""
+    """Return the end of the last counted minute."""
     last: datetime | None = MinuteCount.objects.aggregate(last=Max("minute"))["last"]
     return last and last + MINUTE
 
 
 def totals() -> Counter[str]:
-    """Transactions by status, as counted."""
+    """Return the counted transactions by status."""
     found = Counter(dict(MinuteCount.objects.values_list("status").annotate(Sum("count"))))
     found["pending"] -= sum(found[status] for status in FINAL)
     return +found
 
 
 def minutes() -> Counter[str]:
-    """The counts of all minutes that are kept, as the charts show them."""
+    """Return the sums of all minutes that are kept, as the charts show them."""
     kept = MinuteCount.objects.filter(bucket__gte=0, minute__gt=datetime.fromtimestamp(0, UTC))
     found = Counter(dict(kept.values_list("status").annotate(Sum("count"))))
     found["accepted"] = found.pop("pending", 0)
@@ -73,7 +73,7 @@ def test_accepted_transactions_are_pending_until_they_are_final(alice, third):
     assert minutes() == {"accepted": 2, "declined": 1}
 
 
-def test_a_contradiction_that_is_not_taken_counts_nothing(record):
+def test_an_ignored_contradiction_is_not_counted(record):
     tell(record, "completed")
     tell(record, "failed")
     count()
@@ -157,7 +157,7 @@ def test_a_repeated_count_changes_nothing(alice, third):
     assert totals() == {"completed": 1}
 
 
-def test_minutes_are_kept_for_a_while_and_totals_for_ever(alice, third):
+def test_old_minutes_are_added_to_the_totals(alice, third):
     tell(accepted(alice, third), "completed")
     overruled = accepted(alice, third)
     tell(overruled, "declined")
@@ -183,7 +183,7 @@ def test_the_time_to_a_final_status_is_known_to_within_a_tenth(record, took):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_event_that_is_committed_after_its_minute_was_counted_is_not_left_out(alice, third):
+def test_an_event_committed_after_its_minute_was_counted_is_included(alice, third):
     end = this_minute() + MINUTE
 
     def with_a_later_one_meanwhile():

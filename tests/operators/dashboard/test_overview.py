@@ -10,7 +10,7 @@ from clients.models import Client
 from operators.dashboard import counting
 from operators.dashboard import overview as module
 from operators.dashboard.overview import overview, percentile
-from operators.models.counts import MinuteCount
+from operators.models import MinuteCount
 from providers.models import Provider
 from tests.cast import accepted, due_now, job, make_provider
 from tests.running import count, tell
@@ -21,11 +21,11 @@ from workers.models import Breaker, Job
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 EVERYTHING = 16
-"""Queries, however much there is to show."""
+"""Number of queries, independent of the number of rows."""
 
 
 def seen(*permissions: str):
-    """As somebody sees it with these permissions; with none given, with all."""
+    """Return the figures for a user with these permissions; with all permissions if none is given."""
     return overview(lambda permission: not permissions or permission in permissions)
 
 
@@ -37,7 +37,7 @@ def count_a_whole_minute() -> None:
     counting.count_until(minute + counting.MINUTE)
 
 
-def test_it_takes_few_queries_however_much_there_is(alice, third, django_assert_max_num_queries):
+def test_the_number_of_queries_is_independent_of_the_number_of_rows(alice, third, django_assert_max_num_queries):
     for n in range(5):
         make_provider(f"third-{n}")
         tell(accepted(alice, third), "completed")
@@ -49,7 +49,7 @@ def test_it_takes_few_queries_however_much_there_is(alice, third, django_assert_
         assert seen().flow.totals["completed"] == 5
 
 
-def test_it_says_how_far_counting_has_come(record):
+def test_the_flow_shows_until_when_events_are_counted(record):
     assert seen().flow is None
     Event.objects.update(at=Now() - timedelta(hours=2))
     until = (timezone.now() - timedelta(hours=1)).replace(second=0, microsecond=0)
@@ -72,7 +72,7 @@ def test_it_shows_transactions_by_status_now_and_over_time(alice, third):
     assert flow.times.keys() == {50, 95, 99}
 
 
-def test_its_columns_have_no_gap_and_end_with_the_last_whole_one(record):
+def test_columns_have_no_gap_and_end_with_the_last_whole_period(record):
     for at, n in ((datetime(2026, 5, 4, 10, 19, tzinfo=UTC), 7), (datetime(2026, 5, 4, 9, 46, tzinfo=UTC), 5)):
         MinuteCount.objects.create(minute=at, status="pending", bucket=0, count=n)
 
@@ -84,7 +84,7 @@ def test_its_columns_have_no_gap_and_end_with_the_last_whole_one(record):
 
 
 @pytest.mark.parametrize(("share", "bucket"), [(0.0, 3), (0.5, 3), (0.51, 8), (0.95, 8), (0.951, 20), (1.0, 20)])
-def test_a_percentile_is_the_time_within_which_so_many_came(share, bucket):
+def test_a_percentile_is_the_time_that_this_share_took_at_most(share, bucket):
     assert percentile([(3, 500), (8, 450), (20, 50)], share) == counting.seconds(bucket)
 
 
@@ -103,7 +103,7 @@ def test_pending_transactions_are_counted_now_and_beyond_the_bound_up_to_the_las
     assert str(seen().flow.totals["pending"]) == "4"
 
 
-def test_it_counts_what_needs_review_by_reason(alice, third, monkeypatch):
+def test_reviews_are_counted_by_reason(alice, third, monkeypatch):
     monkeypatch.setattr(module, "MOST", 2)
     for review in ("overdue", "contradiction", "contradiction", "contradiction", ""):
         Transaction.objects.filter(pk=accepted(alice, third).id).update(review=review)
@@ -113,7 +113,7 @@ def test_it_counts_what_needs_review_by_reason(alice, third, monkeypatch):
     }  # fmt: skip
 
 
-def test_it_shows_what_a_provider_has_to_do_and_what_holds_it_back(record, third):
+def test_a_provider_has_its_due_jobs_and_open_breakers(record, third):
     Provider.objects.update(paused=True, paused_why="credentials", max_in_flight=7)
     due_now()
     Job.objects.filter(pk=job(record, "create").pk).update(state="running", lease_until=Now() + timedelta(seconds=20))
@@ -125,14 +125,14 @@ def test_it_shows_what_a_provider_has_to_do_and_what_holds_it_back(record, third
     assert (found.in_flight, found.provider.max_in_flight, found.due, found.calls) == (1, 7, 1, None)
 
 
-def test_an_open_breaker_that_is_not_used_holds_nothing_back(third):
+def test_an_open_breaker_that_is_turned_off_is_not_shown(third):
     Breaker.objects.create(lane=third.provider.lane, kind="create", opened_at=timezone.now(), probe_at=timezone.now())
     Provider.objects.update(circuit_breaker=False)
 
     assert seen().providers[0].held_back == ()
 
 
-def test_it_shows_endpoints_that_fail_and_how_much_waits_for_them(alice, mallory, third):
+def test_failing_endpoints_have_their_number_of_queued_notifications(alice, mallory, third):
     accepted(alice, third)
     Job.objects.filter(kind="notify").update(run_at=Now() + timedelta(hours=5))
     Client.objects.filter(name="alice").update(endpoint_failing_since=timezone.now())
@@ -141,7 +141,7 @@ def test_it_shows_endpoints_that_fail_and_how_much_waits_for_them(alice, mallory
     assert (found.client.name, found.waiting) == ("alice", 1)
 
 
-def test_what_may_not_be_viewed_is_not_shown(record):
+def test_figures_without_permission_are_none(record):
     count()
     parts = ("flow", "reviews", "queues", "processes", "providers", "endpoints")
     of = {

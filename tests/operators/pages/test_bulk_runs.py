@@ -7,7 +7,7 @@ from django.contrib.auth.models import User
 
 from operators.actions import bulk
 from operators.actions.table import ACTIONS
-from operators.models.bulk import BulkRun
+from operators.models import BulkRun
 from tests.cast import accepted
 from tests.operators.pages.browser import fields_of
 from transactions.models import Transaction

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from clients.models import Client
 from operators.dashboard import page as dashboard
-from operators.models.counts import MinuteCount
+from operators.models import MinuteCount
 from providers.models import Provider
 from tests.cast import accepted, due_now, job, make_provider
 from tests.operators.pages.conftest import give_up, signed_in

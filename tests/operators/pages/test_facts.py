@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from clients.models import Client
-from operators.models.bulk import BulkRun
+from operators.models import BulkRun
 from operators.pages import base as bases
 from providers.models import Provider
 from providers.status import Status

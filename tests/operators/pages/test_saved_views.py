@@ -3,7 +3,7 @@
 import pytest
 from django.contrib.auth.models import Permission, User
 
-from operators.models.views import SavedView
+from operators.models import SavedView
 from tests.operators.pages.conftest import signed_in
 
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]

@@ -56,7 +56,7 @@ def test_stuck_means_pending_for_longer(alice, third, stuck):
     assert found(stuck=stuck) == {old}
 
 
-def test_untold_means_final_and_not_confirmed_by_the_client(alice, third):
+def test_not_notified_means_final_and_not_confirmed_by_the_client(alice, third):
     made_ago(alice, third, 5)
     not_notified = {
         made_ago(alice, third, 5, **final(status, notified_sequence=1)) for status in ("completed", "failed")

@@ -13,7 +13,7 @@ CALLBACK = ("--callback-url", "https://client.example/callback")
 
 
 def refused(*words: str) -> str:
-    """Why a command refuses; nothing is stored."""
+    """Return the error of the command, which stores nothing."""
     with pytest.raises(CommandError) as error:
         said("createclient", *words)
     assert not Client.objects.exists() and not ApiKey.objects.exists() and not CallbackSecret.objects.exists()
@@ -35,7 +35,7 @@ def test_it_stores_the_client(third):
     assert (client.callback_url, client.callback_method, client.callback_body) == (CALLBACK[1], "POST", None)
 
 
-def test_its_key_opens_the_api(third):
+def test_its_key_authenticates_at_the_api(third):
     key = made("createclient", "alice", *CALLBACK, "--provider", "third")["api_key"]
 
     answer = Web().post(
@@ -44,7 +44,7 @@ def test_its_key_opens_the_api(third):
     assert answer.status_code == 202
 
 
-def test_its_secret_is_one_of_standard_webhooks():
+def test_its_secret_has_the_format_of_standard_webhooks():
     secret = made("createclient", "alice", *CALLBACK)["callback_secret"]
 
     assert secret.startswith("whsec_")
@@ -59,7 +59,7 @@ def test_every_client_gets_a_key_and_a_secret_of_its_own():
     assert first["callback_secret"] != second["callback_secret"]
 
 
-def test_it_prints_both_for_people_too():
+def test_it_also_prints_both_as_text():
     printed = said("createclient", "alice", *CALLBACK)
 
     assert "txk_" in printed and CallbackSecret.objects.get().secret in printed
@@ -84,7 +84,7 @@ def test_it_takes_a_rate_limit():
 @pytest.mark.parametrize(
     ("text", "enabled"), [("true", True), ("True", True), ("1", True), ("false", False), ("0", False)]
 )
-def test_it_reads_yes_and_no_as_json_and_python_write_them(text, enabled):
+def test_it_accepts_booleans_as_written_in_json_and_python(text, enabled):
     made("createclient", "alice", *CALLBACK, "--set", f"enabled={text}")
 
     assert Client.objects.get().enabled == enabled
@@ -94,7 +94,7 @@ def test_it_refuses_an_unknown_provider():
     assert "nobody" in refused("alice", *CALLBACK, "--provider", "nobody")
 
 
-def test_it_wants_a_callback_url():
+def test_it_requires_a_callback_url():
     assert "--callback-url" in refused("alice")
 
 
@@ -107,7 +107,7 @@ def test_it_refuses_a_name_that_is_taken():
 
 
 @pytest.mark.parametrize("name", ["", "x" * 101])
-def test_it_refuses_a_name_that_is_none(name):
+def test_it_refuses_an_invalid_name(name):
     assert "name" in refused(name, *CALLBACK)
 
 
@@ -116,7 +116,7 @@ def test_it_refuses_a_name_that_is_none(name):
     ["", "client.example", "ftp://client.example/", "https://", "https:///path", "https://user:word@client.example/",
      "https://client.example/a b", "https://client.example:port/", "https://clïent.example/", "javascript:alert(1)"],
 )  # fmt: skip
-def test_it_refuses_what_is_no_address(url):
+def test_it_refuses_an_invalid_url(url):
     assert "callback_url" in refused("alice", "--callback-url", url)
 
 
@@ -137,5 +137,5 @@ def test_it_takes_plain_http_to_hosts_that_are_allowed():
      "enabled=maybe", "rate_limit=fast", "name=mallory", "id=1", "callback_url=https://x.example",
      "nothing=1", "enabled", "=", "="],
 )  # fmt: skip
-def test_it_refuses_a_setting_that_makes_no_sense(setting):
+def test_it_refuses_an_invalid_setting(setting):
     assert setting.partition("=")[0] in refused("alice", *CALLBACK, "--set", setting)

@@ -16,7 +16,7 @@ BASE = ("--base-url", "https://third.example/api")
 
 
 def refused(*words_: str) -> str:
-    """Why the command refuses; nothing is stored."""
+    """Return the error of the command, which stores nothing."""
     with pytest.raises(CommandError) as error:
         said("createprovider", *words_)
     assert not Provider.objects.exists() and not WebhookSecret.objects.exists()
@@ -24,7 +24,7 @@ def refused(*words_: str) -> str:
 
 
 def provider(**settings: Any) -> Provider:
-    """The provider that the command makes with these settings."""
+    """Return the provider that the command creates with these settings."""
     pairs = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
     made("createprovider", "third", *BASE, *pairs)
     return Provider.objects.get()
@@ -52,7 +52,7 @@ def test_it_stores_the_provider_with_the_documented_settings():
     assert {name: getattr(found, name) for name in documented} == documented
 
 
-def test_its_secret_signs_webhooks_that_are_taken():
+def test_webhooks_signed_with_its_secret_are_accepted():
     secret = made("createprovider", "third", *BASE)["webhook_secret"]
     third = Third(Provider.objects.get(), secret)
     record = accepted(make_client("alice", third.provider), third)
@@ -61,7 +61,7 @@ def test_its_secret_signs_webhooks_that_are_taken():
     assert now(record).status == "completed"
 
 
-def test_it_takes_a_secret_that_is_given():
+def test_it_stores_a_given_secret():
     secret = new_secret()
 
     assert made("createprovider", "third", *BASE, "--webhook-secret", secret)["webhook_secret"] == secret
@@ -71,13 +71,13 @@ def test_it_takes_a_secret_that_is_given():
 @pytest.mark.parametrize(
     "secret", ["secret", "whsec_", "whsec_c2hvcnQ=", "whsec_" + "A" * 100, "whsec_ä", "WHSEC_" + "A" * 44]
 )
-def test_it_refuses_a_secret_that_is_none(secret):
+def test_it_refuses_an_invalid_secret(secret):
     assert "--webhook-secret" in refused("third", *BASE, "--webhook-secret", secret)
 
 
 @pytest.mark.parametrize("scheme", ["stripe", "hmac-sha256"])
 @pytest.mark.parametrize("secret", ["whsec_not base64", "It's a Secret to Everybody", "x" * 16, "x" * 255])
-def test_other_schemes_take_a_secret_as_the_provider_has_given_it(scheme, secret):
+def test_other_schemes_store_the_secret_as_given(scheme, secret):
     made("createprovider", "third", *BASE, "--webhook-auth", scheme, "--webhook-secret", secret)
 
     assert WebhookSecret.objects.get().secret == secret
@@ -87,18 +87,18 @@ def test_other_schemes_take_a_secret_as_the_provider_has_given_it(scheme, secret
 @pytest.mark.parametrize(
     "secret", ["short", "x" * 15, "x" * 256, " " + "x" * 20, "x" * 20 + "\n", "é" * 20, "x" * 20 + "\t"]
 )
-def test_they_refuse_one_that_is_none(scheme, secret):
+def test_other_schemes_refuse_an_invalid_secret(scheme, secret):
     message = refused("third", *BASE, "--webhook-auth", scheme, "--webhook-secret", secret)
 
     assert "--webhook-secret" in message
     assert secret not in message
 
 
-def test_a_secret_of_stripe_is_none_of_standard_webhooks():
+def test_a_stripe_secret_is_not_valid_for_standard_webhooks():
     assert "whsec_<base64>" in refused("third", *BASE, "--webhook-secret", "whsec_of Stripe's own alphabet")
 
 
-def test_an_address_with_a_token_is_described():
+def test_a_url_with_a_token_is_described():
     printed = made("createprovider", "third", *BASE, "--webhook-auth", "url-token")
 
     assert printed["webhook_url"].startswith("http://testserver/webhooks/third/<")
@@ -114,7 +114,7 @@ def test_it_refuses_an_unknown_adapter():
     assert "--adapter" in refused("third", *BASE, "--adapter", "soap")
 
 
-def test_it_prints_the_secret_for_people_too():
+def test_it_also_prints_the_secret_as_text():
     printed = said("createprovider", "third", *BASE)
 
     assert WebhookSecret.objects.get().secret in printed
@@ -150,7 +150,7 @@ def test_it_takes_settings(name, text, value):
 @pytest.mark.parametrize(
     ("text", "value"), [("true", True), ("True", True), ("1", True), ("false", False), ("0", False)]
 )
-def test_it_reads_yes_and_no_as_json_and_python_write_them(name, text, value):
+def test_it_accepts_booleans_as_written_in_json_and_python(name, text, value):
     assert getattr(provider(**{name: text}), name) == value
 
 
@@ -179,11 +179,11 @@ def test_the_last_of_two_settings_counts():
         "webhook_secrets=x", "nothing=1", "paused",
     ],
 )  # fmt: skip
-def test_it_refuses_a_setting_that_makes_no_sense(setting):
+def test_it_refuses_an_invalid_setting(setting):
     assert setting.partition("=")[0] in refused("third", *BASE, "--set", setting)
 
 
-def test_it_refuses_a_create_that_no_jobs_lease_can_hold(settings):
+def test_it_refuses_timeouts_that_exceed_the_lease_of_a_create(settings):
     settings.CREATE_LEASE = 60.0
 
     assert "CREATE_LEASE" in refused("third", *BASE, "--set", "create_timeout=42.1")
@@ -193,7 +193,7 @@ def test_it_refuses_a_create_that_no_jobs_lease_can_hold(settings):
 @pytest.mark.parametrize(
     "slug", ["", "Third", "third_party", "-third", "third party", "third/x", "thírd", "x" * 51, "third\n"]
 )
-def test_it_refuses_a_slug_that_is_none(slug):
+def test_it_refuses_an_invalid_slug(slug):
     assert "slug" in refused(*BASE, "--", slug)
 
 
@@ -208,11 +208,11 @@ def test_it_refuses_a_slug_that_is_taken():
 @pytest.mark.parametrize(
     "url", ["", "third.example", "ftp://third.example", "http://third.example", "https://u:p@third.example"]
 )
-def test_it_refuses_what_is_no_address(url):
+def test_it_refuses_an_invalid_url(url):
     assert "base_url" in refused("third", "--base-url", url)
 
 
-def test_it_names_all_that_is_wrong():
+def test_the_error_names_every_invalid_field():
     message = refused("Third", "--base-url", "third.example", "--set", "max_in_flight=0")
 
     assert all(name in message for name in ("slug", "base_url", "max_in_flight"))

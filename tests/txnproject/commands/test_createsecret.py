@@ -17,18 +17,18 @@ pytestmark = pytest.mark.django_db
 
 
 def webhook(third: Third, secret: str) -> int:
-    """The answer to the provider's webhook that this secret signed."""
+    """Return the HTTP status for a webhook that this secret has signed."""
     return int(send_signed(replace(third, secret=secret), words(uuid7())).status_code)
 
 
-def test_a_clients_new_secret_signs_beside_the_older_one(alice):
+def test_notifications_are_signed_with_the_new_and_the_older_secret(alice):
     printed = made("createsecret", "--client", "alice")
 
     assert set(printed) == {"client", "callback_secret"}
     assert alice.settings.callback_secrets == (alice.secret, printed["callback_secret"])
 
 
-def test_the_older_one_ends_in_a_day(alice):
+def test_the_older_secret_expires_in_a_day(alice):
     made("createsecret", "--client", "alice")
 
     older, newer = CallbackSecret.objects.order_by("id")
@@ -37,13 +37,13 @@ def test_the_older_one_ends_in_a_day(alice):
     assert newer.expires_at is None
 
 
-def test_without_an_overlap_the_older_one_ends_now(alice):
+def test_without_an_overlap_the_older_secret_expires_now(alice):
     printed = made("createsecret", "--client", "alice", "--overlap", "0")
 
     assert alice.settings.callback_secrets == (printed["callback_secret"],)
 
 
-def test_a_providers_webhooks_by_the_older_secret_are_refused_once_its_overlap_has_ended(third):
+def test_webhooks_signed_with_the_older_secret_are_refused_after_the_overlap(third):
     printed = made("createsecret", "--provider", "third", "--overlap", "1")
     assert set(printed) == {"provider", "webhook_secret"}
     both = third.secret, printed["webhook_secret"]
@@ -55,14 +55,14 @@ def test_a_providers_webhooks_by_the_older_secret_are_refused_once_its_overlap_h
     assert [webhook(third, secret) for secret in both] == [401, 204]
 
 
-def test_a_secret_that_the_provider_has_made_can_be_given(third):
+def test_a_secret_issued_by_the_provider_can_be_given(third):
     theirs = new_secret()
 
     assert made("createsecret", "--provider", "third", "--secret", theirs)["webhook_secret"] == theirs
     assert theirs in third.settings.webhook_secrets
 
 
-def test_it_prints_it_for_people_too(alice):
+def test_it_also_prints_the_secret_as_text(alice):
     printed = said("createsecret", "--client", "alice")
 
     assert CallbackSecret.objects.latest("id").secret in printed
@@ -75,7 +75,7 @@ def test_it_prints_it_for_people_too(alice):
      ("--client", "alice", "--overlap", "-1"), ("--client", "alice", "--overlap", "nan"),
      ("--client", "alice", "--overlap", "9999"), ("--provider", "third", "--secret", "hunter2-and-more")],
 )  # fmt: skip
-def test_what_makes_no_sense_changes_nothing(alice, third, words):
+def test_invalid_arguments_change_nothing(alice, third, words):
     with pytest.raises(CommandError) as error:
         said("createsecret", *words)
 

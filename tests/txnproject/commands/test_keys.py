@@ -18,7 +18,7 @@ def status(key: str) -> int:
     return int(Api(None, Authorization=f"Bearer {key}").get().status_code)
 
 
-def test_a_new_key_opens_the_api_beside_the_first(alice):
+def test_the_new_and_the_first_key_authenticate(alice):
     printed = made("createkey", "alice", "--name", "shop")
 
     assert set(printed) == {"client", "name", "api_key"}
@@ -26,7 +26,7 @@ def test_a_new_key_opens_the_api_beside_the_first(alice):
     assert (status(printed["api_key"]), status(alice.key)) == (200, 200)
 
 
-def test_a_key_lasts_as_long_as_asked(alice):
+def test_a_key_expires_after_the_given_days(alice):
     made("createkey", "alice", "--name", "shop", "--days", "30")
 
     ends = ApiKey.objects.get(name="shop").expires_at
@@ -34,7 +34,7 @@ def test_a_key_lasts_as_long_as_asked(alice):
     assert timedelta(days=29) < ends - timezone.now() < timedelta(days=31)
 
 
-def test_a_new_key_is_printed_for_people_too(alice):
+def test_a_new_key_is_also_printed_as_text(alice):
     printed = said("createkey", "alice", "--name", "shop")
 
     assert ApiKey.objects.get(name="shop").prefix in printed
@@ -46,7 +46,7 @@ def test_a_new_key_is_printed_for_people_too(alice):
     [("nobody", "--name", "shop"), ("alice", "--name", ""), ("alice", "--name", "x" * 101), ("alice",),
      ("alice", "--name", "shop", "--days", "0"), ("alice", "--name", "shop", "--days", "3651")],
 )  # fmt: skip
-def test_it_makes_no_key_from_what_makes_no_sense(alice, words):
+def test_invalid_arguments_create_no_key(alice, words):
     with pytest.raises(CommandError):
         said("createkey", *words)
 
@@ -54,7 +54,7 @@ def test_it_makes_no_key_from_what_makes_no_sense(alice, words):
 
 
 @pytest.mark.parametrize("written", ["{}", "{}…"])
-def test_a_key_is_revoked_by_what_it_begins_with(alice, written):
+def test_a_key_is_revoked_by_its_first_characters(alice, written):
     other = made("createkey", "alice", "--name", "shop")["api_key"]
 
     printed = made("revokekey", written.format(other[:12]))
@@ -71,7 +71,7 @@ def test_revoking_again_keeps_the_first_time(alice):
     assert ApiKey.objects.get().revoked_at == first
 
 
-def test_it_revokes_nothing_when_two_keys_begin_alike(alice, mallory):
+def test_it_revokes_nothing_when_two_keys_begin_with_the_same_characters(alice, mallory):
     ApiKey.objects.update(prefix="txk_the-same")
 
     with pytest.raises(CommandError, match="2 keys"):
@@ -88,12 +88,12 @@ def test_a_whole_key_is_not_repeated_on_the_screen(alice: Caller, length):
     assert alice.key[4:11] not in str(error.value)
 
 
-def test_it_says_when_no_key_begins_so(alice):
+def test_it_refuses_a_prefix_of_no_key(alice):
     with pytest.raises(CommandError, match="no key"):
         said("revokekey", "txk_12345678")
 
 
-def test_the_log_tells_of_both_without_the_key(alice, caplog):
+def test_both_are_logged_without_the_key(alice, caplog):
     caplog.set_level("INFO")
 
     key = made("createkey", "alice", "--name", "shop")["api_key"]

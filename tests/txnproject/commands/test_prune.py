@@ -1,6 +1,7 @@
-"""What is old and over goes; what somebody may still need stays."""
+"""`manage.py prune`: deletes old rows that are done, and keeps rows that may still be needed."""
 
 from datetime import timedelta
+from types import SimpleNamespace
 from uuid import uuid4
 
 import pytest
@@ -27,7 +28,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 
 def age(days: float, record: TransactionSnapshot) -> None:
-    """Let all of it have happened so many days ago."""
+    """Move the transaction, its jobs and webhooks this many days into the past."""
     when = Now() - timedelta(days=days)
     Transaction.objects.filter(pk=record.id).update(created_at=when, finalised_at=when)
     Job.objects.filter(transaction_id=record.id).update(created_at=when, updated_at=when)
@@ -40,7 +41,7 @@ def webhook(third, record: TransactionSnapshot | None) -> Webhook:
 
 
 def over(alice, third, days: float = 100) -> TransactionSnapshot:
-    """A transaction that was done so long ago: its three jobs, a call of each, a webhook."""
+    """Return a transaction that was completed `days` ago, with three jobs, a call of each, and a webhook."""
     record = accepted(alice, third)
     Transaction.objects.filter(pk=record.id).update(
         status="completed", submission="created", finalised_at=Now(), notified_sequence=1
@@ -55,7 +56,7 @@ def over(alice, third, days: float = 100) -> TransactionSnapshot:
 
 
 def left(record: TransactionSnapshot) -> tuple[int, ...]:
-    """Its jobs, calls and webhooks."""
+    """Count its jobs, calls and webhooks."""
     return tuple(model.objects.filter(transaction_id=record.id).count() for model in (Job, OutboundCall, Webhook))
 
 
@@ -63,10 +64,10 @@ def change(record: TransactionSnapshot, **fields) -> None:
     Transaction.objects.filter(pk=record.id).update(**fields)
 
 
-def test_old_jobs_go_with_their_calls_and_webhooks_and_it_says_so(alice, third):
+def test_old_jobs_calls_and_webhooks_are_deleted_and_reported(alice, third):
     old = over(alice, third)
 
-    assert said("prune") == "Deleted 3 jobs with 3 calls, and 1 webhooks; 4 rows looked at.\n"
+    assert said("prune") == "Deleted 3 jobs with 3 calls, and 1 webhooks; 4 rows checked.\n"
     assert left(old) == (0, 0, 0)
 
 
@@ -78,7 +79,7 @@ def test_the_transaction_and_its_timeline_stay(alice, third):
     assert Event.objects.filter(transaction=old.id).count() == 1
 
 
-def test_what_is_younger_than_asked_stays(alice, third):
+def test_younger_rows_stay(alice, third):
     young = over(alice, third, days=89)
 
     said("prune")
@@ -97,7 +98,7 @@ def test_what_is_younger_than_asked_stays(alice, third):
     ],
     ids=["not final", "final of late", "not confirmed", "flagged"],
 )
-def test_all_of_a_transaction_that_is_not_over_stays(alice, third, fields):
+def test_everything_of_a_transaction_that_still_needs_work_stays(alice, third, fields):
     old = over(alice, third)
     change(old, **fields)
 
@@ -106,7 +107,7 @@ def test_all_of_a_transaction_that_is_not_over_stays(alice, third, fields):
 
 
 @pytest.mark.parametrize("fields", [{"state": "waiting"}, {"state": "failed"}, {"updated_at": Now()}], ids=str)
-def test_a_job_that_is_not_over_or_ended_of_late_stays_with_its_calls(alice, third, fields):
+def test_a_job_that_is_open_failed_or_ended_recently_stays_with_its_calls(alice, third, fields):
     old = over(alice, third)
     Job.objects.filter(pk=job(old, "notify").pk).update(**fields)
 
@@ -122,7 +123,7 @@ def test_a_running_job_stays(alice, third):
     assert left(old) == (1, 1, 0)
 
 
-def test_old_webhooks_that_match_no_transaction_go(third):
+def test_old_webhooks_without_a_transaction_are_deleted(third):
     webhook(third, None)
     Webhook.objects.update(received_at=Now() - timedelta(days=91))
     webhook(third, None)
@@ -146,28 +147,28 @@ def test_a_dry_run_counts_the_same_and_deletes_nothing(alice, third):
     assert would == said("prune").replace("Deleted", "Would delete")
 
 
-def test_it_goes_on_batch_by_batch_over_what_stays(alice, third):
+def test_it_continues_batch_by_batch_past_rows_that_stay(alice, third):
     olds = [over(alice, third) for _ in range(4)]
     change(olds[0], review="contradiction")
     change(olds[2], notified_sequence=0)
 
-    assert "; 16 rows looked at" in said("prune", "--batch", "2", "--pause", "0")
+    assert "; 16 rows checked" in said("prune", "--batch", "2", "--pause", "0")
     assert [left(old)[0] for old in olds] == [3, 0, 3, 0]
 
 
-def test_it_looks_at_nothing_behind_the_batch_in_which_something_is_young(alice, third):
+def test_it_stops_after_the_first_batch_with_a_younger_row(alice, third):
     over(alice, third)
     for _ in range(3):
         over(alice, third, days=1)
 
-    assert "; 6 rows looked at" in said("prune", "--batch", "2")  # jobs: 2, 2 with a young one; webhooks: 2
+    assert "; 6 rows checked" in said("prune", "--batch", "2")  # jobs: 2, 2 with a young one; webhooks: 2
 
 
 def test_a_second_run_finds_nothing_left(alice, third):
     over(alice, third)
     said("prune")
 
-    assert said("prune") == "Deleted 0 jobs with 0 calls, and 0 webhooks; 0 rows looked at.\n"
+    assert said("prune") == "Deleted 0 jobs with 0 calls, and 0 webhooks; 0 rows checked.\n"
 
 
 @pytest.mark.parametrize(
@@ -181,12 +182,12 @@ def test_a_second_run_finds_nothing_left(alice, third):
         (("--pause", "nan"), "a number from 0 to 60"),
     ],
 )
-def test_it_refuses_limits_that_make_no_sense(words, why):
+def test_it_refuses_numbers_outside_the_limits(words, why):
     with pytest.raises(CommandError, match=why):
         said("prune", *words)
 
 
-def test_a_webhook_that_comes_again_after_its_record_has_gone_changes_nothing(alice, third):
+def test_a_webhook_repeated_after_its_row_was_deleted_changes_nothing(alice, third):
     old = over(alice, third)
     said("prune")
     was = now(old)
@@ -197,23 +198,24 @@ def test_a_webhook_that_comes_again_after_its_record_has_gone_changes_nothing(al
     assert vars(now(old)) | {"_state": None} == vars(was) | {"_state": None}
 
 
-# --- beside others
+# --- concurrency
 
 
-def test_what_is_deleted_before_it_is_interrupted_is_said(alice, third, monkeypatch, capsys):
+def test_an_interrupted_run_reports_what_it_has_deleted(alice, third, monkeypatch, capsys):
     over(alice, third)
 
     def interrupt(_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("time.sleep", interrupt)
+    # Not `time.sleep` itself: threads of other tests may call it.
+    monkeypatch.setattr("txnproject.management.commands.prune.time", SimpleNamespace(sleep=interrupt))
     with pytest.raises(SystemExit):
         call_command("prune", "--batch", "2")
     assert "Deleted 2 jobs with 2 calls" in capsys.readouterr().out
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_second_one_at_the_same_time_is_told_so(third):
+def test_a_second_run_at_the_same_time_is_refused(third):
     def second():
         with pytest.raises(CommandError, match="Another prune"):
             said("prune")
@@ -225,7 +227,7 @@ def test_a_second_one_at_the_same_time_is_told_so(third):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_it_waits_for_nobody_and_takes_what_was_locked_the_next_time(alice, third):
+def test_locked_rows_are_skipped_and_deleted_by_the_next_run(alice, third):
     old = over(alice, third)
     with transaction.atomic():
         Job.objects.select_for_update().get(pk=job(old, "create").pk)
@@ -238,7 +240,7 @@ def test_it_waits_for_nobody_and_takes_what_was_locked_the_next_time(alice, thir
 
 
 @pytest.mark.django_db(transaction=True)
-def test_claims_settles_and_news_go_on_in_the_middle_of_a_batch(alice, third):
+def test_claims_settles_and_observations_continue_during_a_batch(alice, third):
     old, fresh = over(alice, third), accepted(alice, third)
     with transaction.atomic():
         for sweep in (pruning.JOBS, WEBHOOKS):

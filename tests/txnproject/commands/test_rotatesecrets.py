@@ -1,4 +1,4 @@
-"""`manage.py rotatesecrets`: every stored secret by the first key, nothing lost, whatever else goes on meanwhile."""
+"""`manage.py rotatesecrets`: encrypts every secret with the first key and loses no concurrent change."""
 
 import io
 from functools import partial
@@ -47,12 +47,12 @@ def carol(bank):
 
 @pytest.fixture
 def rotating(carol, settings, old, new) -> None:
-    """The new key encrypts from now on."""
+    """Put the new key first."""
     settings.ENCRYPTION_KEYS = [new, old]
 
 
 def stored() -> dict[str, list[str]]:
-    """The encrypted values as they are in the tables."""
+    """Return the encrypted values as they are in the tables."""
     found = {}
     with connection.cursor() as cursor:
         for table, column in OURS:
@@ -67,14 +67,14 @@ def store(table: str, column: str, value: str) -> None:
 
 
 def complaints() -> str:
-    """What the command writes to stderr before it fails."""
+    """Return what the command writes to stderr before it fails."""
     err = io.StringIO()
     with pytest.raises(CommandError, match="1 values were not decrypted"):
         call_command("rotatesecrets", stdout=io.StringIO(), stderr=err)
     return err.getvalue()
 
 
-def test_afterwards_the_old_key_is_not_needed(rotating, carol, bank, settings, new):
+def test_the_old_key_is_not_needed_after_the_rotation(rotating, carol, bank, settings, new):
     said("rotatesecrets")
 
     settings.ENCRYPTION_KEYS = [new]
@@ -82,7 +82,7 @@ def test_afterwards_the_old_key_is_not_needed(rotating, carol, bank, settings, n
     assert (WebhookSecret.objects.get().secret, CallbackSecret.objects.get().secret) == (bank.secret, carol.secret)
 
 
-def test_before_the_old_key_is_needed(rotating, settings, new):
+def test_the_old_key_is_needed_before_the_rotation(rotating, settings, new):
     settings.ENCRYPTION_KEYS = [new]
 
     with pytest.raises(SecretUnreadable):
@@ -96,8 +96,8 @@ def test_every_encrypted_column_is_found_by_its_type(rotating):
                      "providers.WebhookSecret.secret"}  # fmt: skip
 
 
-def test_no_other_column_holds_what_a_key_has_encrypted(rotating):
-    """One that is encrypted by other code than the field would be forgotten."""
+def test_no_other_column_holds_encrypted_values(rotating):
+    """A value encrypted by other code than the field would not be re-encrypted."""
     found = set()
     with connection.cursor() as cursor:
         for table in connection.introspection.table_names(cursor):
@@ -107,7 +107,7 @@ def test_no_other_column_holds_what_a_key_has_encrypted(rotating):
     assert found == {table for table, _ in OURS}
 
 
-def test_it_counts_what_it_did_and_running_it_again_does_nothing(rotating):
+def test_it_reports_counts_and_a_second_run_changes_nothing(rotating):
     assert said("rotatesecrets").count("1 re-encrypted, 0 already") == 3
     once = stored()
 
@@ -115,7 +115,7 @@ def test_it_counts_what_it_did_and_running_it_again_does_nothing(rotating):
     assert stored() == once
 
 
-def test_it_goes_through_more_rows_than_a_batch(rotating, carol, settings, new, monkeypatch):
+def test_it_processes_more_rows_than_a_batch(rotating, carol, settings, new, monkeypatch):
     monkeypatch.setattr(reencryption, "BATCH", 2)
     settings.ENCRYPTION_KEYS = settings.ENCRYPTION_KEYS[::-1]
     for _ in range(4):
@@ -126,7 +126,7 @@ def test_it_goes_through_more_rows_than_a_batch(rotating, carol, settings, new, 
 
 
 @pytest.mark.parametrize("damaged", ["", "nonsense", "é", Fernet(Fernet.generate_key()).encrypt(b"{}").decode()])
-def test_what_no_key_decrypts_is_named_and_the_others_are_done(rotating, settings, new, damaged):
+def test_rows_that_no_key_decrypts_are_named_and_the_others_are_re_encrypted(rotating, settings, new, damaged):
     store("providers_provider", "headers", damaged)
 
     row = Provider.objects.values_list("pk", flat=True).get()
@@ -137,7 +137,7 @@ def test_what_no_key_decrypts_is_named_and_the_others_are_done(rotating, setting
 
 
 def amid(monkeypatch: pytest.MonkeyPatch, secret: str, work: Any) -> None:
-    """Let somebody do this between the read of this secret and its write."""
+    """Run `work` between the read of a secret and its write."""
     original, done = encryption.reencrypt, list[Any]()
 
     def meanwhile(token: str) -> str:
@@ -149,7 +149,7 @@ def amid(monkeypatch: pytest.MonkeyPatch, secret: str, work: Any) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_what_an_operator_changes_meanwhile_stands(rotating, monkeypatch):
+def test_a_change_by_an_operator_meanwhile_is_kept(rotating, monkeypatch):
     def change() -> None:
         Provider.objects.update(headers={"X-Key": "changed"})
 
@@ -160,9 +160,7 @@ def test_what_an_operator_changes_meanwhile_stands(rotating, monkeypatch):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_what_a_process_with_the_older_key_first_writes_meanwhile_is_encrypted_anew(
-    rotating, settings, old, new, monkeypatch
-):
+def test_a_value_written_meanwhile_with_the_older_key_is_re_encrypted(rotating, settings, old, new, monkeypatch):
     by_the_older_key = Fernet(old).encrypt(b'{"X-Key": "changed"}').decode()
     meanwhile = partial(store, "providers_provider", "headers", by_the_older_key)
     amid(monkeypatch, HEADERS["Authorization"], meanwhile)
@@ -181,13 +179,13 @@ def test_a_row_that_is_deleted_meanwhile_is_no_error(rotating, carol, monkeypatc
     assert not CallbackSecret.objects.exists()
 
 
-def test_a_row_is_locked_for_no_longer_than_it_is_written(rotating, django_assert_num_queries):
-    """Two reads and a write a column, and no transaction around them."""
+def test_each_row_is_written_by_its_own_statement(rotating, django_assert_num_queries):
+    """Each column takes two reads and one write, without a transaction around them."""
     with django_assert_num_queries(9):
         said("rotatesecrets")
 
 
-def test_nothing_that_it_says_is_secret(rotating, carol, bank, old, new):
+def test_the_output_contains_no_secret(rotating, carol, bank, old, new):
     printed = said("rotatesecrets")
 
     assert all(secret not in printed for secret in (carol.secret, bank.secret, HEADERS["Authorization"], old, new))

@@ -1,4 +1,4 @@
-"""What the commands store of secrets, read from the tables as they are."""
+"""Secrets as the commands store them in the tables."""
 
 import hashlib
 
@@ -18,7 +18,7 @@ API_KEY = "the-providers-own-api-key"
 
 @pytest.fixture
 def secrets() -> list[str]:
-    """Every secret that the commands have printed, and the provider's own API key."""
+    """Return every secret that the commands have printed, and the provider's own API key."""
     provider = made("createprovider", "third", "--base-url", "https://third.example")
     Provider.objects.update(headers={"Authorization": API_KEY})
     client = made("createclient", "alice", "--callback-url", "https://client.example", "--provider", "third")
@@ -26,7 +26,7 @@ def secrets() -> list[str]:
 
 
 def tables() -> str:
-    """Every row of every table of ours, as PostgreSQL writes it."""
+    """Return every row of every table as text."""
     found = []
     with connection.cursor() as cursor:
         for name in connection.introspection.table_names(cursor):
@@ -44,7 +44,7 @@ def test_no_secret_is_in_any_table(secrets):
         assert secret.removeprefix("whsec_").removeprefix("txk_") not in whole
 
 
-def test_of_a_key_its_sha_256_is_stored_and_nothing_to_find_it_by(secrets):
+def test_only_the_sha_256_of_a_key_is_stored(secrets):
     key = next(secret for secret in secrets if secret.startswith("txk_"))
 
     stored = ApiKey.objects.get()
@@ -69,19 +69,19 @@ def test_secrets_are_encrypted_by_the_first_key(secrets, settings, table, column
     assert any(secret in Fernet(settings.ENCRYPTION_KEYS[0]).decrypt(stored).decode() for secret in secrets)
 
 
-def test_they_are_read_as_they_were(secrets):
+def test_secrets_are_decrypted_unchanged(secrets):
     assert Provider.objects.get().headers == {"Authorization": API_KEY}
     assert WebhookSecret.objects.get().secret in secrets
     assert CallbackSecret.objects.get().secret in secrets
 
 
-def test_they_are_read_while_the_keys_are_rotated(secrets, settings):
+def test_secrets_are_decrypted_while_the_keys_are_rotated(secrets, settings):
     settings.ENCRYPTION_KEYS = [Fernet.generate_key().decode(), *settings.ENCRYPTION_KEYS]
 
     assert WebhookSecret.objects.get().secret in secrets
 
 
-def test_they_are_not_read_without_their_key(secrets, settings):
+def test_secrets_cannot_be_decrypted_without_their_key(secrets, settings):
     settings.ENCRYPTION_KEYS = [Fernet.generate_key().decode()]
 
     with pytest.raises(SecretUnreadable):

@@ -2,14 +2,13 @@
 
 from typing import Any
 
-from django.core.management.base import CommandError, CommandParser
+from django.core.management.base import CommandParser
 from django.db import transaction
 
 from clients.models import Client
 from operators.credentials import add_secret, create_key
 from providers.models import Provider
-from txnproject.management.json_output import JsonCommand
-from txnproject.management.key_values import apply_settings, save_checked
+from txnproject.management.command import JsonCommand, apply_settings, existing, save_checked
 
 SETTABLE = ("callback_method", "callback_body", "enabled", "rate_limit")
 
@@ -21,15 +20,13 @@ class Command(JsonCommand):
         super().add_arguments(parser)
         parser.add_argument("name")
         parser.add_argument("--callback-url", required=True, help="URL that receives its notifications")
-        parser.add_argument("--provider", metavar="SLUG", help="Default provider of its transactions")
+        provider = existing(Provider, "slug")
+        parser.add_argument("--provider", type=provider, metavar="SLUG", help="Default provider of its transactions")
         parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=", ".join(SETTABLE))
 
     def handle(self, *args: Any, **options: Any) -> None:
         client = Client(name=options["name"], callback_url=options["callback_url"])
-        if slug := options["provider"]:
-            client.default_provider = Provider.objects.filter(slug=slug).first()
-            if client.default_provider is None:
-                raise CommandError(f"There is no provider {slug!r}. Create it with createprovider first.")
+        client.default_provider = options["provider"]
         apply_settings(client, options["set"], allowed=SETTABLE)
         with transaction.atomic():
             save_checked(client)

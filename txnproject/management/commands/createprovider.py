@@ -3,14 +3,12 @@
 from typing import Any
 
 from django.conf import settings
-from django.core.exceptions import ValidationError
-from django.core.management.base import CommandError, CommandParser
+from django.core.management.base import CommandParser
 from django.db import transaction
 
 from operators.credentials import add_secret
 from providers.models import Provider
-from txnproject.management.json_output import JsonCommand
-from txnproject.management.key_values import apply_settings, save_checked
+from txnproject.management.command import JsonCommand, apply_settings, checking, save_checked
 
 GIVEN = {"id", "slug", "adapter", "base_url", "webhook_auth", "paused_why", "created_at"}
 SETTABLE = tuple(field.name for field in Provider._meta.concrete_fields if field.name not in GIVEN)
@@ -30,15 +28,11 @@ class Command(JsonCommand):
         parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=", ".join(SETTABLE))
 
     def handle(self, *args: Any, **options: Any) -> None:
-        given = {name: options[name] for name in ("slug", "adapter", "base_url", "webhook_auth")}
-        provider = Provider(**given)
+        provider = Provider(**{name: options[name] for name in ("slug", "adapter", "base_url", "webhook_auth")})
         apply_settings(provider, options["set"], allowed=SETTABLE)
-        try:
-            with transaction.atomic():
-                save_checked(provider)
-                secret = add_secret(provider, secret=options["webhook_secret"] or "")
-        except ValidationError as error:
-            raise CommandError(f"--webhook-secret: {' '.join(error.messages)}") from error
+        with checking("--webhook-secret"), transaction.atomic():
+            save_checked(provider)
+            secret = add_secret(provider, secret=options["webhook_secret"] or "")
         url, note = f"{settings.PUBLIC_URL}/webhooks/{provider.slug}", "Store the secret now. It cannot be shown again."
         if provider.webhook_auth == Provider.Auth.URL_TOKEN:
             url += "/<provider_transaction_id>/<token>"

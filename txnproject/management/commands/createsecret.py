@@ -2,20 +2,15 @@
 
 from typing import Any
 
-from django.core.exceptions import ValidationError
-from django.core.management.base import CommandError, CommandParser
+from django.core.management.base import CommandParser
 
 from clients.models import Client
 from operators.credentials import add_secret
 from providers.models import Provider
-from txnproject.management.json_output import JsonCommand
+from txnproject.management.command import JsonCommand, between, checking, existing
 
-OWNERS: dict[str, tuple[Any, str, str]] = {
-    "client": (Client, "name", "callback secret"),
-    "provider": (Provider, "slug", "webhook secret"),
-}
-MAX_OVERLAP = 8760.0
-"""Hours: a year."""
+OVERLAP = between(0, 8760, float)
+"""Hours; at most a year."""
 
 
 class Command(JsonCommand):
@@ -28,23 +23,16 @@ class Command(JsonCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         owner = parser.add_mutually_exclusive_group(required=True)
-        owner.add_argument("--client", metavar="NAME")
-        owner.add_argument("--provider", metavar="SLUG")
+        owner.add_argument("--client", dest="owner", type=existing(Client, "name"), metavar="NAME")
+        owner.add_argument("--provider", dest="owner", type=existing(Provider, "slug"), metavar="SLUG")
         parser.add_argument("--secret", metavar="SECRET", help="Secret to store. Default: generate one")
-        overlap = f"Time until the older secrets expire, from 0 to {MAX_OVERLAP:g}. Default: %(default)g"
-        parser.add_argument("--overlap", type=float, default=24.0, metavar="HOURS", help=overlap)
+        overlap = "Time until the older secrets expire, from 0 to 8760. Default: %(default)g"
+        parser.add_argument("--overlap", type=OVERLAP, default=24.0, metavar="HOURS", help=overlap)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if not 0 <= options["overlap"] <= MAX_OVERLAP:
-            raise CommandError(f"--overlap: give a number of hours from 0 to {MAX_OVERLAP:g}.")
-        of = "client" if options["client"] else "provider"
-        model, field, kind = OWNERS[of]
-        owner = model.objects.only(field).filter(**{field: options[of]}).first()
-        if owner is None:
-            raise CommandError(f"There is no {of} {options[of]!r}.")
-        try:
-            secret = add_secret(owner, overlap_days=options["overlap"] / 24, secret=options["secret"] or "")
-        except ValidationError as error:
-            raise CommandError(f"--secret: {' '.join(error.messages)}") from error
+        owner, days = options["owner"], options["overlap"] / 24
+        of, kind = ("client", "callback secret") if isinstance(owner, Client) else ("provider", "webhook secret")
+        with checking("--secret"):
+            secret = add_secret(owner, overlap_days=days, secret=options["secret"] or "")
         text = f"{of.capitalize()} {owner}\n  {kind}  {secret}\nStore the secret now. It cannot be shown again."
         self.answer(options, {of: str(owner), kind.replace(" ", "_"): secret}, text)

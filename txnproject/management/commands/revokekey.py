@@ -6,7 +6,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from clients.models import ApiKey
 from operators.credentials import revoke_key
-from txnproject.management.json_output import JsonCommand
+from txnproject.management.command import JsonCommand
 
 
 class Command(JsonCommand):
