@@ -5,7 +5,7 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
 from clients.models import ApiKey
-from clients.settings import KeyOwner, client_settings, key_owner
+from clients.settings import ClientSettings, client_settings, key_owner
 
 
 class KeyDisabled(exceptions.APIException):
@@ -17,7 +17,7 @@ class KeyDisabled(exceptions.APIException):
 class ApiKeyAuthentication(BaseAuthentication):
     """Find the client by the SHA-256 of its key: one indexed look-up every two seconds, without a slow hash."""
 
-    def authenticate(self, request: Request) -> tuple[KeyOwner, None]:
+    def authenticate(self, request: Request) -> tuple[ClientSettings, None]:
         scheme, _, key = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
         key = key.strip()
         if scheme.lower() != "bearer" or not key or not key.isascii():
@@ -28,7 +28,7 @@ class ApiKeyAuthentication(BaseAuthentication):
         client = client_settings(owner.client_id)
         if not owner.usable or client is None or not client.enabled:
             raise KeyDisabled
-        return owner, None
+        return client, None
 
     def authenticate_header(self, request: Request) -> str:
         return 'Bearer realm="api"'

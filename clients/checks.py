@@ -6,7 +6,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 from django.core.exceptions import ValidationError
 
-from clients.rates import validate_rate
+from clients.models import validate_rate
 
 
 @register

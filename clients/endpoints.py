@@ -29,6 +29,8 @@ BATCH = 1000
 class DisabledByStaff(Exception):
     """Staff have disabled this endpoint; only they can enable it again."""
 
+    problem = "endpoint-disabled-by-staff"
+
 
 @dataclass(slots=True)
 class EndpointReport:

@@ -18,7 +18,7 @@ from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 
-from clients.settings import KeyOwner, client_settings
+from clients.settings import ClientSettings
 
 log = structlog.get_logger(__name__)
 
@@ -34,8 +34,8 @@ class Counters:
     def __init__(self, storage: Storage) -> None:
         self._limiter = SlidingWindowCounterRateLimiter(storage)
         self._lock = threading.Lock()
-        self._away = False
-        self._retry_at = 0.0
+        self._retry_at: float | None = None
+        """The end of the pause after a failure; None while Redis answers."""
 
     def wait(self, client_id: int, limit: RateLimitItem) -> float | None:
         """Count a request. Return None if it may pass, else the seconds until the next one may."""
@@ -45,36 +45,29 @@ class Counters:
             passes = self._limiter.hit(limit, str(client_id))
             free_at = 0.0 if passes else self._limiter.get_window_stats(limit, str(client_id)).reset_time
         except RedisError as error:
-            self._failed(error)
+            if self._set_retry_at(time.monotonic() + PAUSE) is None:
+                name = type(error).__name__
+                log.warning("Redis is unavailable; rate limits are not enforced", action="rate_limits_off", error=name)
             return None
-        self._answered()
+        if self._retry_at is not None and self._set_retry_at(None) is not None:
+            log.info("Redis is available again; rate limits are enforced", action="rate_limits_on")
         return None if passes else max(free_at - time.time(), 0.0)
 
     def _paused(self) -> bool:
         """Return whether to skip Redis after a failure. After each pause, one request tries it again."""
-        if not self._away:
+        if self._retry_at is None:
             return False
         with self._lock:
-            now = time.monotonic()
-            if now < self._retry_at:
-                return True
-            self._retry_at = now + PAUSE
-            return False
-
-    def _failed(self, error: RedisError) -> None:
-        with self._lock:
-            known, self._away = self._away, True
+            if self._retry_at is None or time.monotonic() < self._retry_at:
+                return self._retry_at is not None
             self._retry_at = time.monotonic() + PAUSE
-        if not known:
-            name = type(error).__name__
-            log.warning("Redis is unavailable; rate limits are not enforced", action="rate_limits_off", error=name)
+            return False
 
-    def _answered(self) -> None:
-        if self._away:
-            with self._lock:
-                known, self._away = self._away, False
-            if known:
-                log.info("Redis is available again; rate limits are enforced", action="rate_limits_on")
+    def _set_retry_at(self, retry_at: float | None) -> float | None:
+        """Return the previous value, so that of several threads one logs the change."""
+        with self._lock:
+            previous, self._retry_at = self._retry_at, retry_at
+        return previous
 
 
 def counters_at(broker_url: str) -> Counters:
@@ -106,8 +99,8 @@ class ClientRateLimit(BaseThrottle):
     _wait: float | None = None
 
     def allow_request(self, request: Request, view: APIView) -> bool:
-        client = client_settings(cast(KeyOwner, request.user).client_id)
-        if client is not None and client.rate_limit is not None:
+        client = cast(ClientSettings, request.user)
+        if client.rate_limit is not None:
             self._wait = counters().wait(client.id, client.rate_limit)
         return self._wait is None
 

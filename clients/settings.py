@@ -3,17 +3,16 @@
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from threading import Lock
-from typing import Any
+from typing import Any, ClassVar
 
 import structlog
 from cachetools import cached
 from django.conf import settings
 from django.db import Error, connection
-from limits import RateLimitItem
+from limits import RateLimitItem, parse
 
 from clients import sql
 from clients.models import ApiKey, Client
-from clients.rates import rate_limit
 from workers.foundation.cache import settings_cache
 from workers.foundation.database import retry_once
 from workers.foundation.fields import not_expired
@@ -29,6 +28,8 @@ MINUTE = timedelta(minutes=1)
 class ClientSettings:
     """A client's row and its live callback secrets, which its `repr` leaves out."""
 
+    is_authenticated: ClassVar = True
+    """DRF reads it: `request.user` is the client."""
     id: int
     name: str
     enabled: bool
@@ -39,6 +40,7 @@ class ClientSettings:
     endpoint_disabled: bool
     callback_secrets: tuple[str, ...] = field(repr=False)
     rate_limit: RateLimitItem | None
+    """None: no limit."""
 
     @property
     def lane(self) -> Lane:
@@ -48,17 +50,17 @@ class ClientSettings:
 
 @dataclass(frozen=True, slots=True)
 class KeyOwner:
-    """The client of an API key; `usable` is False once the key is revoked or expired. DRF reads `is_authenticated`."""
+    """The client of an API key; `usable` is False once the key is revoked or expired."""
 
     client_id: int
     usable: bool
-    is_authenticated: bool = True
 
 
 def _read_client(key: int) -> ClientSettings | None:
     found = Client.objects.filter(pk=key).first()
     if found is None:
         return None
+    rate = found.rate_limit or settings.CLIENT_RATE_LIMIT or "none"
     return ClientSettings(
         id=found.pk,
         name=found.name,
@@ -69,7 +71,7 @@ def _read_client(key: int) -> ClientSettings | None:
         callback_body=found.callback_body,
         endpoint_disabled=found.endpoint_disabled_at is not None,
         callback_secrets=tuple(found.callback_secrets.filter(not_expired()).values_list("secret", flat=True)),
-        rate_limit=rate_limit(found.rate_limit, settings.CLIENT_RATE_LIMIT),
+        rate_limit=None if rate == "none" else parse(rate),
     )
 
 
@@ -77,9 +79,9 @@ def _read_owner(digest: str) -> KeyOwner | None:
     key = ApiKey.objects.filter(digest=digest).first()
     if key is None:
         return None
-    expired = key.expires_at is not None and key.expires_at <= datetime.now(UTC)
-    usable = key.revoked_at is None and not expired
-    if usable and (key.last_used_at is None or datetime.now(UTC) - key.last_used_at > MINUTE):
+    now = datetime.now(UTC)
+    usable = key.revoked_at is None and (key.expires_at is None or key.expires_at > now)
+    if usable and (key.last_used_at is None or now - key.last_used_at > MINUTE):
         _record_use(key)
     return KeyOwner(key.client_id, usable)
 
@@ -109,6 +111,4 @@ def key_owner(digest: str) -> KeyOwner | None:
 def client_limit(lane: Lane) -> Limit:
     """Return the limits of a client's lane; it is stopped while the endpoint is disabled."""
     found = client_settings(lane.owner_id)
-    if found is None or found.endpoint_disabled:
-        return STOPPED
-    return Limit(settings.NOTIFICATIONS_IN_FLIGHT)
+    return STOPPED if found is None or found.endpoint_disabled else Limit(settings.NOTIFICATIONS_IN_FLIGHT)

@@ -10,14 +10,13 @@ from providers.status import FINAL, Status
 from transactions.status import Review, Source, Submission
 
 NOT_NOTIFIED = Q(status__in=FINAL, notified_sequence__lt=F("sequence"))
-"""Final, and the client has not confirmed it (yet)."""
+"""The status is final, and the client has not confirmed it."""
 
 
 class Transaction(models.Model):
-    """What a client asked for, and what is known of it. Its status is written by the statements in `transactions.sql`
-    only."""
+    """A client's request and its state. Only the statements in `transactions.sql` write the status."""
 
-    id = models.UUIDField(primary_key=True, help_text="Ours (version 7), and what the provider knows it by")
+    id = models.UUIDField(primary_key=True, help_text="Our id (UUID version 7), which the provider knows too")
     client = models.ForeignKey(Client, on_delete=models.PROTECT, db_index=False)
     client_ref = models.CharField("client's id", max_length=64, help_text="The client's own id and idempotency key")
     provider = models.ForeignKey(Provider, on_delete=models.PROTECT, db_index=False)
@@ -29,15 +28,15 @@ class Transaction(models.Model):
     status = models.CharField(max_length=9, choices=Status.choices, default=Status.PENDING)
     submission = models.CharField(max_length=7, choices=Submission.choices, default=Submission.UNSENT)
     review = models.CharField(max_length=13, choices=Review.choices, blank=True, default="")
-    sequence = models.IntegerField(default=1, help_text="Grows by one with each change of status")
+    sequence = models.IntegerField(default=1, help_text="Each status change increments it")
     failure_code = models.CharField(max_length=64, blank=True, default="")
     failure_detail = models.TextField(blank=True, default="")
-    create_began_at = models.DateTimeField(null=True, help_text="When the last create began")
-    seen_at = models.DateTimeField(null=True, help_text="When it was last seen at its provider, while pending")
+    create_began_at = models.DateTimeField(null=True, help_text="Start of the last create")
+    seen_at = models.DateTimeField(null=True, help_text="Last time that the provider had it, while pending")
     created_at = models.DateTimeField(db_default=Now())
     updated_at = models.DateTimeField(db_default=Now())
     finalised_at = models.DateTimeField(null=True)
-    notified_sequence = models.IntegerField(default=0, db_default=0, help_text="The client has confirmed this one")
+    notified_sequence = models.IntegerField(default=0, db_default=0, help_text="The last sequence that the client confirmed")
     notified_at = models.DateTimeField(null=True)
 
     class Meta:
@@ -55,12 +54,12 @@ class Transaction(models.Model):
             ),
         ]
         indexes = [
-            # A client's list, newest first: version 7 ids are in the order of their time.
+            # A client's list, newest first: ids of version 7 ascend with time.
             models.Index(F("client"), F("id").desc(), name="transaction_newest"),
-            # The operators' list of what needs them.
+            # The operators' list of transactions that need review.
             models.Index(F("review"), F("id").desc(), name="transaction_review", condition=~Q(review="")),
-            # The operators' lists. What is rare has an index of its own: a search backwards for it would read all rows.
-            # What is common but not together is read in one that holds all that is asked for, and not the rows.
+            # The operators' lists. A rare value has its own index: a backward search for it would read all rows. A rare
+            # combination of common values is searched in `transaction_find`, which covers the query: no row is read.
             models.Index(
                 fields=["status", "id"],
                 include=["submission", "provider", "client"],
@@ -97,13 +96,13 @@ class Event(models.Model):
 
     class Kind(models.TextChoices):
         STATUS = "status", "status"
-        """The status changed (or began) here; it has the next sequence."""
+        """The transaction was accepted or its status changed; the entry has the new sequence."""
         CONTRADICTION = "contradiction", "contradiction"
-        """Another final status was reported after the first; it was not taken."""
+        """A different final status was reported after the first one, and was not applied."""
         REVIEW = "review", "review"
-        """An operator must look, or has."""
+        """The review flag was set or removed."""
         STAFF = "staff", "staff"
-        """Somebody did something in the admin; `detail` says who and why."""
+        """A member of staff acted in the admin; `detail` names the person and the reason."""
 
     transaction = models.ForeignKey(Transaction, on_delete=models.CASCADE, related_name="events")
     at = models.DateTimeField(db_default=Now())

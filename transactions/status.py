@@ -1,23 +1,26 @@
-"""A transaction's state is two facts and a flag; each value says who moves it on and what a crash leaves."""
+"""The state of a transaction beside its status: submission and review; and the sources of changes.
+
+Each value says who changes it next and what a crash leaves.
+"""
 
 from django.db import models
 
 
 class Submission(models.TextChoices):
-    """What we know of the provider's copy."""
+    """Our knowledge of the provider's copy."""
 
     UNSENT = "unsent", "unsent"
-    """No create has begun, as far as is recorded. After a crash during a create the job's `lost_at` says otherwise."""
+    """No create is recorded. After a crash during a create, the job's `lost_at` shows that one may have begun."""
     UNKNOWN = "unknown", "unknown"
-    """A create timed out or answered 5xx: it may exist, now or later. A look, a poll or a webhook moves it on."""
+    """A create timed out or was answered with 5xx: it may take effect later. A status check or a webhook decides it."""
     CREATED = "created", "created"
-    """The provider has it."""
+    """The provider has the transaction."""
     REFUSED = "refused", "refused"
-    """The provider will not have it, or provably never had it."""
+    """The provider refused the transaction, or provably never had it."""
 
 
 class Review(models.TextChoices):
-    """Why an operator must look."""
+    """The reason for which an operator must review a transaction."""
 
     CONTRADICTION = "contradiction", "the provider contradicted a final status"
     OVERDUE = "overdue", "no final status after track_for"
@@ -27,7 +30,7 @@ class Review(models.TextChoices):
 
 
 class Source(models.TextChoices):
-    """Who told of a change."""
+    """The source of a change."""
 
     API = "api", "API"
     CREATE = "create", "create's answer"

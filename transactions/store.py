@@ -26,11 +26,13 @@ PENDING_AFTER = 0.2
 
 
 class IdempotencyMismatch(Exception):
-    """This id was used for a transaction with other content. Use a new id for a new transaction."""
+    """The id was used for a transaction with different content."""
+
+    problem = "idempotency-mismatch"
 
 
 class NoProvider(Exception):
-    """You have no default provider: name one."""
+    """Set `provider`: this client has no default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ def accept(*, client: ClientSettings, order: Order) -> tuple[TransactionSnapshot
     if found is None:
         raise NoProvider(NoProvider.__doc__)
     if not _same(found, order):
-        raise IdempotencyMismatch(IdempotencyMismatch.__doc__)
+        raise IdempotencyMismatch
     return found, False
 
 

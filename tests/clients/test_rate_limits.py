@@ -10,9 +10,8 @@ from limits import parse
 from limits.storage import MemoryStorage
 
 from clients import rate_limits as throttling
-from clients.models import Client
+from clients.models import Client, validate_rate
 from clients.rate_limits import Counters, counters_at
-from clients.rates import validate_rate
 from devstack.ports import free_port
 from devstack.stores import Stores
 from tests.cast import Caller, clear_caches

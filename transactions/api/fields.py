@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 from drf_spectacular.utils import extend_schema_field
@@ -42,6 +43,8 @@ class Text(serializers.Field[str, Any, str, Any]):
     """A valid JSON string of at most `longest` characters that PostgreSQL can store."""
 
     longest: int
+    accepts: Callable[[str], object] = staticmethod(lambda text: True)
+    """Returns a true value if the text is valid; a subclass that refuses some defines the message `invalid`."""
     default_error_messages = {
         "type": "Must be a string.",
         "length": "Must have at most {longest} characters.",
@@ -59,20 +62,14 @@ class Text(serializers.Field[str, Any, str, Any]):
             self.fail("invalid")
         return data
 
-    def accepts(self, text: str) -> bool:
-        """Return whether the text is valid; a subclass that refuses some defines the message `invalid`."""
-        return True
-
 
 @extend_schema_field(CLIENT_REF_SCHEMA)
 class ClientRef(Text):
     """The client's own id of a transaction."""
 
     longest = 64
+    accepts = CLIENT_REF.match
     default_error_messages = {"invalid": "Must have 1 to 64 of the characters A-Z a-z 0-9 . _ : -"}
-
-    def accepts(self, text: str) -> bool:
-        return CLIENT_REF.match(text) is not None
 
 
 @extend_schema_field({"type": "string", "enum": sorted(CURRENCIES)})
@@ -80,10 +77,8 @@ class Currency(Text):
     """An alphabetic code of ISO 4217."""
 
     longest = 3
+    accepts = CURRENCIES.__contains__
     default_error_messages = {"invalid": "Must be an ISO 4217 code in upper case, such as EUR."}
-
-    def accepts(self, text: str) -> bool:
-        return text in CURRENCIES
 
 
 @extend_schema_field({"type": "string", "pattern": "^[a-z0-9][a-z0-9-]*$", "maxLength": LONGEST_SLUG})
@@ -101,12 +96,7 @@ class Reference(Text):
 
 
 @extend_schema_field(
-    {
-        "type": "object",
-        "additionalProperties": STORABLE,
-        "propertyNames": STORABLE,
-        "maxProperties": MAX_METADATA_KEYS,
-    }
+    {"type": "object", "additionalProperties": STORABLE, "propertyNames": STORABLE, "maxProperties": MAX_METADATA_KEYS}
 )
 class Metadata(serializers.Field[dict[str, str], Any, dict[str, str], Any]):
     """A flat JSON object of strings."""

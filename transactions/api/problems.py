@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
-from typing import Any
+from typing import Any, cast
 
 import structlog
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
-from django.http import (
-    Http404,
-    HttpRequest,
-    HttpResponse,
-    HttpResponseBadRequest,
-    HttpResponseNotFound,
-    HttpResponseServerError,
-    UnreadablePostError,
-)
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
 from django.utils.encoding import escape_uri_path
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 from rest_framework import exceptions
-from rest_framework.response import Response
 
 from workers.foundation.database import is_away
 
@@ -56,9 +47,7 @@ PROBLEMS = {
     "method-not-allowed": Problem(405, "Method not allowed", "Use a method listed in the `Allow` header."),
     "not-acceptable": Problem(406, "Not acceptable", "Send `Accept: application/json`."),
     "body-late": Problem(
-        408,
-        "Request body timeout",
-        "Send the whole body within 10 seconds of the headers. It is safe to retry.",
+        408, "Request body timeout", "Send the whole body within 10 seconds of the headers. It is safe to retry."
     ),
     "endpoint-disabled-by-staff": Problem(
         409, "Endpoint disabled by staff", "Ask the operators to enable the endpoint."
@@ -92,15 +81,11 @@ def problem(
     detail: str = "",
     *,
     errors: Sequence[Mapping[str, str]] = (),
-    headers: Mapping[str, str] | None = None,
+    headers: dict[str, str] | None = None,
 ) -> HttpResponse:
     """Return the response for one of `PROBLEMS`."""
-    body = problem_body(slug, request.path, detail)
-    if errors:
-        body["errors"] = list(errors)
-    return HttpResponse(
-        json.dumps(body), status=body["status"], content_type="application/problem+json", headers=dict(headers or {})
-    )
+    body = problem_body(slug, request.path, detail) | ({"errors": errors} if errors else {})
+    return JsonResponse(body, status=body["status"], content_type="application/problem+json", headers=headers)
 
 
 def problem_body(slug: str, path: str, detail: str = "") -> dict[str, Any]:
@@ -125,37 +110,39 @@ def problem_page(request: HttpRequest, slug: str) -> HttpResponse:
     return HttpResponse(f"{found.title} ({found.status})\n\n{found.advice}\n", "text/plain; charset=utf-8")
 
 
-def problem_response(error: Exception, context: Mapping[str, Any]) -> Response | HttpResponse:
+def problem_response(error: Exception, context: Mapping[str, Any]) -> HttpResponse:
     """Exception handler for DRF: map an exception to a problem response."""
     return for_exception(error, context["request"]._request)
 
 
 def for_exception(error: Exception, request: HttpRequest) -> HttpResponse:
     """Map an exception to a problem response; log server errors."""
-    if isinstance(error, exceptions.ValidationError):
-        return problem(request, "invalid", errors=list(_field_errors(error.detail)))
     if is_away(error):
         log.error("The database cannot be reached", action="database_away", error=str(error).split("\n")[0])
         return problem(request, "unavailable", headers={"Retry-After": RETRY_AFTER})
+    slug = _slug(error)
+    match error:
+        case exceptions.ValidationError():
+            return problem(request, slug, errors=list(_field_errors(error.detail)))
+        case exceptions.ParseError():
+            return problem(request, slug, str(error.detail))
+        case exceptions.NotAuthenticated() | exceptions.AuthenticationFailed():
+            return problem(request, slug, headers={"WWW-Authenticate": 'Bearer realm="api"'})
+        case exceptions.Throttled():
+            return problem(request, slug, headers={"Retry-After": str(max(1, ceil(error.wait or 0)))})
+    if slug == "internal-error":
+        log.error("A request failed", action="request_failed", path=request.path, exc_info=error)
+    return problem(request, slug)
+
+
+def _slug(error: Exception) -> str:
+    """Return the slug of an exception's problem. Exceptions of this service name it in their attribute `problem`."""
+    own = getattr(error, "problem", None)
+    if own in PROBLEMS:
+        return str(own)
     if isinstance(error, exceptions.APIException):
-        return _api_problem(error, request)
-    for kind, slug in _BY_EXCEPTION.items():
-        if isinstance(error, kind):
-            return problem(request, slug)
-    log.error("A request failed", action="request_failed", path=request.path, exc_info=error)
-    return problem(request, "internal-error")
-
-
-def _api_problem(error: exceptions.APIException, request: HttpRequest) -> HttpResponse:
-    headers: dict[str, str] = {}
-    if isinstance(error, exceptions.NotAuthenticated | exceptions.AuthenticationFailed):
-        return problem(request, "not-authenticated", headers={"WWW-Authenticate": 'Bearer realm="api"'})
-    if isinstance(error, exceptions.Throttled):
-        headers["Retry-After"] = str(max(1, ceil(getattr(error, "wait", None) or 0)))
-    if isinstance(error, exceptions.ParseError):
-        return problem(request, "invalid", str(error.detail))
-    slug = getattr(error, "problem", None) or _BY_STATUS.get(error.status_code, "internal-error")
-    return problem(request, slug, headers=headers)
+        return _BY_STATUS.get(error.status_code, "internal-error")
+    return next((slug for kind, slug in _BY_EXCEPTION.items() if isinstance(error, kind)), "internal-error")
 
 
 def _field_errors(detail: Any, path: str = "") -> Any:
@@ -179,19 +166,16 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Django's handler400, such as for a host that is not in ALLOWED_HOSTS."""
     if _is_api(request):
         return problem(request, "invalid", "The request is malformed, or its host is unknown.")
-    return HttpResponseBadRequest(b"Bad request\n", "text/plain")
+    return HttpResponse(b"Bad request\n", "text/plain", 400)
 
 
 def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Django's handler404."""
-    return problem(request, "not-found") if _is_api(request) else HttpResponseNotFound(b"Not found\n", "text/plain")
+    return problem(request, "not-found") if _is_api(request) else HttpResponse(b"Not found\n", "text/plain", 404)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """Django's handler500, for exceptions outside of DRF."""
-    import sys
-
-    error = sys.exc_info()[1]
-    if not _is_api(request):
-        return HttpResponseServerError(b"Internal error\n", "text/plain")
-    return for_exception(error, request) if isinstance(error, Exception) else problem(request, "internal-error")
+    if _is_api(request):
+        return for_exception(cast(Exception, sys.exc_info()[1]), request)  # Django calls it in its `except`
+    return HttpResponse(b"Internal error\n", "text/plain", 500)

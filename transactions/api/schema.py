@@ -1,20 +1,14 @@
 """OpenAPI 3.1 description of the API: generated from the views, completed with static parts and problem responses."""
 
-from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import yaml
+from drf_spectacular import renderers
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.openapi import AutoSchema
-from drf_spectacular.renderers import (
-    OpenApiJsonRenderer,
-    OpenApiJsonRenderer2,
-    OpenApiYamlRenderer,
-    OpenApiYamlRenderer2,
-)
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.request import Request
@@ -23,23 +17,24 @@ from rest_framework.views import APIView
 
 from transactions.api.problems import PROBLEMS, problem_body, problem_type
 
-View = TypeVar("View", bound=Callable[..., Any])
-
 PROBLEMS_OF_ALL = ("invalid", "internal-error", "unavailable")
 PROBLEMS_WITH_KEY = ("not-authenticated", "key-disabled", "not-acceptable", "too-many-requests")
 PROBLEMS_WITH_BODY = ("body-late", "body-too-large")
 PROBLEMS_WITH_PATH_PARAMETER = ("not-found",)
-RETRY_AFTER = {
-    "Retry-After": {
-        "required": True,
-        "schema": {"type": "integer", "minimum": 1},
-        "description": "Seconds to wait before a retry.",
-    }
+_RETRY_AFTER = ("Retry-After", {"type": "integer", "minimum": 1}, "Seconds to wait before a retry.")
+PROBLEM_HEADERS = {
+    401: ("WWW-Authenticate", {"type": "string"}, "The authentication scheme."),
+    429: _RETRY_AFTER,
+    503: _RETRY_AFTER,
 }
-AUTHENTICATE = {
-    "WWW-Authenticate": {"required": True, "schema": {"type": "string"}, "description": "The authentication scheme."}
-}
-PROBLEM_HEADERS = {401: AUTHENTICATE, 429: RETRY_AFTER, 503: RETRY_AFTER}
+"""By status: the name, schema and description of the header that every response with this status has."""
+
+describe = partial(extend_schema, request=None, tags=["Transactions"])
+"""Decorator for a view's method: describes its operation; the method's docstring becomes a part of the description.
+
+The extension `x-problems` lists only the operation's own problems: `add_problems` adds those that it shares with
+others.
+"""
 
 
 class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # its metaclass registers it
@@ -48,31 +43,6 @@ class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
 
     def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, str]:
         return {"type": "http", "scheme": "bearer", "description": "An API key of a client."}
-
-
-def describe(
-    operation_id: str,
-    summary: str,
-    responses: dict[int, OpenApiResponse],
-    *,
-    problems: Sequence[str] = (),
-    parameters: Sequence[Any] = (),
-    request: Any = None,
-    tag: str = "Transactions",
-) -> Callable[[View], View]:
-    """Decorate a view's method with the description of its operation; the docstring becomes a part of it.
-
-    `problems` lists only the operation's own problems: `add_problems` adds those that it shares with others.
-    """
-    return extend_schema(
-        operation_id=operation_id,
-        summary=summary,
-        tags=[tag],
-        request=request,
-        responses=responses,
-        parameters=parameters,
-        extensions={"x-problems": problems},
-    )
 
 
 def merge(result: dict[str, Any], file: Path) -> None:
@@ -122,9 +92,11 @@ def _problem_response(slug: str, instance: str) -> dict[str, Any]:
     if slug == "invalid":
         body["errors"] = [{"field": "amount", "code": "range", "detail": "Must be from 1 to 10^15."}]
     content = {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": {slug: {"value": body}}}
-    response = {"description": problem.title, "content": {"application/problem+json": content}}
-    headers = PROBLEM_HEADERS.get(problem.status)
-    return response | {"headers": headers} if headers else response
+    response: dict[str, Any] = {"description": problem.title, "content": {"application/problem+json": content}}
+    if problem.status in PROBLEM_HEADERS:
+        name, schema, description = PROBLEM_HEADERS[problem.status]
+        response["headers"] = {name: {"required": True, "schema": schema, "description": description}}
+    return response
 
 
 @lru_cache
@@ -138,14 +110,19 @@ class Description(APIView):
 
     authentication_classes = []
     permission_classes = []
-    renderer_classes = [OpenApiJsonRenderer, OpenApiJsonRenderer2, OpenApiYamlRenderer, OpenApiYamlRenderer2]
+    renderer_classes = [
+        renderers.OpenApiJsonRenderer,
+        renderers.OpenApiJsonRenderer2,
+        renderers.OpenApiYamlRenderer,
+        renderers.OpenApiYamlRenderer2,
+    ]
 
     @describe(
-        "read_description",
-        "Read this description",
-        {200: OpenApiResponse(OpenApiTypes.OBJECT, "An OpenAPI 3.1 document.")},
-        problems=["not-acceptable"],
-        tag="Description",
+        operation_id="read_description",
+        summary="Read this description",
+        responses={200: OpenApiResponse(OpenApiTypes.OBJECT, "An OpenAPI 3.1 document.")},
+        extensions={"x-problems": ["not-acceptable"]},
+        tags=["Description"],
     )
     def get(self, request: Request) -> Response:
         """Read it as JSON, or as YAML if the `Accept` header asks for it."""

@@ -58,18 +58,18 @@ class NewTransaction(serializers.Serializer[Order]):
             currency=data["currency"],
             reference=data.get("reference") or "",
             metadata=data.get("metadata") or {},
-            provider=self._provider(data.get("provider")),
+            provider=_provider(self.context["client"], data.get("provider")),
             provider_named=bool(data.get("provider")),
         )
 
-    def _provider(self, slug: str | None) -> ProviderSettings | None:
-        client: ClientSettings = self.context["client"]
-        if slug is None:
-            return provider_by_id(client.default_provider) if client.default_provider else None
-        found = provider_by_slug(slug)
-        if found is None:
-            raise provider_error("Unknown provider.", "unknown")
-        return found
+
+def _provider(client: ClientSettings, slug: str | None) -> ProviderSettings | None:
+    if slug is None:
+        return provider_by_id(client.default_provider) if client.default_provider else None
+    found = provider_by_slug(slug)
+    if found is None:
+        raise provider_error("Unknown provider.", "unknown")
+    return found
 
 
 def provider_error(message: str, code: str) -> serializers.ValidationError:
@@ -80,29 +80,33 @@ def provider_error(message: str, code: str) -> serializers.ValidationError:
 class CursorField(serializers.CharField):
     """Opaque position in the list, from the links of a page."""
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(max_length=255, **kwargs)
-
 
 class ListQuery(serializers.Serializer[Any]):
-    """Filters of `GET /v1/transactions`."""
+    """Filters of `GET /v1/transactions`; the validated ones are look-ups of the ORM."""
 
     status = serializers.ChoiceField(
         choices=Status.choices, required=False, help_text="Only transactions with this status."
     )
     provider = serializers.RegexField(
         SLUG,
+        source="provider__slug",
         max_length=LONGEST_SLUG,
         trim_whitespace=False,
         required=False,
         help_text="Only transactions at this provider.",
     )
-    created_after = serializers.DateTimeField(required=False, help_text="Only transactions accepted after this time.")
-    created_before = serializers.DateTimeField(required=False, help_text="Only transactions accepted before this time.")
+    created_after = serializers.DateTimeField(
+        source="created_at__gt", required=False, help_text="Only transactions accepted after this time."
+    )
+    created_before = serializers.DateTimeField(
+        source="created_at__lt", required=False, help_text="Only transactions accepted before this time."
+    )
     limit = serializers.IntegerField(
         min_value=1, max_value=LARGEST_PAGE, required=False, help_text="Transactions per page. Default: 20."
     )
-    cursor = CursorField(required=False, help_text="The start of a page, from the links `next` and `previous`.")
+    cursor = CursorField(
+        max_length=255, required=False, help_text="The start of a page, from the links `next` and `previous`."
+    )
 
     def to_internal_value(self, data: QueryDict) -> dict[str, Any]:
         """Refuse unknown and repeated parameters, which would return other transactions than the client meant."""

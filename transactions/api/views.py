@@ -2,14 +2,14 @@
 
 from typing import Any, cast
 
-from rest_framework.exceptions import APIException, NotFound
+from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from clients.endpoints import DisabledByStaff, enable_endpoint, endpoint_state
+from clients.endpoints import enable_endpoint, endpoint_state
 from clients.rate_limits import ClientRateLimit
-from clients.settings import ClientSettings, KeyOwner, client_settings
+from clients.settings import ClientSettings
 from providers.settings import provider_by_id
 from transactions.api import operations
 from transactions.api.fields import CLIENT_REF
@@ -18,21 +18,9 @@ from transactions.api.serializers import ListQuery, NewTransaction, provider_err
 from transactions.models import Event, Transaction
 from transactions.notifications import notify_again
 from transactions.snapshot import TransactionSnapshot
-from transactions.store import IdempotencyMismatch, NoProvider, accept, find
+from transactions.store import NoProvider, accept, find
 from workers.foundation.database import retry_once
 from workers.foundation.text import rfc3339
-
-
-class Mismatch(APIException):
-    """The id was used with different content."""
-
-    problem = "idempotency-mismatch"
-
-
-class Stopped(APIException):
-    """Staff have disabled the endpoint."""
-
-    problem = "endpoint-disabled-by-staff"
 
 
 class ClientView(APIView):
@@ -42,17 +30,15 @@ class ClientView(APIView):
 
     @property
     def client(self) -> ClientSettings:
-        owner = cast(KeyOwner, self.request.user)  # from ApiKeyAuthentication, which has found the client
-        return cast(ClientSettings, client_settings(owner.client_id))
+        return cast(ClientSettings, self.request.user)  # from ApiKeyAuthentication
 
     def own(self, client_ref: str) -> TransactionSnapshot:
         """Return a transaction of this client. Raises NotFound, also for a transaction of another client."""
-        if not CLIENT_REF.match(client_ref):
-            raise NotFound
-        record = retry_once(lambda: find(client_id=self.client.id, client_ref=client_ref))
-        if record is None:
-            raise NotFound
-        return record
+        if CLIENT_REF.match(client_ref):
+            record = retry_once(lambda: find(client_id=self.client.id, client_ref=client_ref))
+            if record is not None:
+                return record
+        raise NotFound
 
 
 class Transactions(ClientView):
@@ -66,10 +52,8 @@ class Transactions(ClientView):
         body.is_valid(raise_exception=True)
         try:
             record, new = accept(client=self.client, order=body.order())
-        except IdempotencyMismatch as error:
-            raise Mismatch from error
         except NoProvider as error:
-            raise provider_error("Set `provider`: this client has no default.", "required") from error
+            raise provider_error(str(error), "required") from error
         if new:
             return Response(as_json(record), status=202, headers={"Location": f"/v1/transactions/{record.client_ref}"})
         return Response(as_json(record), headers={"Idempotent-Replayed": "true"})
@@ -79,8 +63,10 @@ class Transactions(ClientView):
         """List them newest first. Follow `next` and `previous`: new transactions do not move the pages."""
         query = ListQuery(data=request.query_params)
         query.is_valid(raise_exception=True)
-        found = Transaction.objects.filter(client_id=self.client.id, **_filters(query.validated_data))
-        page = NewestFirst(query.validated_data.get("limit"))
+        filters = query.validated_data
+        page = NewestFirst(filters.pop("limit", None))
+        filters.pop("cursor", None)  # which the page reads from the request
+        found = Transaction.objects.filter(client_id=self.client.id, **filters)
         rows = page.paginate_queryset(found, request, view=self) or []
         return page.get_paginated_response([as_json(from_model(row)) for row in rows])
 
@@ -126,10 +112,7 @@ class EnableEndpoint(ClientView):
     def post(self, request: Request) -> Response:
         """Enable the endpoint if the relay disabled it, and send the queued notifications at once. This has no effect
         on an enabled endpoint."""
-        try:
-            retry_once(lambda: enable_endpoint(self.client.id))
-        except DisabledByStaff as error:
-            raise Stopped from error
+        retry_once(lambda: enable_endpoint(self.client.id))
         return Response(retry_once(lambda: endpoint_state(self.client.id)))
 
 
@@ -140,13 +123,3 @@ def as_json(record: TransactionSnapshot) -> dict[str, Any]:
 
 def from_model(row: Transaction) -> TransactionSnapshot:
     return TransactionSnapshot(**{name: getattr(row, name) for name in TransactionSnapshot.__dataclass_fields__})
-
-
-def _filters(query: dict[str, Any]) -> dict[str, Any]:
-    names = {
-        "status": "status",
-        "provider": "provider__slug",
-        "created_after": "created_at__gt",
-        "created_before": "created_at__lt",
-    }
-    return {lookup: query[name] for name, lookup in names.items() if name in query}
