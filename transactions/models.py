@@ -36,7 +36,9 @@ class Transaction(models.Model):
     created_at = models.DateTimeField(db_default=Now())
     updated_at = models.DateTimeField(db_default=Now())
     finalised_at = models.DateTimeField(null=True)
-    notified_sequence = models.IntegerField(default=0, db_default=0, help_text="The last sequence that the client confirmed")
+    notified_sequence = models.IntegerField(
+        default=0, db_default=0, help_text="The last sequence that the client confirmed"
+    )
     notified_at = models.DateTimeField(null=True)
 
     class Meta:

@@ -1,6 +1,6 @@
-"""Forgetting what is old: walks through a table from its oldest row on, a short transaction at a time.
+"""Pruning: walks through a table from its oldest row on and deletes old rows, in short transactions.
 
-It may be stopped at any time, and started again: what was deleted stays deleted, and the next walk begins anew.
+It can be stopped at any time and run again: the next walk begins anew and does not find what was deleted.
 """
 
 from collections.abc import Iterator
@@ -13,71 +13,60 @@ from django.db import Error, connection
 
 from transactions import sql
 
-_CUT_OFF = "SELECT statement_timestamp() - %s * interval '1 day'"
-_TAKE = "SELECT pg_try_advisory_lock(732, 0)"
-_RELEASE = "SELECT pg_advisory_unlock(732, 0)"
-
 
 class Busy(Exception):
-    """Another prune of this database is at work: let it finish."""
+    """Another prune of this database is running: wait until it ends."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """What is walked through: the statement that deletes, the one that only counts, and what both count."""
+    """A walk through a table: the statement that deletes a batch, and the names of what it counts."""
 
-    prune: str
-    count: str
+    statement: str
     what: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One batch: how many rows were looked at, and of which kind how many went."""
-
-    scanned: int
-    gone: dict[str, int]
+JOBS = Sweep(sql.PRUNE_JOBS, ("jobs", "calls"))
 
 
-JOBS = Sweep(sql.PRUNE_JOBS, sql.COUNT_OLD_JOBS, ("jobs", "calls"))
+def walk(sweep: Sweep, *, before: datetime, batch: int, dry_run: bool = False) -> Iterator[dict[str, int]]:
+    """Delete the rows older than `before`, or only count them, in batches of `batch` rows up to the first younger row.
 
-
-def walk(sweep: Sweep, *, before: datetime, batch: int, dry_run: bool = False) -> Iterator[Step]:
-    """Delete what is older than `before`, or only count it, `batch` rows at a time, up to the first younger row."""
+    Yields the numbers of each batch: the `rows` that were examined, and those deleted, by the names in `sweep.what`.
+    """
     after, more = 0, True
     while more:
-        given: dict[str, Any] = {"before": before, "after": after, "batch": batch}
-        with connection.cursor() as cursor:
-            cursor.execute(sweep.count if dry_run else sweep.prune, given)
-            last, scanned, young, *counts = cursor.fetchone()
-        yield Step(scanned, dict(zip(sweep.what, counts, strict=True)))
-        after, more = last, scanned == batch and not young
+        given = {"before": before, "after": after, "batch": batch, "delete": not dry_run}
+        after, rows, young, *counts = _row(sweep.statement, given)
+        yield {"rows": rows} | dict(zip(sweep.what, counts, strict=True))
+        more = rows == batch and not young
 
 
 def cut_off(days: int) -> datetime:
-    """So many days ago, by the database's clock, which wrote the times that are compared with it."""
-    with connection.cursor() as cursor:
-        cursor.execute(_CUT_OFF, [days])
-        found: datetime = cursor.fetchone()[0]
+    """Return the time `days` days ago by the clock of the database, which wrote the times compared with it."""
+    found: datetime = _row("SELECT statement_timestamp() - %s * interval '1 day'", [days])[0]
     return found
 
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """Hold the place of the one prune of this database. Two would do no harm, but twice the load. Raises Busy."""
-    with connection.cursor() as cursor:
-        cursor.execute(_TAKE)
-        if not cursor.fetchone()[0]:
-            raise Busy(Busy.__doc__)
+    """Hold the lock that only one prune of this database can hold: a second one would only double the load.
+
+    Raises Busy.
+    """
+    if not _row("SELECT pg_try_advisory_lock(732, 0)")[0]:
+        raise Busy(Busy.__doc__)
     try:
         yield
     finally:
-        _leave()
+        try:
+            _row("SELECT pg_advisory_unlock(732, 0)")
+        except Error:  # the connection is lost, and the lock with it
+            connection.close()
 
 
-def _leave() -> None:
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute(_RELEASE)
-    except Error:  # the connection is lost, and the lock with it
-        connection.close()
+def _row(statement: str, given: Any = None) -> tuple[Any, ...]:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, given)
+        row: tuple[Any, ...] = cursor.fetchone()
+    return row

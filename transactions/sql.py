@@ -6,7 +6,7 @@ rows are then found by `= ANY (ARRAY(SELECT …))`, and why a state is compared 
 
 from workers.lanes import Lane
 
-# ruff: noqa: S608  only this constant is put into the statements
+# ruff: noqa: S608  only constants are put into the statements
 _COLUMNS = """id, client_id, client_ref, provider_id, amount, currency, reference, metadata, status, submission,
        sequence, failure_code, failure_detail, created_at, updated_at, finalised_at"""
 
@@ -144,10 +144,8 @@ RETURNING CASE WHEN t.review = 'given_up' THEN t.id END
 """
 
 # The transactions of claimed jobs, each with the state of its create's job.
-SNAPSHOTS = """
-SELECT t.id, t.client_id, t.client_ref, t.provider_id, t.amount, t.currency, t.reference, t.metadata, t.status,
-       t.submission, t.sequence, t.failure_code, t.failure_detail, t.created_at, t.updated_at, t.finalised_at,
-       t.create_began_at, extract(epoch FROM clock_timestamp() - t.created_at)::double precision,
+SNAPSHOTS = f"""
+SELECT {_COLUMNS}, create_began_at, extract(epoch FROM clock_timestamp() - created_at)::double precision,
        (SELECT j.state FROM workers_job j WHERE j.transaction_id = t.id AND j.kind = 'create' AND j.key = '')
 FROM transactions_transaction t
 WHERE t.id = ANY (%(ids)s::uuid[])
@@ -221,42 +219,27 @@ FROM unnest(%(reasons)s) AS reason
 CLOSED = """
       t.status <> 'pending' AND t.finalised_at < %(before)s AND t.notified_sequence >= t.sequence AND t.review = ''
 """
-"""Of a transaction `t`: final since then, confirmed by its client, and nobody is asked to look. What was kept for its
-work may go; the transaction itself and its timeline never do."""
+"""Condition on a transaction `t`: final since then, confirmed by its client, not under review. Its jobs, calls and
+webhooks may be deleted; the transaction itself and its timeline stay."""
 
-_OLD_JOBS = f"""
+# Delete the old jobs among the next ones by id, and their calls; with `delete` false, only count them. Ids ascend with
+# time, so the first young job ends the walk. The statement waits for no lock, and locks no row that a claim, settle or
+# webhook takes. The counts are those of the statement's start. The calls' foreign key is checked at the commit, so the
+# order of the two deletions does not matter.
+PRUNE_JOBS = f"""
 WITH seen AS MATERIALIZED (
     SELECT id, created_at >= %(before)s AS young FROM workers_job WHERE id > %(after)s ORDER BY id LIMIT %(batch)s
 ), old AS (
     SELECT j.id FROM workers_job j JOIN transactions_transaction t ON t.id = j.transaction_id
     WHERE j.id = ANY (ARRAY(SELECT id FROM seen WHERE NOT young))
       AND j.state IN ('done', 'cancelled') AND j.updated_at < %(before)s AND {CLOSED}
-"""
-
-# The next jobs by number: those that are over and old go, and their calls with them. Numbers grow with time, so the
-# first young one ends the walk. It waits for no lock, and locks no row that a claim, settle or webhook takes. (The
-# calls' foreign key is checked at the commit, so the order in which the two go is no matter.)
-PRUNE_JOBS = (
-    _OLD_JOBS
-    + """
     FOR UPDATE OF j SKIP LOCKED
 ), calls AS (
-    DELETE FROM workers_outboundcall WHERE job_id = ANY (ARRAY(SELECT id FROM old)) RETURNING 1
+    DELETE FROM workers_outboundcall WHERE %(delete)s AND job_id = ANY (ARRAY(SELECT id FROM old))
 ), jobs AS (
-    DELETE FROM workers_job WHERE id = ANY (ARRAY(SELECT id FROM old)) RETURNING 1
-)
-SELECT max(id), count(*), coalesce(bool_or(young), false), (SELECT count(*) FROM jobs), (SELECT count(*) FROM calls)
-FROM seen
-"""
-)
-
-# What PRUNE_JOBS would delete.
-COUNT_OLD_JOBS = (
-    _OLD_JOBS
-    + """
+    DELETE FROM workers_job WHERE %(delete)s AND id = ANY (ARRAY(SELECT id FROM old))
 )
 SELECT max(id), count(*), coalesce(bool_or(young), false), (SELECT count(*) FROM old),
        (SELECT count(*) FROM workers_outboundcall WHERE job_id = ANY (ARRAY(SELECT id FROM old)))
 FROM seen
 """
-)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import UUID
 
@@ -58,16 +58,11 @@ def accept(*, client: ClientSettings, order: Order) -> tuple[TransactionSnapshot
     and repeating the request shows it.
     """
     if (provider := order.provider) is not None:
-        row = retry_once(lambda: _insert(client, order, provider))
-        if row is not None:
-            announce(
-                (
-                    Wake(JobKind.CREATE, provider.lane),
-                    Wake(JobKind.NOTIFY, client.lane, PENDING_AFTER),
-                    Wake(JobKind.TRACK, provider.lane, provider.first_poll),
-                )
-            )
-            return TransactionSnapshot.from_row(row), True
+        inserted = retry_once(lambda: _insert(client, order, provider))
+        if inserted is not None:
+            create, track = Wake(JobKind.CREATE, provider.lane), Wake(JobKind.TRACK, provider.lane, provider.first_poll)
+            announce((create, Wake(JobKind.NOTIFY, client.lane, PENDING_AFTER), track))
+            return inserted, True
     found = retry_once(lambda: find(client_id=client.id, client_ref=order.client_ref))
     if found is None:
         raise NoProvider(NoProvider.__doc__)
@@ -78,10 +73,7 @@ def accept(*, client: ClientSettings, order: Order) -> tuple[TransactionSnapshot
 
 def find(*, client_id: int, client_ref: str) -> TransactionSnapshot | None:
     """Return a client's transaction by the client's own id; None if there is none."""
-    with connection.cursor() as cursor:
-        cursor.execute(sql.BY_CLIENT_REF, {"client": client_id, "client_ref": client_ref})
-        row = cursor.fetchone()
-    return TransactionSnapshot.from_row(row) if row else None
+    return _one(sql.BY_CLIENT_REF, {"client": client_id, "client_ref": client_ref})
 
 
 def apply(observations: Sequence[tuple[UUID, Observation]]) -> tuple[list[Applied], list[Wake]]:
@@ -93,7 +85,7 @@ def apply(observations: Sequence[tuple[UUID, Observation]]) -> tuple[list[Applie
     applied: list[Applied] = []
     wakes: set[Wake] = set()
     for batch in _one_per_transaction(observations):
-        rows = json.dumps([_row(id_, one) for id_, one in batch], default=str)
+        rows = json.dumps([asdict(one) | {"id": id_} for id_, one in batch.items()], default=str)
         with connection.cursor() as cursor:
             cursor.execute(sql.APPLY, {"observations": rows})
             for id_, client, won, contradicts, before in cursor.fetchall():
@@ -109,64 +101,46 @@ def lock(ids: Collection[UUID]) -> None:
         cursor.execute(sql.LOCK, {"ids": [str(id_) for id_ in ids]})
 
 
-def _insert(client: ClientSettings, order: Order, provider: ProviderSettings) -> tuple[Any, ...] | None:
+def _insert(client: ClientSettings, order: Order, provider: ProviderSettings) -> TransactionSnapshot | None:
+    given = {
+        "id": uuid7(),
+        "client": client.id,
+        "client_ref": order.client_ref,
+        "provider": provider.id,
+        "amount": order.amount,
+        "currency": order.currency,
+        "reference": order.reference,
+        "metadata": json.dumps(order.metadata),
+        "provider_lane": provider.lane,
+        "client_lane": client.lane,
+        "first_poll": provider.first_poll,
+        "pending_after": PENDING_AFTER,
+    }
+    return _one(sql.ACCEPT, given)
+
+
+def _one(statement: str, given: dict[str, Any]) -> TransactionSnapshot | None:
+    """Execute a statement that returns at most one transaction."""
     with connection.cursor() as cursor:
-        cursor.execute(
-            sql.ACCEPT,
-            {
-                "id": uuid7(),
-                "client": client.id,
-                "client_ref": order.client_ref,
-                "provider": provider.id,
-                "amount": order.amount,
-                "currency": order.currency,
-                "reference": order.reference,
-                "metadata": json.dumps(order.metadata),
-                "provider_lane": provider.lane,
-                "client_lane": client.lane,
-                "first_poll": provider.first_poll,
-                "pending_after": PENDING_AFTER,
-            },
-        )
-        row: tuple[Any, ...] | None = cursor.fetchone()
-    return row
+        cursor.execute(statement, given)
+        row = cursor.fetchone()
+    return TransactionSnapshot.from_row(row) if row else None
 
 
 def _same(snapshot: TransactionSnapshot, order: Order) -> bool:
-    same = (snapshot.amount, snapshot.currency, snapshot.reference, snapshot.metadata) == (
-        order.amount,
-        order.currency,
-        order.reference,
-        order.metadata,
-    )
-    named = order.provider if order.provider_named else None
-    return same and (named is None or snapshot.provider_id == named.id)
+    """Return whether a request repeats this transaction. A provider that the request does not name may differ."""
+    if order.provider is not None and order.provider_named and snapshot.provider_id != order.provider.id:
+        return False
+    names = ("amount", "currency", "reference", "metadata")
+    return all(getattr(snapshot, name) == getattr(order, name) for name in names)
 
 
-def _one_per_transaction(
-    observations: Iterable[tuple[UUID, Observation]],
-) -> list[list[tuple[UUID, Observation]]]:
+def _one_per_transaction(observations: Iterable[tuple[UUID, Observation]]) -> list[dict[UUID, Observation]]:
+    """Split observations into batches with at most one per transaction, those of one transaction in their order."""
     batches: list[dict[UUID, Observation]] = []
     for id_, one in observations:
-        for batch in batches:
-            if id_ not in batch:
-                batch[id_] = one
-                break
-        else:
-            batches.append({id_: one})
-    return [list(batch.items()) for batch in batches]
-
-
-def _row(id_: UUID, one: Observation) -> dict[str, Any]:
-    return {
-        "id": id_,
-        "status": one.status,
-        "submission": one.submission,
-        "source": one.source,
-        "detail": one.detail,
-        "review": one.review,
-        "began_at": one.began_at,
-        "failure_code": one.failure_code,
-        "failure_detail": one.failure_detail,
-        "provider": one.provider,
-    }
+        batch = next((batch for batch in batches if id_ not in batch), None)
+        if batch is None:
+            batches.append(batch := {})
+        batch[id_] = one
+    return batches

@@ -1,8 +1,9 @@
-"""What the handlers `create` and `track` are given, and how their results are saved.
+"""The snapshots and commands of the handlers `create` and `track`, and the saving of their results.
 
 The handlers make network calls and touch no database; this module reads for them and writes for them.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,57 +13,57 @@ from django.db import connection
 
 from providers import webhook_urls
 from providers.adapters.base import Order
+from providers.models import Provider
 from providers.settings import ProviderSettings, provider_by_id
 from transactions import sql
-from transactions.commands import PauseProvider, PollSoon, pause_provider, poll_soon
 from transactions.observations import Observation
 from transactions.snapshot import TransactionSnapshot
 from transactions.status import Review, Source, Submission
 from transactions.store import apply
-from workers.models import JobKind, JobState
+from workers.models import JobKind
 from workers.outcomes import Claim, Failed, Settled, Wake
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
-    """A claimed job, its transaction and provider, as they were at the claim."""
+class PollSoon:
+    """Command: resume the polling that waits for the create, in `after` seconds, if no create is running then."""
 
-    claim: Claim
+    after: float
+
+
+@dataclass(frozen=True, slots=True)
+class PauseProvider:
+    """Command: pause the provider until an operator resumes it. `why` is a sentence for operators."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The transaction of a claimed job, in the order of the columns of `SNAPSHOTS`."""
+
     snapshot: TransactionSnapshot
-    provider: ProviderSettings
-    webhook_url: str = field(repr=False)  # its token authenticates webhooks
     create_began_at: datetime | None
-    """The latest time at which the last create can have begun (UTC): its run may have been lost."""
+    """The latest time at which the last create can have begun (UTC)."""
     age: float
     """Seconds since the transaction was accepted."""
     create_state: str | None
-    """State of the create's job."""
+    """The state of the create's job."""
 
-    @property
-    def creating(self) -> bool:
-        """True while a create runs."""
-        return self.create_state == JobState.RUNNING
 
-    @property
-    def to_create(self) -> bool:
-        """True while a create runs or waits."""
-        return self.create_state in (JobState.WAITING, JobState.RUNNING)
+@dataclass(frozen=True, slots=True)
+class Work(Found):
+    """A claimed job, its transaction and provider, as they were at the claim."""
+
+    claim: Claim
+    provider: ProviderSettings
+    webhook_url: str = field(repr=False)  # its token authenticates webhooks
 
     @property
     def order(self) -> Order:
         """The transaction as the provider's adapter needs it."""
         of = self.snapshot
         return Order(of.id, of.amount, of.currency, of.reference or None, self.webhook_url)
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A claimed job's transaction, as `SNAPSHOTS` reads it."""
-
-    snapshot: TransactionSnapshot
-    create_began_at: datetime | None
-    age: float
-    create_state: str | None
 
 
 def snapshots(claims: Sequence[Claim]) -> dict[int, Found]:
@@ -78,17 +79,15 @@ def load(claims: Sequence[Claim]) -> Mapping[int, Work]:
     works: dict[int, Work] = {}
     found = snapshots(claims)
     for claim in claims:
-        if claim.id not in found:
-            continue
-        one = found[claim.id]
-        provider = provider_by_id(one.snapshot.provider_id)
-        if one.snapshot.final or provider is None:
+        one = found.get(claim.id)
+        provider = provider_by_id(one.snapshot.provider_id) if one else None
+        if one is None or provider is None or one.snapshot.final:
             continue
         began_at = one.create_began_at
-        if claim.kind == JobKind.CREATE and claim.lost_at is not None:
+        if claim.kind == JobKind.CREATE and claim.lost_at is not None:  # that run may have begun a create until then
             began_at = max(claim.lost_at, began_at or claim.lost_at)
         url = webhook_urls.webhook_url(provider, one.snapshot.id)
-        works[claim.id] = Work(claim, one.snapshot, provider, url, began_at, one.age, one.create_state)
+        works[claim.id] = Work(one.snapshot, began_at, one.age, one.create_state, claim, provider, url)
     return works
 
 
@@ -98,8 +97,18 @@ def save_results(settled: Sequence[Settled]) -> Sequence[Wake]:
         for command in outcome.commands:
             if isinstance(command, PauseProvider):
                 pause_provider(claim.lane.owner_id, command)
-    _, wakes = apply(_observations(settled))
-    return wakes
+    observations: list[tuple[UUID, Observation]] = []
+    for claim, outcome in settled:
+        if isinstance(outcome.result, Observation):
+            observations.append((claim.transaction_id, outcome.result))
+        elif isinstance(outcome.next, Failed):
+            observations.append((claim.transaction_id, given_up(claim, outcome.next.reason)))
+    return apply(observations)[1]
+
+
+def pause_provider(provider_id: int, command: PauseProvider) -> None:
+    """Pause the provider, unless it is paused already; its due jobs wait until it is resumed."""
+    Provider.objects.filter(pk=provider_id, paused=False).update(paused=True, paused_why=command.why[:255])
 
 
 def resume_polling(settled: Sequence[Settled]) -> Sequence[Wake]:
@@ -112,14 +121,18 @@ def resume_polling(settled: Sequence[Settled]) -> Sequence[Wake]:
     return poll_soon(commands)
 
 
-def _observations(settled: Sequence[Settled]) -> list[tuple[UUID, Observation]]:
-    found: list[tuple[UUID, Observation]] = []
-    for claim, outcome in settled:
-        if isinstance(outcome.result, Observation):
-            found.append((claim.transaction_id, outcome.result))
-        elif isinstance(outcome.next, Failed):
-            found.append((claim.transaction_id, given_up(claim, outcome.next.reason)))
-    return found
+def poll_soon(commands: Sequence[tuple[UUID, PollSoon]]) -> list[Wake]:
+    """Carry out `PollSoon` for these transactions; return the lanes to wake.
+
+    Call it in the database transaction of `store.apply`, once the jobs are settled.
+    """
+    if not commands:
+        return []
+    after = {str(id_): command.after for id_, command in commands}
+    rows = json.dumps([{"id": id_, "after": seconds} for id_, seconds in after.items()])
+    with connection.cursor() as cursor:
+        cursor.execute(sql.POLL_SOON, {"commands": rows, "ids": list(after)})
+        return [Wake(JobKind.TRACK, lane, max(seconds, 0.0)) for lane, seconds in cursor.fetchall()]
 
 
 def given_up(claim: Claim, reason: str) -> Observation:

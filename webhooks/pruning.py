@@ -1,6 +1,6 @@
-"""Forgetting old webhooks. One that comes again after that is judged anew: its transaction is final."""
+"""Pruning of old webhooks. One that is sent again after that is late: its transaction is final."""
 
 from transactions.pruning import Sweep
 from webhooks import sql
 
-WEBHOOKS = Sweep(sql.PRUNE, sql.COUNT_OLD, ("webhooks",))
+WEBHOOKS = Sweep(sql.PRUNE, ("webhooks",))

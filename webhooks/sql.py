@@ -25,32 +25,17 @@ VALUES (%(provider)s, (now() AT TIME ZONE 'utc')::date, %(reason)s, 1, now())
 ON CONFLICT (coalesce(provider_id, 0), day, reason) DO UPDATE SET count = r.count + 1, last_at = now()
 """
 
-
-_OLD = f"""
+# Delete the old ones among the next webhooks by id, unless their transaction is still open; with `delete` false, only
+# count them. As `transactions.sql.PRUNE_JOBS`.
+PRUNE = f"""
 WITH seen AS MATERIALIZED (
     SELECT id, received_at >= %(before)s AS young FROM webhooks_webhook WHERE id > %(after)s ORDER BY id LIMIT %(batch)s
 ), old AS (
     SELECT w.id FROM webhooks_webhook w LEFT JOIN transactions_transaction t ON t.id = w.transaction_id
     WHERE w.id = ANY (ARRAY(SELECT id FROM seen WHERE NOT young)) AND (w.transaction_id IS NULL OR {CLOSED})
-"""
-
-# The next webhooks by number: the old ones go, unless their transaction is not over. As `transactions.sql.PRUNE_JOBS`.
-PRUNE = (
-    _OLD
-    + """
     FOR UPDATE OF w SKIP LOCKED
 ), webhooks AS (
-    DELETE FROM webhooks_webhook WHERE id = ANY (ARRAY(SELECT id FROM old)) RETURNING 1
-)
-SELECT max(id), count(*), coalesce(bool_or(young), false), (SELECT count(*) FROM webhooks) FROM seen
-"""
-)
-
-# What PRUNE would delete.
-COUNT_OLD = (
-    _OLD
-    + """
+    DELETE FROM webhooks_webhook WHERE %(delete)s AND id = ANY (ARRAY(SELECT id FROM old))
 )
 SELECT max(id), count(*), coalesce(bool_or(young), false), (SELECT count(*) FROM old) FROM seen
 """
-)

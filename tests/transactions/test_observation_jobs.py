@@ -5,10 +5,10 @@ import pytest
 from providers.status import Status
 from tests.cast import accepted, job
 from tests.running import claim, run, wait_of
-from transactions.commands import PollSoon, poll_soon
 from transactions.observations import Observation
 from transactions.status import Source, Submission
 from transactions.store import apply
+from transactions.work import PollSoon, poll_soon
 from workers.models import Job
 from workers.outcomes import Wake
 

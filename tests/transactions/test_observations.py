@@ -12,11 +12,11 @@ from providers.status import FINAL, Status
 from tests.cast import accepted, make_provider, now
 from tests.running import age, timeline
 from tests.threads import at_once, errors
-from transactions.commands import PauseProvider, pause_provider
 from transactions.models import Event, Transaction
 from transactions.observations import Observation
 from transactions.status import Review, Source, Submission
 from transactions.store import apply
+from transactions.work import PauseProvider, pause_provider
 from workers.models import Job
 from workers.outcomes import Wake
 

@@ -12,11 +12,11 @@ from tests.cast import accepted, job, now
 from tests.running import again, age, change, claim, perform, run, settle, tell, timeline, wait_of
 from tests.servers import Answer
 from tests.threads import at_once
-from transactions.commands import PollSoon
 from transactions.handlers.track import track
 from transactions.models import Transaction
 from transactions.observations import Observation
 from transactions.status import Source, Submission
+from transactions.work import PollSoon
 from workers import jobs
 from workers.models import Job
 from workers.outbound import Http

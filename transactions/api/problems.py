@@ -129,7 +129,7 @@ def for_exception(error: Exception, request: HttpRequest) -> HttpResponse:
         case exceptions.NotAuthenticated() | exceptions.AuthenticationFailed():
             return problem(request, slug, headers={"WWW-Authenticate": 'Bearer realm="api"'})
         case exceptions.Throttled():
-            return problem(request, slug, headers={"Retry-After": str(max(1, ceil(error.wait or 0)))})
+            return problem(request, slug, headers={"Retry-After": str(max(1, ceil(getattr(error, "wait", None) or 0)))})
     if slug == "internal-error":
         log.error("A request failed", action="request_failed", path=request.path, exc_info=error)
     return problem(request, slug)

@@ -1,12 +1,12 @@
-"""What the errors of an adapter mean to the handlers `create` and `track`."""
+"""The handling of an adapter's errors, shared by the handlers `create` and `track`."""
 
 import random
 from datetime import datetime
 
 from providers.adapters.base import CredentialsRefused, ProviderError, Throttled, Unsent
-from transactions.commands import PauseProvider
 from transactions.observations import Observation
 from transactions.status import Review, Source, Submission
+from transactions.work import PauseProvider
 from workers.outcomes import Again, backoff
 
 MAX_RETRY_AFTER = 3600.0

@@ -12,11 +12,10 @@ from datetime import datetime, timedelta
 from providers.adapters import ADAPTERS
 from providers.adapters.base import Absent, Exists, ProviderError, Refused, Seen, Unclear
 from providers.status import Status
-from transactions.commands import PollSoon
 from transactions.handlers.answers import failed_call, pause, retry
 from transactions.observations import Observation, at_provider
 from transactions.status import Source, Submission
-from transactions.work import Work
+from transactions.work import PollSoon, Work
 from workers.outbound import Http
 from workers.outcomes import Again, Call, Done, Outcome, backoff
 from workers.rate_limit import may_call_again
@@ -43,17 +42,15 @@ async def create(work: Work, http: Http) -> Outcome:
             return _created(work, seen, calls)
     if not await may_call_again(work.claim, within=provider.create_timeout):
         # A create must end before its lease: the next run counts the settle window from the end of the lease.
-        again = Again(
-            backoff(work.claim.claim_count, base=0.1, cap=60.0), why="too late in its lease to begin a create"
-        )
-        return Outcome(again, calls=tuple(calls))
+        wait = backoff(work.claim.claim_count, base=0.1, cap=60.0)
+        return Outcome(Again(wait, why="too late in its lease to begin a create"), calls=tuple(calls))
     began_at = work.claim.now() + timedelta(seconds=work.claim.lag)
     try:
         seen = await adapter.create(provider, http, work.order)
     except Exists as error:
         return await _read_existing(work, http, [*calls, error.call])
     except Refused as error:
-        return _refused(error, calls)
+        return _failed(Source.CREATE, "refused", str(error), [*calls, error.call])
     except Unclear as error:
         return _unknown(work, error, began_at, calls)
     except ProviderError as error:
@@ -77,14 +74,8 @@ def _while_absent(work: Work, asked_at: datetime, calls: list[Call]) -> Outcome 
         return Outcome(again, observation, _poll_soon(work), tuple(calls))
     if work.claim.tries <= work.provider.create_retries:
         return None
-    observation = Observation(
-        Source.CLOCK,
-        status=Status.FAILED,
-        submission=Submission.REFUSED,
-        failure_code="not_created",
-        failure_detail=f"{work.claim.tries} creates went unanswered, and none of them took effect",
-    )
-    return Outcome(Done(), observation, calls=tuple(calls))
+    why = f"{work.claim.tries} creates went unanswered, and none of them took effect"
+    return _failed(Source.CLOCK, "not_created", why, calls)
 
 
 def _created(work: Work, seen: Seen, calls: list[Call], began_at: datetime | None = None) -> Outcome:
@@ -103,15 +94,9 @@ async def _read_existing(work: Work, http: Http, calls: list[Call]) -> Outcome:
     return _created(work, seen, calls)
 
 
-def _refused(error: Refused, calls: list[Call]) -> Outcome:
-    observation = Observation(
-        Source.CREATE,
-        status=Status.FAILED,
-        submission=Submission.REFUSED,
-        failure_code="refused",
-        failure_detail=str(error),
-    )
-    return Outcome(Done(), observation, calls=(*calls, error.call))
+def _failed(source: Source, code: str, detail: str, calls: list[Call]) -> Outcome:
+    observation = Observation(source, Status.FAILED, Submission.REFUSED, failure_code=code, failure_detail=detail)
+    return Outcome(Done(), observation, calls=tuple(calls))
 
 
 def _unknown(work: Work, error: Unclear, began_at: datetime, calls: list[Call]) -> Outcome:

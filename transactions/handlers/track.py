@@ -5,11 +5,11 @@ from dataclasses import replace
 from providers.adapters import ADAPTERS
 from providers.adapters.base import Absent, ProviderError
 from providers.status import FINAL
-from transactions.commands import PollSoon
 from transactions.handlers.answers import failed_call, pause, retry
 from transactions.observations import Observation, at_provider
 from transactions.status import Review, Source, Submission
-from transactions.work import Work
+from transactions.work import PollSoon, Work
+from workers.models import JobState
 from workers.outbound import Http
 from workers.outcomes import Again, Done, Outcome
 
@@ -26,7 +26,7 @@ async def track(work: Work, http: Http) -> Outcome:
     The first poll later than `track_for` + `track_grace` is the last; the transaction is under review since
     `track_for`. Staff can ask for one more at any time. The time counts from the last create, where that came later.
     """
-    if work.creating or work.snapshot.submission == Submission.UNSENT:
+    if work.create_state == JobState.RUNNING or work.snapshot.submission == Submission.UNSENT:
         # Nothing to poll for while the create runs or waits to be sent, however long that takes.
         waits = _overdue(work) or Observation(Source.POLL)
         return Outcome(Again(PARK, why="waits for the create"), waits, (PollSoon(work.provider.second_poll),))
@@ -35,11 +35,12 @@ async def track(work: Work, http: Http) -> Outcome:
 
 
 def _over(work: Work) -> bool:
-    if work.to_create:
+    """Return whether this poll is the last one."""
+    if work.create_state in (JobState.WAITING, JobState.RUNNING):
         return False
-    began_at, age = work.create_began_at, work.age
-    if began_at is not None:
-        age = min(age, (work.claim.now() - began_at).total_seconds())
+    age = work.age
+    if work.create_began_at is not None:
+        age = min(age, (work.claim.now() - work.create_began_at).total_seconds())
     return age > work.provider.track_for + work.provider.track_grace
 
 

@@ -44,7 +44,7 @@ class Command(BaseCommand):
                 before = cut_off(older_than)
                 for sweep in (JOBS, WEBHOOKS):
                     for step in walk(sweep, before=before, batch=batch, dry_run=dry_run):
-                        seen.update(step.gone, rows=step.scanned)
+                        seen.update(step)
                         if self.stdout.isatty():
                             say(end="")
                         time.sleep(pause)
