@@ -1,4 +1,4 @@
-"""API keys: `Authorization: Bearer <api key>`."""
+"""Authentication by API key: `Authorization: Bearer <api key>`."""
 
 from rest_framework import exceptions
 from rest_framework.authentication import BaseAuthentication
@@ -15,7 +15,7 @@ class KeyDisabled(exceptions.APIException):
 
 
 class ApiKeyAuthentication(BaseAuthentication):
-    """Find the client by the SHA-256 of its key: one indexed look-up every two seconds, without a slow hash."""
+    """Authentication by the SHA-256 of the key: one indexed look-up every two seconds, without a slow hash."""
 
     def authenticate(self, request: Request) -> tuple[ClientSettings, None]:
         scheme, _, key = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")

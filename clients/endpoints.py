@@ -1,4 +1,4 @@
-"""A client's endpoint: its state, how it is enabled again, and what deliveries say about it."""
+"""The state of a client's endpoint: reading it, enabling the endpoint, recording the results of deliveries."""
 
 import json
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ from workers.outcomes import Wake
 log = structlog.get_logger(__name__)
 
 BATCH = 1000
-"""Jobs rescheduled in one transaction, so that their locks are short."""
+"""Maximum number of jobs rescheduled in one transaction, which bounds the time of their locks."""
 
 
 class DisabledByStaff(Exception):
@@ -34,7 +34,7 @@ class DisabledByStaff(Exception):
 
 @dataclass(slots=True)
 class EndpointReport:
-    """What a batch of deliveries found out about one endpoint."""
+    """Results of a batch of deliveries to one endpoint."""
 
     confirmed: bool = False
     """At least one delivery was confirmed."""
@@ -74,7 +74,7 @@ def enable_endpoint(client_id: int) -> None:
 
 
 def reschedule_notifications(client_id: int) -> None:
-    """Make notifications that were tried before due now, and restart their retry schedule."""
+    """Make the notifications that are waiting for a retry due now, and restart their retry schedule."""
     tried = Job.objects.filter(
         lane=Lane.client(client_id), kind=JobKind.NOTIFY, state=JobState.WAITING, claim_count__gt=0
     )
@@ -88,8 +88,8 @@ def reschedule_notifications(client_id: int) -> None:
 
 
 def report_deliveries(reports: Mapping[int, EndpointReport]) -> None:
-    """Record, by client id, which endpoints fail and which recovered; disable those that are gone or that have failed
-    for ENDPOINT_DISABLED_AFTER seconds. Runs in the settling transaction."""
+    """Record, by client id, which endpoints fail and which have recovered. Disable those that are gone or have failed
+    for ENDPOINT_DISABLED_AFTER seconds. Call it in the settling transaction."""
     if not reports:
         return
     disable_after = settings.ENDPOINT_DISABLED_AFTER

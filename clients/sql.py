@@ -1,7 +1,7 @@
 """Hot-path SQL over clients. Each statement has a name, a reason and a test."""
 
-# An API key was used: recorded once a minute by one process. The request waits neither for a lock on the row nor for
-# the disk; a crash may lose the record.
+# Record the use of an API key, at most once a minute. The request does not wait for a lock on the row or for the disk;
+# a crash may lose the record.
 RECORD_USE = """
 UPDATE clients_apikey SET last_used_at = now()
 WHERE set_config('synchronous_commit', 'off', true) = 'off' AND id = ANY (ARRAY(
@@ -11,10 +11,9 @@ WHERE set_config('synchronous_commit', 'off', true) = 'off' AND id = ANY (ARRAY(
 ))
 """
 
-# Record what a batch of deliveries says about the clients' endpoints: the first failure since the last success, the
-# first success after that, and endpoints to disable. A row that does not change is neither written nor locked; rows
-# are locked in the order of their ids, so that no two batches deadlock. Returns the clients whose row changed, with
-# the reason where the endpoint is disabled now.
+# Record the results of a batch of deliveries: the first failure since the last success, the first success after that,
+# and endpoints to disable. Only rows that change are locked and written, in the order of their ids, so that no two
+# batches deadlock. Returns the clients whose row changed, with the reason if the statement disabled the endpoint.
 ENDPOINTS = """
 WITH delivered AS (
     SELECT * FROM jsonb_to_recordset(%(deliveries)s) AS t(id bigint, confirmed boolean, gone boolean)

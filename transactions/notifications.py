@@ -1,4 +1,4 @@
-"""Sending the current status to the client once more."""
+"""Repeated notifications of the current status."""
 
 from uuid import uuid4
 
@@ -15,14 +15,14 @@ from workers.outcomes import Wake
 
 
 def notify_again(snapshot: TransactionSnapshot) -> None:
-    """Send the current status to the client's endpoint now; a notification that already waits is sent instead."""
+    """Send the current status to the client's endpoint now, by its waiting notification if there is one."""
     with transaction.atomic(durable=True):
         wake = schedule_notification(Transaction.objects.select_for_update().get(pk=snapshot.id))  # one at a time
     announce([wake])
 
 
 def schedule_notification(of: Transaction) -> Wake:
-    """Do so in the database transaction that holds the row's lock; the caller announces the wake after the commit."""
+    """Schedule it in the transaction that holds the row's lock; the caller announces the wake after the commit."""
     lane = Lane.client(of.client_id)
     if not waiting_notifications(of).update(run_at=Now()):
         Job.objects.create(transaction_id=of.pk, kind=JobKind.NOTIFY, key=f"again:{uuid4()}", lane=lane)

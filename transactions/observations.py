@@ -1,6 +1,6 @@
-"""Observations: what the create's answer, a poll, a webhook, staff or the clock say about a transaction.
+"""Observations of a transaction, from the create's answer, a poll, a webhook, staff or the clock.
 
-`transactions.store.apply` applies them, by the same rules for every source.
+`transactions.store.apply` applies them by the same rules for every source.
 """
 
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from transactions.status import Review, Source, Submission
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What was observed of a transaction. The defaults say nothing new."""
+    """Facts observed about a transaction. The defaults change nothing."""
 
     source: Source
     status: Status = Status.PENDING
@@ -26,12 +26,12 @@ class Observation:
     failure_code: str = ""
     failure_detail: str = ""
     provider: int | None = None
-    """The provider that reports it: the observation counts for that provider's transactions only. None: for any."""
+    """The reporting provider: the observation applies only to this provider's transactions. None: to those of any."""
 
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """The effect of an observation. `won`: its status is final now. `contradicts`: another final status stood."""
+    """The effect of an observation. `won`: its status was applied. `contradicts`: it differs from the final status."""
 
     transaction_id: UUID
     won: bool
@@ -42,7 +42,7 @@ class Applied:
 def at_provider(source: Source, status: Status, unmapped: str = "") -> Observation:
     """Build the observation that the provider has the transaction, in this status.
 
-    `unmapped` is the provider's own word for the status where the provider's status map lacks it.
+    `unmapped` is the provider's own word for the status if the status map does not contain it.
     """
     failed = status == Status.FAILED
     return Observation(

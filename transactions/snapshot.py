@@ -1,4 +1,4 @@
-"""A transaction as it was at one moment, and its JSON for the API and for notifications."""
+"""Snapshot of a transaction, and its JSON for the API and for notifications."""
 
 import json
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ class TransactionSnapshot:
 
     @classmethod
     def from_row(cls, row: Sequence[Any]) -> "TransactionSnapshot":
-        """Build it from a row of `transactions.sql`; Django leaves jsonb as text."""
+        """Build a snapshot from a row of `transactions.sql`, in which jsonb is text."""
         id_, client_id, client_ref, provider_id, amount, currency, reference, metadata, *rest = row
         return cls(id_, client_id, client_ref, provider_id, amount, currency, reference, json.loads(metadata), *rest)
 

@@ -43,7 +43,7 @@ SELECT {_COLUMNS} FROM transactions_transaction WHERE client_id = %(client)s AND
 """
 
 
-# Before a settle writes to several transactions by several statements: all of their rows, in one order for all.
+# Lock all transactions of a settle in the order of their ids, before several statements change them: no deadlocks.
 LOCK = """
 SELECT 1 FROM transactions_transaction WHERE id = ANY (%(ids)s::uuid[]) ORDER BY id FOR UPDATE
 """

@@ -61,7 +61,7 @@ class Work(Found):
 
     @property
     def order(self) -> Order:
-        """The transaction as the provider's adapter needs it."""
+        """Return the order for the provider's adapter."""
         of = self.snapshot
         return Order(of.id, of.amount, of.currency, of.reference or None, self.webhook_url)
 
@@ -75,7 +75,7 @@ def snapshots(claims: Sequence[Claim]) -> dict[int, Found]:
 
 
 def load(claims: Sequence[Claim]) -> Mapping[int, Work]:
-    """Read the work of claimed jobs whose transaction is still pending; the others have nothing left to do."""
+    """Read the work of claimed jobs, by job id. Jobs whose transaction is final are left out."""
     works: dict[int, Work] = {}
     found = snapshots(claims)
     for claim in claims:
@@ -92,7 +92,7 @@ def load(claims: Sequence[Claim]) -> Mapping[int, Work]:
 
 
 def save_results(settled: Sequence[Settled]) -> Sequence[Wake]:
-    """Apply what runs observed, pause providers that refused our credentials, flag transactions whose job gave up."""
+    """Apply the observations, pause providers that refused our credentials, flag transactions whose job gave up."""
     for claim, outcome in settled:
         for command in outcome.commands:
             if isinstance(command, PauseProvider):
@@ -112,7 +112,7 @@ def pause_provider(provider_id: int, command: PauseProvider) -> None:
 
 
 def resume_polling(settled: Sequence[Settled]) -> Sequence[Wake]:
-    """Resume, once the jobs are settled, the polling that waited for their creates."""
+    """Resume the polling that waits for the creates of settled jobs."""
     commands: list[tuple[UUID, PollSoon]] = []
     for claim, outcome in settled:
         commands += [(claim.transaction_id, one) for one in outcome.commands if isinstance(one, PollSoon)]
@@ -136,7 +136,7 @@ def poll_soon(commands: Sequence[tuple[UUID, PollSoon]]) -> list[Wake]:
 
 
 def given_up(claim: Claim, reason: str) -> Observation:
-    """Build the observation that a job gave up. One of its runs may have begun a create, so polling looks for it."""
+    """Build the observation that a job gave up. A run of `create` may have begun a create, so polling continues."""
     create = claim.kind == JobKind.CREATE
     return Observation(
         Source.CLOCK,

@@ -16,7 +16,7 @@ MAX_RETRY_AFTER = 3600.0
 def retry(error: ProviderError, attempt: int, *, cap: float = 60.0) -> Again:
     """Return when to call again after `error`: as the provider asks, else growing with `attempt` up to `cap` seconds.
 
-    Both are jittered.
+    Both delays are jittered.
     """
     if isinstance(error, Unsent):
         return Again(backoff(attempt, base=0.5, cap=cap), why=f"not sent: {error}")
@@ -29,7 +29,7 @@ def retry(error: ProviderError, attempt: int, *, cap: float = 60.0) -> Again:
 
 
 def failed_call(error: ProviderError, source: Source, began_at: datetime | None) -> Observation | None:
-    """Build the observation for a failed call; None if the call says nothing.
+    """Build the observation for a failed call; None if the call shows nothing.
 
     Refused credentials flag the transaction for review. `began_at` is the start of a create whose run was lost: the job
     forgets it when this run settles, so the transaction keeps it.

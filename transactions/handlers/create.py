@@ -22,7 +22,7 @@ from workers.rate_limit import may_call_again
 
 
 async def create(work: Work, http: Http) -> Outcome:
-    """Check the status where needed, create where that is safe; return what was found out and what comes next."""
+    """Check the status if needed, and create if that is safe."""
     if work.snapshot.submission == Submission.CREATED:
         # A poll or a webhook has seen the transaction. Polling, which may have waited for this run, finds its status.
         return Outcome(Done(), Observation(Source.CREATE), _poll_soon(work))
@@ -63,7 +63,7 @@ def _poll_soon(work: Work) -> tuple[PollSoon]:
 
 
 def _while_absent(work: Work, asked_at: datetime, calls: list[Call]) -> Outcome | None:
-    """Return the outcome where a status check that found nothing forbids another create; None: it is safe to create."""
+    """Return the outcome of a status check that found nothing; None if it is safe to create."""
     if work.create_began_at is None:
         return None
     settled_at = work.create_began_at + timedelta(seconds=work.provider.settle_window)
@@ -100,7 +100,7 @@ def _failed(source: Source, code: str, detail: str, calls: list[Call]) -> Outcom
 
 
 def _unknown(work: Work, error: Unclear, began_at: datetime, calls: list[Call]) -> Outcome:
-    """It may exist, now or later: polling looks for it meanwhile, and the next run begins with a status check."""
+    """Record that the create may take effect later. Polling continues, and the next run begins with a status check."""
     began_at += timedelta(milliseconds=error.call.connect_ms)  # nothing was sent before that
     observation = Observation(Source.CREATE, submission=Submission.UNKNOWN, began_at=began_at)
     again = Again(work.provider.create_retry_delay, work.claim.tries + 1, f"unknown: {error}")
@@ -108,7 +108,7 @@ def _unknown(work: Work, error: Unclear, began_at: datetime, calls: list[Call]) 
 
 
 def _no_answer(work: Work, error: ProviderError, calls: list[Call]) -> Outcome:
-    """This run created nothing and another one is safe: run again later, without using up a retry."""
+    """Run again later without using up a retry, because this run created nothing."""
     observation = failed_call(error, Source.CREATE, work.create_began_at)
     commands = pause(error) + (_poll_soon(work) if observation is not None else ())
     return Outcome(retry(error, work.claim.claim_count), observation, commands, (*calls, error.call))

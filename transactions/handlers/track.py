@@ -14,20 +14,21 @@ from workers.outbound import Http
 from workers.outcomes import Again, Done, Outcome
 
 MAX_BACKOFF = 15.0
-"""Upper bound in seconds for the delay after a failed poll, where polls come closer together than that. A failed poll
-counts as a poll, so the tenth failure may be the first call. A provider that keeps failing opens its breaker."""
+"""Upper bound in seconds for the retry delay after a failed poll; the delay between polls applies if it is longer. All
+polls are counted, so the first failure may be the tenth poll. A provider that keeps failing opens its circuit
+breaker."""
 PARK = 600.0
-"""Seconds to wait for the create; the end of its call ends the wait."""
+"""Seconds to wait for the create. The wait ends early when the create ends."""
 
 
 async def track(work: Work, http: Http) -> Outcome:
-    """Poll once, where a poll can find something out. A webhook or the create's answer cancels the job.
+    """Poll once if the provider may have the transaction. A final status from another source cancels the job.
 
-    The first poll later than `track_for` + `track_grace` is the last; the transaction is under review since
-    `track_for`. Staff can ask for one more at any time. The time counts from the last create, where that came later.
+    After `track_for` the transaction is flagged for review. The first poll later than `track_for` + `track_grace` after
+    the acceptance, or after the last create if that is later, is the last. Staff can ask for one more at any time.
     """
     if work.create_state == JobState.RUNNING or work.snapshot.submission == Submission.UNSENT:
-        # Nothing to poll for while the create runs or waits to be sent, however long that takes.
+        # While the create runs or waits to be sent, there is nothing to poll for.
         waits = _overdue(work) or Observation(Source.POLL)
         return Outcome(Again(PARK, why="waits for the create"), waits, (PollSoon(work.provider.second_poll),))
     outcome = await _poll(work, http)
