@@ -1,4 +1,4 @@
-"""The cast of the tests: alice owns, mallory does not; `third` is the provider. Made by the services' own code."""
+"""Actors of the tests, created by the service's own code: alice owns, mallory does not; `third` is the provider."""
 
 import itertools
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ _numbers = itertools.count(1)
 
 @dataclass(frozen=True)
 class Caller:
-    """A client with its key and secret, as `createclient` gives them."""
+    """A client with its key and secret, as `createclient` prints them."""
 
     client: Client
     key: str
@@ -38,7 +38,7 @@ class Caller:
 
 @dataclass(frozen=True)
 class Third:
-    """A provider with its webhook secret, as `createprovider` gives them."""
+    """A provider with its webhook secret, as `createprovider` prints them."""
 
     provider: Provider
     secret: str
@@ -65,7 +65,7 @@ def make_client(name: str, provider: Provider | None, **fields: Any) -> Caller:
 
 
 def order(provider: ProviderSettings, **fields: Any) -> Order:
-    """What a client asks for, with an id of its own."""
+    """Return a valid order with a new id."""
     given: dict[str, Any] = {
         "client_ref": f"order-{next(_numbers)}",
         "amount": 1250,
@@ -79,14 +79,14 @@ def order(provider: ProviderSettings, **fields: Any) -> Order:
 
 
 def accepted(caller: Caller, third: Third, **fields: Any) -> TransactionSnapshot:
-    """A transaction that was just accepted, with its three jobs."""
+    """Accept a transaction with its three jobs; return its snapshot."""
     record, new = accept(client=caller.settings, order=order(third.settings, **fields))
     assert new
     return record
 
 
 def now(record: TransactionSnapshot) -> Transaction:
-    """The transaction as the database has it now."""
+    """Return the transaction's current row."""
     return Transaction.objects.get(pk=record.id)
 
 
@@ -95,7 +95,7 @@ def job(record: TransactionSnapshot, kind: str, key: str = "") -> Job:
 
 
 def due_now(**which: Any) -> None:
-    """Make waiting jobs due: the tests' way to let time pass."""
+    """Make waiting jobs due, as if time had passed."""
     from django.db.models.functions import Now
 
     Job.objects.filter(state="waiting", **which).update(run_at=Now())

@@ -29,12 +29,12 @@ def used(caller: Caller, ago: timedelta) -> datetime:
     return at
 
 
-def test_a_key_that_was_never_used_says_so(alice):
+def test_a_new_key_has_no_last_use(alice):
     assert last_use(alice) is None
 
 
 @pytest.mark.parametrize("method", ["get", "post"])
-def test_a_use_is_noted(api, alice, method):
+def test_a_use_is_recorded(api, alice, method):
     getattr(api, method)()
 
     noted = last_use(alice)
@@ -42,7 +42,7 @@ def test_a_use_is_noted(api, alice, method):
     assert datetime.now(UTC) - noted < timedelta(minutes=1)
 
 
-def test_a_later_use_is_noted(api, alice):
+def test_a_later_use_is_recorded(api, alice):
     before = used(alice, HOUR)
     api.get()
 
@@ -59,7 +59,7 @@ def test_within_a_minute_nothing_is_written(api, alice, django_assert_num_querie
     assert last_use(alice) == before
 
 
-def test_while_the_key_is_known_nothing_is_written(api, alice):
+def test_while_the_key_is_cached_nothing_is_written(api, alice):
     api.get()
     ApiKey.objects.update(last_used_at=None)
     api.get()
@@ -81,7 +81,7 @@ def test_two_processes_do_not_both_write_in_a_minute(api, alice, monkeypatch):
 
 
 @pytest.mark.parametrize("fields", [{"revoked_at": datetime.now(UTC)}, {"expires_at": datetime.now(UTC) - HOUR}])
-def test_a_key_that_opens_nothing_is_not_in_use(api, alice, fields):
+def test_a_refused_use_is_not_recorded(api, alice, fields):
     ApiKey.objects.update(**fields)
 
     assert api.get().status_code == 403
@@ -99,7 +99,7 @@ def read_only() -> Iterator[None]:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_use_that_cannot_be_noted_fails_no_request(api, alice, caplog):
+def test_a_use_that_cannot_be_recorded_fails_no_request(api, alice, caplog):
     with read_only():
         assert api.get().status_code == 200
 
@@ -109,7 +109,7 @@ def test_a_use_that_cannot_be_noted_fails_no_request(api, alice, caplog):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_nobody_who_holds_the_keys_row_holds_up_a_request(alice, caplog):
+def test_a_lock_on_the_keys_row_delays_no_request(alice, caplog):
     with transaction.atomic():
         ApiKey.objects.select_for_update().get(client=alice.client)
         assert aside(lambda: Api(alice).get().status_code) == 200
@@ -126,7 +126,7 @@ def commits_wait() -> bool:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_note_alone_does_not_wait_for_the_disk(api):
+def test_only_the_record_of_the_use_does_not_wait_for_the_disk(api):
     with transaction.atomic():
         api.get()
         assert not commits_wait()

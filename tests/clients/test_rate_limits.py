@@ -52,7 +52,7 @@ def passed(counters: Counters, who: int, count: int = 1) -> int:
     return [counters.wait(who, PER_HOUR) for _ in range(count)].count(None)
 
 
-def test_what_exceeds_the_limit_is_told_when_to_come_back(api, alice):
+def test_requests_over_the_limit_are_answered_429_with_retry_after(api, alice):
     limit(alice, "2/minute")
     assert statuses(api, 2) == [200, 200]
 
@@ -63,7 +63,7 @@ def test_what_exceeds_the_limit_is_told_when_to_come_back(api, alice):
     assert stored() == (0, 0, 0)
 
 
-def test_after_the_seconds_it_was_told_a_client_may_go_on(api, alice):
+def test_a_request_after_the_seconds_of_retry_after_passes(api, alice):
     limit(alice, "2/second")
     until(lambda: api.get().status_code == 429)
 
@@ -84,13 +84,13 @@ def test_a_client_without_a_limit_has_none(api):
     assert set(statuses(api, 50)) == {200}
 
 
-def test_without_a_limit_no_counter_is_asked(api, monkeypatch):
+def test_without_a_limit_no_counter_is_used(api, monkeypatch):
     monkeypatch.setattr("clients.rate_limits.counters", None)
 
     assert api.get().status_code == 200
 
 
-def test_the_services_limit_is_for_clients_without_one_of_their_own(api, alice, stranger, mallory, settings):
+def test_the_services_limit_applies_to_clients_without_their_own(api, alice, stranger, mallory, settings):
     settings.CLIENT_RATE_LIMIT = "1/hour"
     limit(mallory, "3/hour")
 
@@ -120,7 +120,7 @@ def test_a_changed_limit_counts_at_once(api, alice):
     assert statuses(api, 3) == [200, 200, 429]
 
 
-def test_who_is_not_authenticated_is_not_counted(api, alice):
+def test_unauthenticated_requests_are_not_counted(api, alice):
     limit(alice, "1/hour")
     assert Api(None).get().status_code == 401
 
@@ -128,20 +128,20 @@ def test_who_is_not_authenticated_is_not_counted(api, alice):
 
 
 @pytest.mark.parametrize("path", ["/order-1", "/order-1/events"])
-def test_every_endpoint_counts(api, alice, path):
+def test_requests_to_every_endpoint_are_counted(api, alice, path):
     api.post()
     limit(alice, "1/hour")
 
     assert [api.get(path).status_code for _ in range(2)] == [200, 429]
 
 
-def test_two_processes_count_together(stores, someone):
+def test_two_processes_share_the_counters(stores, someone):
     first, second = counters_at(stores.broker_database(3)), counters_at(stores.broker_database(3))
 
     assert passed(first, someone, 3) + passed(second, someone, 3) == 5
 
 
-def test_threads_at_once_pass_no_more_than_the_limit(stores, someone):
+def test_concurrent_threads_pass_no_more_than_the_limit(stores, someone):
     several = [counters_at(stores.broker_database(3)) for _ in range(4)]
     with ThreadPoolExecutor(8) as pool:
         total = sum(pool.map(lambda n: passed(several[n % 4], someone, 5), range(8)))
@@ -150,20 +150,20 @@ def test_threads_at_once_pass_no_more_than_the_limit(stores, someone):
 
 
 @pytest.mark.parametrize("broker", ["amqp://127.0.0.1", ""])
-def test_without_redis_each_process_counts_for_itself(broker, someone):
+def test_without_redis_each_process_has_its_own_counters(broker, someone):
     first, second = counters_at(broker), counters_at(broker)
 
     assert isinstance(first._limiter.storage, MemoryStorage)
     assert (passed(first, someone, 6), passed(second, someone, 6)) == (5, 5)
 
 
-def test_redis_may_be_at_a_socket(tmp_path, someone):
+def test_redis_can_listen_on_a_socket(tmp_path, someone):
     nobody = counters_at(f"unix://{tmp_path}/redis.sock")
 
     assert passed(nobody, someone, 6) == 6
 
 
-def test_while_redis_is_down_everything_passes(alice, monkeypatch):
+def test_while_redis_is_down_all_requests_pass(alice, monkeypatch):
     limit(alice, "1/hour")
     nobody = counters_at(f"redis://127.0.0.1:{free_port()}")
     monkeypatch.setattr("clients.rate_limits.counters", lambda: nobody)
@@ -185,7 +185,7 @@ def asked(counters: Counters, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return questions
 
 
-def test_a_redis_that_answers_nothing_is_asked_once(someone, monkeypatch, caplog):
+def test_a_silent_redis_is_called_once_per_pause(someone, monkeypatch, caplog):
     with silent() as port:
         counters = counters_at(f"redis://127.0.0.1:{port}")
         questions = asked(counters, monkeypatch)
@@ -196,7 +196,7 @@ def test_a_redis_that_answers_nothing_is_asked_once(someone, monkeypatch, caplog
     assert [record.getMessage().count("not enforced") for record in caplog.records] == [1]
 
 
-def test_after_a_pause_one_request_asks_again(someone, monkeypatch, caplog):
+def test_after_a_pause_one_request_calls_redis_again(someone, monkeypatch, caplog):
     counters = counters_at(f"redis://127.0.0.1:{free_port()}")
     passed(counters, someone)
     questions = asked(counters, monkeypatch)
@@ -209,7 +209,7 @@ def test_after_a_pause_one_request_asks_again(someone, monkeypatch, caplog):
     assert caplog.text.count("not enforced") == 1
 
 
-def test_once_redis_is_back_the_limit_holds_again(counted, someone, monkeypatch, caplog):
+def test_when_redis_returns_the_limit_is_enforced_again(counted, someone, monkeypatch, caplog):
     pool = counted._limiter.storage.get_connection().connection_pool
     with monkeypatch.context() as away:
         away.setitem(pool.connection_kwargs, "port", free_port())
@@ -222,7 +222,7 @@ def test_once_redis_is_back_the_limit_holds_again(counted, someone, monkeypatch,
     assert "are enforced" in caplog.text
 
 
-def test_a_restart_of_redis_goes_unnoticed(counted, someone):
+def test_a_restart_of_redis_loses_no_request(counted, someone):
     passed(counted, someone, 3)
     counted._limiter.storage.get_connection().client_kill_filter(_type="normal", skipme=False)
 
@@ -230,7 +230,7 @@ def test_a_restart_of_redis_goes_unnoticed(counted, someone):
 
 
 @pytest.mark.parametrize("rate", ["", "none", "1/second", "100/second", "6000/minute", "999999999/hour"])
-def test_a_rate_is_written_so(rate, alice):
+def test_these_rates_are_valid(rate, alice):
     validate_rate(rate)
     limit(alice, rate)
     assert alice.settings.name == "alice"
@@ -240,7 +240,7 @@ def test_a_rate_is_written_so(rate, alice):
     "rate", ["0/second", "-1/second", "1", "1/day", "1 per second", "1/seconds", "01/second", "1.5/second",
              "9999999999/hour", "1/second\n", "None", " 1/second", "1/second;2/hour"],
 )  # fmt: skip
-def test_what_is_no_rate_is_refused_by_us_and_by_the_database(rate, alice):
+def test_an_invalid_rate_is_refused_by_the_validator_and_the_database(rate, alice):
     with pytest.raises(ValidationError):
         validate_rate(rate)
     with pytest.raises(DatabaseError), transaction.atomic():

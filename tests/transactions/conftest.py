@@ -1,4 +1,4 @@
-"""The third party: a server on loopback that answers as a test says. It knows no transaction unless told otherwise."""
+"""Fixtures: the provider, a server on loopback that knows no transaction until a test sets its answers."""
 
 import threading
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from workers.models import Job
 
 @pytest.fixture
 def far() -> Iterator[Server]:
-    """The third party's server."""
+    """Serve the provider; a status check is answered 404."""
     with serving() as server:
         server.on("GET", Answer(404))
         yield server
@@ -22,31 +22,31 @@ def far() -> Iterator[Server]:
 
 @pytest.fixture
 def third(db: None, far: Server) -> Third:
-    """The provider, with somebody at its address."""
+    """Create the provider, with the server as its address."""
     return make_provider(base_url=far.url)
 
 
 @pytest.fixture
 def record(alice: Caller, third: Third) -> TransactionSnapshot:
-    """A transaction that was just accepted."""
+    """Accept a transaction."""
     return accepted(alice, third)
 
 
 @pytest.fixture
 def creating(record: TransactionSnapshot) -> Job:
-    """Its job `create`."""
+    """Return its job `create`."""
     return job(record, "create")
 
 
 @pytest.fixture
 def direct(third: Third) -> None:
-    """Creates without a look first, so that it is the create that cannot be sent."""
+    """Create without a status check first, so that the create is the request that cannot be sent."""
     change(third, check_before_create=False)
 
 
 @pytest.fixture
 def released() -> Iterator[threading.Event]:
-    """An event that holds answers back until the test is over."""
+    """Return an event that holds answers back; it is set at the end of the test."""
     event = threading.Event()
     yield event
     event.set()

@@ -17,7 +17,7 @@ def test_it_stores_the_transaction_its_first_event_and_three_jobs(alice, third):
     assert (job(record, "notify").run_at - record.created_at).total_seconds() == pytest.approx(0.2)
 
 
-def test_the_same_content_again_gives_the_same_transaction(alice: Caller, third: Third):
+def test_the_same_content_returns_the_same_transaction(alice: Caller, third: Third):
     same = order(third.settings)
     first, _ = accept(client=alice.settings, order=same)
 

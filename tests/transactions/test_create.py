@@ -24,7 +24,7 @@ UNKNOWN = [Answer(504), Answer(502), Answer(503), Answer(500), LOST]
 
 
 @pytest.mark.parametrize("word", ["completed", "declined", "failed"])
-def test_it_takes_a_final_status_from_the_creates_own_answer(record, creating, far, word):
+def test_it_applies_the_final_status_of_the_creates_answer(record, creating, far, word):
     far.on("POST", Answer(201, {"status": word}))
 
     assert run(creating).state == "done"
@@ -32,7 +32,7 @@ def test_it_takes_a_final_status_from_the_creates_own_answer(record, creating, f
     assert timeline(record)[1:] == [("status", word, 2, "create")]
 
 
-def test_it_looks_before_it_creates(creating, far):
+def test_it_checks_the_status_before_it_creates(creating, far):
     far.on("POST", Answer(201, {"status": "completed"}))
 
     run(creating)
@@ -40,7 +40,7 @@ def test_it_looks_before_it_creates(creating, far):
     assert tries(creating) == [("GET", 404), ("POST", 201)]
 
 
-def test_it_does_not_look_first_where_the_provider_says_so(creating, far, third):
+def test_it_creates_without_a_status_check_if_the_setting_is_off(creating, far, third):
     change(third, check_before_create=False)
     far.on("POST", Answer(201, {"status": "completed"}))
 
@@ -49,7 +49,7 @@ def test_it_does_not_look_first_where_the_provider_says_so(creating, far, third)
     assert far.methods == ["POST"]
 
 
-def test_it_does_not_create_what_a_look_has_found(record, creating, far):
+def test_it_does_not_create_a_transaction_that_the_status_check_found(record, creating, far):
     far.on("GET", Answer(200, {"status": "completed"}))
 
     assert run(creating).state == "done"
@@ -77,7 +77,7 @@ def test_a_2xx_without_a_final_status_is_created_and_pending(record, creating, f
     assert timeline(record)[1:] in ([], [("review", "", None, "create")])
 
 
-def test_it_flags_a_word_that_is_not_in_the_map_and_takes_it_as_pending(record, creating, far):
+def test_it_flags_an_unmapped_status_and_treats_it_as_pending(record, creating, far):
     far.on("POST", Answer(201, {"status": "frobnicated"}))
 
     run(creating)
@@ -94,7 +94,7 @@ def test_a_failure_at_the_provider_has_its_own_code(record, creating, far):
     assert now(record).failure_code == "failed_at_provider"
 
 
-def test_it_remembers_when_the_create_began(record, creating, far):
+def test_it_stores_the_start_of_the_create(record, creating, far):
     far.on("POST", Answer(201, {"status": "pending"}))
 
     run(creating)
@@ -107,7 +107,7 @@ def test_it_remembers_when_the_create_began(record, creating, far):
 # --- it exists
 
 
-def test_after_a_409_it_reads_what_exists(record, creating, far):
+def test_after_a_409_it_reads_the_status(record, creating, far):
     far.on("GET", Answer(404), Answer(200, {"status": "declined"}))
     far.on("POST", Answer(409))
 
@@ -117,7 +117,7 @@ def test_after_a_409_it_reads_what_exists(record, creating, far):
 
 
 @pytest.mark.parametrize("look", [Answer(404), Answer(500), Answer(429), Answer(401), LOST])
-def test_after_a_409_that_cannot_be_read_polling_goes_on(record, creating, far, look):
+def test_after_a_409_without_a_readable_status_polling_continues(record, creating, far, look):
     run(job(record, "track"))
     far.on("GET", Answer(404), look)
     far.on("POST", Answer(409))
@@ -159,7 +159,7 @@ def test_an_answer_cut_off_in_its_body_is_an_unknown_outcome(record, creating, f
 
 
 @pytest.mark.parametrize("status", [302, 405, 410, 418, 501])
-def test_what_no_table_knows_is_unknown(record, creating, far, status):
+def test_an_unlisted_answer_is_an_unknown_outcome(record, creating, far, status):
     far.on("POST", Answer(status, headers={"Location": far.url}))
 
     run(creating)
@@ -168,7 +168,7 @@ def test_what_no_table_knows_is_unknown(record, creating, far, status):
     assert far.methods == ["GET", "POST"]
 
 
-def test_an_unknown_outcome_sets_polling_going(record, creating, far):
+def test_an_unknown_outcome_resumes_polling(record, creating, far):
     run(job(record, "track"))
     far.on("POST", Answer(504))
 
@@ -197,7 +197,7 @@ def test_it_creates_again_once_absence_is_proven(record, creating, far):
     assert facts(record) == ("completed", "created", "")
 
 
-def test_it_looks_after_an_unknown_create_even_where_it_does_not_look_first(record, creating, far, third):
+def test_it_checks_the_status_after_an_unknown_create_even_if_the_setting_is_off(record, creating, far, third):
     change(third, check_before_create=False)
     far.on("POST", Answer(504))
     run(creating)
@@ -207,7 +207,7 @@ def test_it_looks_after_an_unknown_create_even_where_it_does_not_look_first(reco
     assert far.methods == ["POST", "GET"]
 
 
-def test_a_look_that_began_too_early_proves_nothing_however_late_it_ends(record, creating, far, third, released):
+def test_a_status_check_that_began_too_early_does_not_prove_absence(record, creating, far, third, released):
     change(third, settle_window=0.2)
     began(record, 0)
     window_ends = (now(record).create_began_at or datetime.now(UTC)) + timedelta(seconds=0.3)
@@ -227,7 +227,7 @@ def test_a_look_that_began_too_early_proves_nothing_however_late_it_ends(record,
 
 
 @pytest.mark.parametrize("answer", [Answer(500), Answer(429), Answer(302), LOST])
-def test_a_look_that_tells_nothing_is_no_leave_to_create(record, creating, far, answer):
+def test_it_does_not_create_after_a_failed_status_check(record, creating, far, answer):
     far.on("GET", answer)
 
     found = run(creating)
@@ -268,7 +268,7 @@ def test_without_proof_of_absence_it_never_fails(record, creating, far):
     assert facts(record) == ("pending", "unknown", "")
 
 
-def test_a_late_appearance_is_found_by_the_look_before_the_retry(record, creating, far):
+def test_the_status_check_before_a_retry_finds_a_create_that_took_effect_late(record, creating, far):
     far.on("POST", Answer(504))
     run(creating)
     far.on("GET", Answer(200, {"status": "declined"}))
@@ -278,8 +278,8 @@ def test_a_late_appearance_is_found_by_the_look_before_the_retry(record, creatin
     assert facts(record) == ("declined", "created", "")
 
 
-def test_it_never_creates_again_what_the_provider_is_known_to_have(record, creating, far):
-    """A poll or a webhook has seen it; that a look, at a replica say, does not find it now changes nothing."""
+def test_it_never_repeats_the_create_of_a_transaction_that_the_provider_has(record, creating, far):
+    """A poll or a webhook found it. A later status check that misses it, perhaps at a replica, changes nothing."""
     far.on("POST", Answer(504), Answer(201, {"status": "completed"}))
     run(creating)
     began(record, 500, submission="created")
@@ -289,7 +289,7 @@ def test_it_never_creates_again_what_the_provider_is_known_to_have(record, creat
     assert far.methods.count("POST") == 1
 
 
-def test_what_is_known_to_be_there_is_polled_soon(record, creating):
+def test_a_transaction_that_the_provider_has_is_polled_soon(record, creating):
     """Its create was lost while polling waited for it, and a webhook said that it is pending."""
     tracking, lost = job(record, "track"), claim(creating)
     run(tracking)
@@ -303,7 +303,7 @@ def test_what_is_known_to_be_there_is_polled_soon(record, creating):
     assert wait_of(again(tracking)) < 5
 
 
-def test_it_never_fails_for_lack_of_a_creation_what_the_provider_is_known_to_have(record, creating, far):
+def test_it_never_fails_as_not_created_a_transaction_that_the_provider_has(record, creating, far):
     Job.objects.filter(pk=creating.pk).update(tries=9)
     began(record, 500, submission="created")
 

@@ -43,9 +43,7 @@ def test_a_failed_tls_handshake_is_not_sent(record, creating, far, third, direct
 
 
 @pytest.mark.parametrize("create_timeout", [0.3, 35])
-def test_a_connection_that_is_not_taken_up_in_time_is_not_sent(
-    record, creating, third, direct, monkeypatch, create_timeout
-):
+def test_a_connect_timeout_is_not_sent(record, creating, third, direct, monkeypatch, create_timeout):
     monkeypatch.setattr("workers.outbound.CONNECT_TIMEOUT", 0.4)
     with silent() as port:
         change(third, base_url=f"http://127.0.0.1:{port}", create_timeout=create_timeout)
@@ -55,7 +53,7 @@ def test_a_connection_that_is_not_taken_up_in_time_is_not_sent(
     assert facts(record) == ("pending", "unsent", "")
 
 
-def test_not_sent_comes_again_soon_with_growing_delays(creating, third, direct):
+def test_a_request_that_was_not_sent_is_repeated_with_growing_delays(creating, third, direct):
     change(third, base_url="http://127.0.0.1:1")
     waits = [wait_of(run(creating)) for _ in range(9)]
 
@@ -70,7 +68,7 @@ def test_delays_are_jittered(alice, third, direct):
     assert len(waits) > 1
 
 
-def test_not_sent_after_an_unknown_create_forgets_nothing(record, creating, far, third):
+def test_a_request_that_was_not_sent_keeps_the_start_of_an_unknown_create(record, creating, far, third):
     far.on("POST", Answer(504))
     run(creating)
     change(third, base_url="http://127.0.0.1:1")
@@ -117,7 +115,7 @@ def test_a_refusal_fails_the_transaction_with_the_providers_reason(record, creat
         b'{"detail": 1' + b"0" * 5000 + b"}",
     ],
 )
-def test_a_refusal_with_a_strange_body_is_a_refusal(record, creating, far, body):
+def test_a_refusal_with_an_unexpected_body_is_a_refusal(record, creating, far, body):
     far.on("POST", Answer(422, body=body))
 
     run(creating)
@@ -125,14 +123,14 @@ def test_a_refusal_with_a_strange_body_is_a_refusal(record, creating, far, body)
     assert facts(record) == ("failed", "refused", "")
 
 
-def test_a_strange_status_word_is_flagged_and_loses_nothing(record, creating, far):
+def test_an_unmapped_status_is_flagged_and_counts_as_created(record, creating, far):
     far.on("POST", Answer(201, body=b'{"status": "a\\ud800b"}'))
 
     assert run(creating).state == "done"
     assert facts(record) == ("pending", "created", "unmapped")
 
 
-def test_a_final_status_cancels_what_still_waits_and_is_told_once(record, creating, far):
+def test_a_final_status_cancels_waiting_jobs_and_is_notified_once(record, creating, far):
     far.on("POST", Answer(422))
 
     run(creating)
@@ -147,7 +145,7 @@ def test_a_final_status_cancels_what_still_waits_and_is_told_once(record, creati
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_refused_credentials_pause_the_provider_and_fail_nothing(record, creating, far, third, status):
+def test_refused_credentials_pause_the_provider_and_fail_no_transaction(record, creating, far, third, status):
     far.on("POST", Answer(status))
 
     found = run(creating)
@@ -158,7 +156,7 @@ def test_refused_credentials_pause_the_provider_and_fail_nothing(record, creatin
     assert paused.paused and str(status) in paused.paused_why
 
 
-def test_a_look_whose_credentials_are_refused_pauses_as_well(record, creating, far, third):
+def test_refused_credentials_of_a_status_check_pause_the_provider(record, creating, far, third):
     far.on("GET", Answer(401))
 
     run(creating)
@@ -167,7 +165,7 @@ def test_a_look_whose_credentials_are_refused_pauses_as_well(record, creating, f
     assert far.methods == ["GET"]
 
 
-def test_once_credentials_are_mended_the_flag_goes_with_the_final_status(record, creating, far):
+def test_the_final_status_after_corrected_credentials_removes_the_flag(record, creating, far):
     far.on("POST", Answer(401), Answer(201, {"status": "completed"}))
     run(creating)
 
@@ -177,7 +175,7 @@ def test_once_credentials_are_mended_the_flag_goes_with_the_final_status(record,
 
 
 @pytest.mark.parametrize(("asked", "wait"), [("7", 7), ("86400", 3600)])
-def test_a_429_is_waited_out_as_asked_without_using_a_retry(record, creating, far, asked, wait):
+def test_it_waits_as_long_as_a_429_asks_without_using_a_retry(record, creating, far, asked, wait):
     far.on("POST", Answer(429, headers={"Retry-After": asked}))
 
     found = run(creating)
@@ -189,7 +187,7 @@ def test_a_429_is_waited_out_as_asked_without_using_a_retry(record, creating, fa
 
 
 @pytest.mark.parametrize("asked", ["0", "Wed, 21 Oct 2015 07:28:00 GMT"])
-def test_a_429_that_asks_for_no_wait_is_not_answered_by_a_storm(creating, far, asked):
+def test_a_429_that_asks_for_no_wait_is_repeated_with_a_backoff(creating, far, asked):
     """A date may lie in the past because two clocks differ."""
     far.on("POST", Answer(429, headers={"Retry-After": asked}))
     for _ in range(5):
@@ -198,7 +196,7 @@ def test_a_429_that_asks_for_no_wait_is_not_answered_by_a_storm(creating, far, a
     assert wait_of(found) > 1
 
 
-def test_a_429_with_a_date_is_waited_out_until_then(creating, far):
+def test_it_waits_until_the_date_of_a_429(creating, far):
     date = format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True)
     far.on("POST", Answer(429, headers={"Retry-After": date}))
 
@@ -206,7 +204,7 @@ def test_a_429_with_a_date_is_waited_out_until_then(creating, far):
 
 
 @pytest.mark.parametrize("asked", ["", "soon", "-5", "1e3", "²"])
-def test_a_429_that_names_no_time_grows(creating, far, asked):
+def test_a_429_without_retry_after_is_repeated_with_growing_delays(creating, far, asked):
     far.on("GET", Answer(429, headers={"Retry-After": asked.encode().decode("latin-1")}))
     waits = [wait_of(run(creating)) for _ in range(4)]
 

@@ -52,7 +52,7 @@ def test_after_the_window_of_a_lost_run_it_creates(record, creating, far):
 
 
 @pytest.mark.parametrize(("create_age", "lost_age"), [(500, 5), (5, 500)])
-def test_of_a_lost_run_and_an_unknown_create_the_later_one_counts(record, creating, far, create_age, lost_age):
+def test_the_later_of_a_lost_run_and_an_unknown_create_counts(record, creating, far, create_age, lost_age):
     began(record, create_age)
     claim(creating)
     expire(creating, lost_age)
@@ -64,7 +64,7 @@ def test_of_a_lost_run_and_an_unknown_create_the_later_one_counts(record, creati
 
 
 @pytest.mark.parametrize("look", [Answer(500), Answer(429), Answer(401), LOST])
-def test_a_lost_run_is_not_forgotten_when_the_next_look_tells_nothing(record, creating, far, look):
+def test_a_lost_run_is_kept_when_the_next_status_check_fails(record, creating, far, look):
     claim(creating)
     expire(creating)
     jobs.recover()
@@ -98,7 +98,7 @@ def test_a_lost_run_that_did_create_is_found(record, creating, far):
 
 
 def test_a_create_that_is_given_up_after_lost_runs_is_still_polled_for(record, creating, far, settings):
-    """A lost run may have created it: nobody would ever hear of it if polling took it for unsent."""
+    """A lost run may have created it, so polling must not treat the transaction as unsent."""
     settings.MAX_CRASHES = 1
     claim(creating)
     expire(creating)
@@ -112,7 +112,7 @@ def test_a_create_that_is_given_up_after_lost_runs_is_still_polled_for(record, c
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_create_that_waited_for_its_turn_began_after_the_wait(record, creating, far, third):
+def test_a_create_that_waited_for_the_rate_limit_began_after_the_wait(record, creating, far, third):
     """The settle window must not begin before anything was sent."""
     change(third, max_calls_per_second=2, check_before_create=False)
     RateLimit.objects.create(lane=third.provider.lane, until=Now() + timedelta(seconds=1))
@@ -126,7 +126,7 @@ def test_a_create_that_waited_for_its_turn_began_after_the_wait(record, creating
     assert began_at >= attempt.started_at - timedelta(seconds=0.2)
 
 
-def test_it_begins_no_create_that_its_lease_would_not_outlive(record, creating, far):
+def test_it_begins_no_create_that_could_outlive_its_lease(record, creating, far):
     claimed = claim(creating)
     Job.objects.filter(pk=creating.pk).update(lease_until=Now() + timedelta(seconds=30))
     short = replace(claimed, lease_until=claimed.claimed_at + timedelta(seconds=30))
@@ -144,7 +144,7 @@ def test_a_final_transaction_has_nothing_left_to_create(record, creating, far):
     assert far.asked == []
 
 
-def test_what_a_run_learnt_after_a_webhook_contradicts_nothing_when_it_agrees(record, creating, far):
+def test_an_answer_that_agrees_with_an_earlier_webhook_is_no_contradiction(record, creating, far):
     far.on("POST", Answer(201, {"status": "completed"}))
     claimed = claim(creating)
     outcome = perform(claimed)
@@ -168,6 +168,6 @@ def test_a_webhook_during_the_create_wins_and_the_creates_answer_contradicts(rec
     assert timeline(record)[-1] == ("contradiction", "declined", None, "create")
 
 
-def test_nothing_is_left_to_do_when_the_handler_never_ran(record, creating):
+def test_an_outcome_without_an_observation_changes_nothing(record, creating):
     assert settle(claim(creating), Outcome(Done())) == []
     assert facts(record) == ("pending", "unsent", "")

@@ -43,7 +43,7 @@ def frozen_while_settling(record: TransactionSnapshot) -> Iterator[None]:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_worker_that_freezes_in_a_settle_does_not_keep_the_others_from_settling(alice, third):
+def test_a_worker_frozen_in_a_settle_does_not_stop_other_settles(alice, third):
     record = accepted(alice, third)
     claimed = claim(job(record, "create"))
 

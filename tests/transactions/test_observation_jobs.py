@@ -1,4 +1,4 @@
-"""Observations: the jobs that they cancel, start and bring forward."""
+"""The jobs that an observation cancels and schedules, and the command `PollSoon`."""
 
 import pytest
 
@@ -16,18 +16,18 @@ pytestmark = pytest.mark.django_db
 
 
 def tell(record, status="pending", source=Source.WEBHOOK, **fields):
-    """Apply one piece of news; what it did."""
+    """Apply one observation; return its effect."""
     [applied], _ = apply([(record.id, Observation(source, status=Status(status), **fields))])
     return applied
 
 
-def test_a_final_status_cancels_what_waits(record):
+def test_a_final_status_cancels_waiting_jobs(record):
     tell(record, "completed")
 
     assert {job(record, kind).state for kind in ("create", "track", "notify")} == {"cancelled"}
 
 
-def test_a_final_status_leaves_alone_what_runs_or_has_ended(record):
+def test_a_final_status_changes_no_running_or_ended_job(record):
     claim(job(record, "create"))
     Job.objects.filter(pk=job(record, "track").pk).update(state="failed")
 
@@ -36,7 +36,7 @@ def test_a_final_status_leaves_alone_what_runs_or_has_ended(record):
     assert (job(record, "create").state, job(record, "track").state) == ("running", "failed")
 
 
-def test_it_cancels_nothing_of_other_transactions(alice, third, record):
+def test_it_cancels_no_job_of_another_transaction(alice, third, record):
     other = accepted(alice, third)
 
     tell(record, "completed")
@@ -44,7 +44,7 @@ def test_it_cancels_nothing_of_other_transactions(alice, third, record):
     assert job(other, "create").state == "waiting"
 
 
-def test_a_change_of_status_is_told_once(record, alice):
+def test_a_status_change_is_notified_once(record, alice):
     _, wakes = apply([(record.id, Observation(Source.WEBHOOK, status=Status.COMPLETED))])
     tell(record, "completed")
     tell(record, "declined")
@@ -54,73 +54,73 @@ def test_a_change_of_status_is_told_once(record, alice):
     assert wakes == [Wake("notify", alice.settings.lane)]
 
 
-def test_news_without_a_change_wakes_nobody(record):
+def test_an_observation_without_a_change_wakes_no_lane(record):
     assert apply([(record.id, Observation(Source.WEBHOOK))])[1] == []
 
 
-def hastened(record, after):
+def resumed(record, after):
     return poll_soon([(record.id, PollSoon(after))])
 
 
 @pytest.fixture
 def parked(record):
-    """A transaction whose poll waits for the create, which has ended with an unknown outcome."""
+    """Return a transaction whose poll waits for the create, which has ended with an unknown outcome."""
     run(job(record, "track"))
     tell(record, submission=Submission.UNKNOWN)
     return record
 
 
-def test_hasten_brings_a_waiting_poll_forward_and_wakes_its_lane(parked, third):
-    [wake] = hastened(parked, 1.5)
+def test_poll_soon_moves_a_waiting_poll_forward_and_wakes_its_lane(parked, third):
+    [wake] = resumed(parked, 1.5)
 
     assert (wake.kind, wake.lane, wake.after) == ("track", third.settings.lane, pytest.approx(1.5, abs=0.1))
     assert wait_of(job(parked, "track")) < 1.6
 
 
-def test_hasten_never_puts_a_poll_off(parked):
-    hastened(parked, 0.1)
+def test_poll_soon_never_delays_a_poll(parked):
+    resumed(parked, 0.1)
     before = job(parked, "track").run_at
-    hastened(parked, 500.0)
+    resumed(parked, 500.0)
 
     assert job(parked, "track").run_at == before
 
 
-def test_hasten_leaves_the_first_poll_at_its_time(record):
+def test_poll_soon_does_not_move_the_first_poll(record):
     tell(record, submission=Submission.CREATED)
     before = job(record, "track").run_at
 
-    assert hastened(record, 0.0) == []
+    assert resumed(record, 0.0) == []
     assert job(record, "track").run_at == before
 
 
-def test_hasten_waits_for_a_create_that_is_under_way(parked):
+def test_poll_soon_does_nothing_while_a_create_runs(parked):
     claim(job(parked, "create"))
 
-    assert hastened(parked, 0.0) == []
+    assert resumed(parked, 0.0) == []
 
 
-def test_hasten_waits_for_what_was_never_sent(record):
+def test_poll_soon_does_nothing_before_the_create_is_sent(record):
     run(job(record, "track"))
 
-    assert hastened(record, 0.0) == []
+    assert resumed(record, 0.0) == []
 
 
-def test_hasten_leaves_a_final_transaction_alone(parked):
+def test_poll_soon_does_not_change_a_final_transaction(parked):
     tell(parked, "completed")
 
-    assert hastened(parked, 0.0) == []
+    assert resumed(parked, 0.0) == []
     assert job(parked, "track").state == "cancelled"
 
 
-def test_hasten_leaves_other_transactions_alone(alice, third, parked):
+def test_poll_soon_does_not_change_other_transactions(alice, third, parked):
     other = accepted(alice, third)
     run(job(other, "track"))
     tell(other, submission=Submission.UNKNOWN)
 
-    hastened(parked, 0.0)
+    resumed(parked, 0.0)
 
     assert wait_of(job(other, "track")) > 100
 
 
-def test_nobody_asks_for_haste(parked):
+def test_poll_soon_without_commands_does_nothing(parked):
     assert poll_soon([]) == []

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.django_db
 
 
 def tell(record, status="pending", source=Source.WEBHOOK, **fields):
-    """Apply one piece of news; what it did."""
+    """Apply one observation; return its effect."""
     [applied], _ = apply([(record.id, Observation(source, status=Status(status), **fields))])
     return applied
 
@@ -46,7 +46,7 @@ def test_the_first_final_status_wins(record, status, source):
 
 
 @pytest.mark.parametrize(("first", "second"), list(itertools.permutations(FINAL, 2)))
-def test_another_final_status_after_it_is_recorded_and_flagged_and_never_taken(record, first, second):
+def test_a_different_later_final_status_is_recorded_and_flagged_but_not_applied(record, first, second):
     tell(record, first)
     before = now(record)
 
@@ -61,7 +61,7 @@ def test_another_final_status_after_it_is_recorded_and_flagged_and_never_taken(r
 
 
 @pytest.mark.parametrize(("first", "second"), list(itertools.permutations(FINAL, 2)))
-def test_staff_decide_nothing_that_is_not_contradicted(record, first, second):
+def test_staff_cannot_replace_a_status_that_is_not_contradicted(record, first, second):
     tell(record, first)
 
     applied = tell(record, second, Source.STAFF)
@@ -94,7 +94,7 @@ def test_pending_after_a_final_status_changes_nothing(record):
     assert len(timeline(record)) == 2
 
 
-def test_pending_news_changes_no_status_and_writes_no_entry(record):
+def test_a_pending_observation_changes_no_status_and_writes_no_entry(record):
     applied = tell(record, "pending")
 
     assert (applied.won, applied.contradicts) == (False, False)
@@ -110,7 +110,7 @@ def test_every_contradiction_is_recorded(record):
     assert [status for kind, status, *_ in timeline(record) if kind == "contradiction"] == ["declined", "failed"]
 
 
-def test_a_failure_is_kept_only_by_the_news_that_wins(record):
+def test_only_the_winning_observation_stores_its_failure(record):
     tell(record, "failed", failure_code="refused", failure_detail="closed")
     tell(record, "failed", failure_code="other", failure_detail="else")
 
@@ -145,7 +145,7 @@ def test_a_status_the_database_does_not_know_is_refused(record):
         ("refused", "created", "refused"),
     ],
 )
-def test_submission_only_learns(record, was, told, becomes):
+def test_submission_only_moves_forward(record, was, told, becomes):
     Transaction.objects.filter(pk=record.id).update(submission=was)
 
     tell(record, submission=told and Submission(told))
@@ -153,7 +153,7 @@ def test_submission_only_learns(record, was, told, becomes):
     assert now(record).submission == becomes
 
 
-def test_the_start_of_the_last_create_only_moves_on(record):
+def test_the_start_of_the_last_create_only_moves_forward(record):
     early, late = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)
     for began_at in (early, late, None, early):
         tell(record, began_at=began_at)
@@ -165,7 +165,7 @@ def test_the_start_of_the_last_create_only_moves_on(record):
 
 
 @pytest.mark.parametrize("review", Review.values)
-def test_news_may_ask_for_a_look(record, review):
+def test_an_observation_can_flag_for_review(record, review):
     tell(record, review=review, detail={"why": "so"}, source=Source.CLOCK)
 
     assert now(record).review == review
@@ -173,7 +173,7 @@ def test_news_may_ask_for_a_look(record, review):
     assert Event.objects.get(kind="review").detail == {"why": "so", "review": review}
 
 
-def test_the_first_reason_for_a_look_stays_while_it_is_pending(record):
+def test_the_first_review_reason_stays_while_the_status_is_pending(record):
     tell(record, review=Review.CREDENTIALS)
     tell(record, review=Review.OVERDUE)
 
@@ -182,21 +182,21 @@ def test_the_first_reason_for_a_look_stays_while_it_is_pending(record):
 
 
 @pytest.mark.parametrize("review", [Review.OVERDUE, Review.CREDENTIALS, Review.GIVEN_UP])
-def test_a_final_status_answers_what_a_look_was_asked_for(record, review):
+def test_a_final_status_removes_the_review_flag(record, review):
     tell(record, review=review)
     tell(record, "completed")
 
     assert now(record).review == ""
 
 
-def test_a_final_status_does_not_answer_what_an_unmapped_word_means(record):
+def test_a_final_status_keeps_the_review_flag_unmapped(record):
     tell(record, review=Review.UNMAPPED)
     tell(record, "completed")
 
     assert now(record).review == "unmapped"
 
 
-def test_a_contradiction_outranks_every_other_reason(record):
+def test_a_contradiction_replaces_every_other_review_reason(record):
     tell(record, "completed", review=Review.UNMAPPED)
     tell(record, "declined")
     tell(record, review=Review.OVERDUE)
@@ -207,7 +207,7 @@ def test_a_contradiction_outranks_every_other_reason(record):
 # --- whose word it is
 
 
-def test_the_word_of_another_provider_changes_nothing(record):
+def test_an_observation_by_another_provider_changes_nothing(record):
     other = make_provider("other")
 
     applied, wakes = apply(
@@ -218,14 +218,14 @@ def test_the_word_of_another_provider_changes_nothing(record):
     assert (now(record).status, len(timeline(record))) == ("pending", 1)
 
 
-def test_the_word_of_its_own_provider_counts(record, third):
+def test_an_observation_by_its_own_provider_is_applied(record, third):
     assert tell(record, "completed", provider=third.provider.pk).won
 
 
 # --- batches
 
 
-def test_news_of_many_transactions_in_one_batch(alice, mallory, third):
+def test_observations_of_many_transactions_are_applied_in_one_batch(alice, mallory, third):
     records = [accepted(who, third) for who in (alice, mallory, alice)]
     words = [Status.COMPLETED, Status.DECLINED, Status.PENDING]
 
@@ -239,7 +239,7 @@ def test_news_of_many_transactions_in_one_batch(alice, mallory, third):
 
 
 @pytest.mark.parametrize(("first", "second"), [("completed", "declined"), ("declined", "completed")])
-def test_several_pieces_of_news_of_one_transaction_are_applied_in_their_order(record, first, second):
+def test_several_observations_of_one_transaction_are_applied_in_order(record, first, second):
     told = [
         Observation(Source.CREATE, status=Status(first)),
         Observation(Source.POLL),
@@ -253,7 +253,7 @@ def test_several_pieces_of_news_of_one_transaction_are_applied_in_their_order(re
     assert Job.objects.filter(kind="notify", key__startswith="seq:", transaction_id=record.id).count() == 2
 
 
-def test_news_of_an_unknown_id_is_ignored(record):
+def test_an_observation_of_an_unknown_id_is_ignored(record):
     applied, _ = apply(
         [(uuid4(), Observation(Source.POLL, status=Status.FAILED)), (record.id, Observation(Source.POLL))]
     )
@@ -261,11 +261,11 @@ def test_news_of_an_unknown_id_is_ignored(record):
     assert [one.transaction_id for one in applied] == [record.id]
 
 
-def test_no_news_is_nothing():
+def test_applying_no_observation_does_nothing():
     assert apply([]) == ([], [])
 
 
-def test_detail_of_any_shape_is_kept(record):
+def test_detail_of_any_shape_is_stored(record):
     detail = {"deep": {"list": [1, None, "ü"]}, "quote": "'; --", "percent": "%s"}
     tell(record, "completed", detail=detail)
 
@@ -275,7 +275,7 @@ def test_detail_of_any_shape_is_kept(record):
 # --- pausing
 
 
-def test_pausing_says_why_and_keeps_the_first_reason(third):
+def test_a_paused_provider_keeps_the_first_reason(third):
     pause_provider(third.provider.pk, PauseProvider("first " + "x" * 300))
     pause_provider(third.provider.pk, PauseProvider("second"))
 
@@ -288,7 +288,7 @@ def test_pausing_says_why_and_keeps_the_first_reason(third):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_two_final_statuses_at_once_one_wins(record):
+def test_one_of_two_concurrent_final_statuses_wins(record):
     def say(status):
         return apply([(record.id, Observation(Source.WEBHOOK, status=status))])[0][0]
 
@@ -304,7 +304,7 @@ def test_of_two_final_statuses_at_once_one_wins(record):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_same_final_status_at_once_is_told_once(record):
+def test_concurrent_equal_final_statuses_are_notified_once(record):
     def say():
         return apply([(record.id, Observation(Source.WEBHOOK, status=Status.COMPLETED))])[0][0]
 
@@ -328,7 +328,7 @@ def test_batches_in_opposite_order_do_not_deadlock(alice, third):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_database_alone_keeps_two_entries_of_one_sequence_out(record):
+def test_the_database_refuses_two_entries_with_one_sequence(record):
     with pytest.raises(IntegrityError), transaction.atomic():
         Event.objects.create(transaction_id=record.id, kind="status", status="failed", sequence=1, source="staff")
 
@@ -344,7 +344,7 @@ def test_the_database_alone_keeps_two_entries_of_one_sequence_out(record):
         {"finalised_at": datetime(2026, 1, 1, tzinfo=UTC)},
     ],
 )
-def test_the_database_refuses_a_row_that_cannot_be(record, wrong):
+def test_the_database_refuses_an_impossible_row(record, wrong):
     with pytest.raises(IntegrityError), transaction.atomic():
         Transaction.objects.filter(pk=record.id).update(**wrong)
 

@@ -46,7 +46,7 @@ def leaked(text: str, secrets: list[str]) -> list[str]:
     return [secret for secret in secrets if secret in text or secret.removeprefix("whsec_") in text]
 
 
-def test_settings_do_not_show_their_secrets(carol, bank, secrets):
+def test_the_repr_of_settings_contains_no_secret(carol, bank, secrets):
     shown = repr([carol.settings, bank.settings, key_owner(ApiKey.digest_of(carol.key))])
 
     assert "carol" in shown and "bank" in shown
@@ -54,7 +54,7 @@ def test_settings_do_not_show_their_secrets(carol, bank, secrets):
 
 
 @pytest.mark.parametrize("kind", ["create", "track", "notify"])
-def test_what_a_handler_gets_does_not_show_its_secrets(carol, bank, secrets, kind):
+def test_the_repr_of_a_handlers_work_contains_no_secret(carol, bank, secrets, kind):
     record = accepted(carol, bank)
     claimed = jobs.claim_one(job(record, kind))
     assert claimed is not None
@@ -66,13 +66,13 @@ def test_what_a_handler_gets_does_not_show_its_secrets(carol, bank, secrets, kin
     assert leaked(shown, [*secrets, *url_tokens("bank", record.id)]) == []
 
 
-def test_no_row_shows_a_secret(carol, secrets):
+def test_the_repr_of_a_row_contains_no_secret(carol, secrets):
     rows = [row for model in apps.get_models() for row in model._base_manager.all()]
 
     assert leaked(repr(rows) + str([str(row) for row in rows]), secrets) == []
 
 
-def test_a_traceback_that_shows_variables_shows_no_secret(carol, bank, secrets):
+def test_a_traceback_with_variables_contains_no_secret(carol, bank, secrets):
     client, provider = carol.settings, bank.settings
     try:
         raise ValueError(f"{client} and {provider}")
@@ -95,7 +95,7 @@ def test_every_frozen_setting_that_is_secret_is_marked():
     assert [one.name for one in secret if one.repr] == []
 
 
-def test_a_request_that_fails_tells_neither_caller_nor_log_a_secret(carol, secrets, monkeypatch, caplog):
+def test_a_failed_request_puts_no_secret_in_its_answer_or_the_log(carol, secrets, monkeypatch, caplog):
     def fail(*_: Any, **given: Any) -> None:
         raise RuntimeError(f"cannot go on with {given}")
 
@@ -108,7 +108,7 @@ def test_a_request_that_fails_tells_neither_caller_nor_log_a_secret(carol, secre
 
 
 @pytest.mark.parametrize("page", ["secrets", "keys"])
-def test_a_page_that_fails_tells_nobody_what_it_had_just_made(admin_client, carol, page, monkeypatch, caplog):
+def test_a_failed_page_does_not_show_the_secret_that_it_created(admin_client, carol, page, monkeypatch, caplog):
     made: list[str] = []
 
     def fail(*_: Any, secret: str, **__: Any) -> None:
@@ -126,7 +126,7 @@ def test_a_page_that_fails_tells_nobody_what_it_had_just_made(admin_client, caro
     assert leaked(caplog.text, made) == []
 
 
-def test_a_secret_that_cannot_be_decrypted_is_not_in_the_error(carol, bank, settings, caplog):
+def test_the_error_about_an_unreadable_secret_does_not_contain_it(carol, bank, settings, caplog):
     [stored] = Provider.objects.extra(select={"raw": "headers"}).values_list("raw", flat=True)
     settings.ENCRYPTION_KEYS = ["A" * 43 + "="]
     clear_caches()
@@ -138,7 +138,7 @@ def test_a_secret_that_cannot_be_decrypted_is_not_in_the_error(carol, bank, sett
     assert stored not in caplog.text and settings.ENCRYPTION_KEYS[0] not in caplog.text
 
 
-def test_commands_say_secrets_on_stdout_alone(caplog):
+def test_commands_print_secrets_only_to_stdout(caplog):
     caplog.set_level(logging.DEBUG)
     err = io.StringIO()
     call_command("createclient", "carol", "--callback-url", "https://c.example", stdout=io.StringIO(), stderr=err)
@@ -151,7 +151,7 @@ def test_commands_say_secrets_on_stdout_alone(caplog):
 
 
 @pytest.mark.parametrize("setting", [f'headers={{"X-Key": "{HEADER}"', f"headers=[{HEADER}]", f"header={HEADER}"])
-def test_a_header_that_is_mistyped_is_not_repeated(setting):
+def test_the_error_about_a_malformed_header_does_not_contain_it(setting):
     with pytest.raises(CommandError) as error:
         call_command("createprovider", "bank", "--base-url", "https://bank.example", "--set", setting)
 
@@ -169,7 +169,7 @@ def test_a_header_that_is_mistyped_is_not_repeated(setting):
         ("BROKER_URL", "redis://:hunter2@broker.example:port"),
     ],
 )
-def test_a_bad_setting_is_not_repeated(name, value):
+def test_the_error_about_a_bad_setting_does_not_contain_its_value(name, value):
     run = program("manage.py", "check", **{name: value})
 
     assert run.returncode != 0

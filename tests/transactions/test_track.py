@@ -51,7 +51,7 @@ def test_it_waits_while_the_create_has_not_been_sent(record, far):
     assert far.asked == []
 
 
-def test_it_waits_while_a_create_is_under_way(record, tracking, far):
+def test_it_waits_while_a_create_runs(record, tracking, far):
     Job.objects.filter(transaction_id=record.id, kind="create").update(state="waiting")
     claim(job(record, "create"))
 
@@ -60,11 +60,11 @@ def test_it_waits_while_a_create_is_under_way(record, tracking, far):
 
 
 def test_it_waits_long_for_a_create_that_does_not_end(record):
-    """Its end sets polling going; looking again is only for the case that nobody could say so."""
+    """The end of the create resumes polling; the long wait is for the case that this was lost."""
     assert wait_of(run(job(record, "track"))) == pytest.approx(600, abs=0.1)
 
 
-def test_waiting_for_the_create_counts_as_no_poll(record):
+def test_waiting_for_the_create_is_not_counted_as_a_poll(record):
     assert run(job(record, "track")).tries == 0
 
 
@@ -94,7 +94,7 @@ def test_delays_stay_finite_after_very_many_polls(tracking, far, third):
     assert wait_of(run(tracking)) == pytest.approx(3600, abs=0.1)
 
 
-def test_the_end_of_the_create_sets_polling_going(record, far):
+def test_the_end_of_the_create_resumes_polling(record, far):
     tracking = job(record, "track")
     for _ in range(5):
         run(tracking)
@@ -105,7 +105,7 @@ def test_the_end_of_the_create_sets_polling_going(record, far):
     assert wait_of(again(tracking)) < 0.5
 
 
-def test_the_end_of_the_create_sets_polling_going_that_has_just_found_it_under_way(record):
+def test_the_end_of_the_create_resumes_polling_that_has_just_found_it_running(record):
     """Both runs end in one batch: the create's answer must not be slept through."""
     creating, tracking = claim(job(record, "create")), claim(job(record, "track"))
     parked = perform(tracking)
@@ -116,7 +116,7 @@ def test_the_end_of_the_create_sets_polling_going_that_has_just_found_it_under_w
     assert wait_of(job(record, "track")) < 1
 
 
-def test_a_poll_that_settles_after_the_create_it_waits_for_goes_on(record):
+def test_a_poll_that_settles_after_the_create_it_waits_for_continues(record):
     creating, tracking = claim(job(record, "create")), claim(job(record, "track"))
     parked = perform(tracking)
     settle(creating, Outcome(Done(), Observation(Source.CREATE, submission=Submission.CREATED), (PollSoon(0.01),)))
@@ -129,7 +129,7 @@ def test_a_poll_that_settles_after_the_create_it_waits_for_goes_on(record):
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("run", range(5))
-def test_neither_sleeps_through_the_other_when_both_settle_at_once(record, run):
+def test_polling_resumes_when_poll_and_create_settle_at_once(record, run):
     creating, tracking = claim(job(record, "create")), claim(job(record, "track"))
     parked = perform(tracking)
     created = Outcome(Done(), Observation(Source.CREATE, submission=Submission.UNKNOWN), (PollSoon(0.01),))
@@ -140,8 +140,8 @@ def test_neither_sleeps_through_the_other_when_both_settle_at_once(record, run):
 
 
 @pytest.mark.parametrize("end", [Answer(500), Answer(lost=True)])
-def test_a_retry_that_could_not_look_sets_polling_going_as_well(record, tracking, far, end):
-    """It waited for a create that has ended without news; nothing else keeps it from polling."""
+def test_a_retry_whose_status_check_fails_resumes_polling(record, tracking, far, end):
+    """Polling waited for a create that ended without an observation. Nothing else resumes it."""
     Transaction.objects.filter(pk=record.id).update(submission="unknown", create_began_at=Now())
     Job.objects.filter(transaction_id=record.id, kind="create").update(state="waiting")
     creating = claim(job(record, "create"))
@@ -157,7 +157,7 @@ def test_a_retry_that_could_not_look_sets_polling_going_as_well(record, tracking
 
 
 @pytest.mark.parametrize("word", ["completed", "declined", "failed"])
-def test_it_takes_the_final_status_that_a_poll_finds(record, tracking, far, word):
+def test_it_applies_the_final_status_that_a_poll_finds(record, tracking, far, word):
     far.on("GET", Answer(200, {"status": word}))
 
     assert run(tracking).state == "done"
@@ -168,7 +168,7 @@ def test_it_takes_the_final_status_that_a_poll_finds(record, tracking, far, word
 @pytest.mark.parametrize(
     "answer", [PENDING, Answer(404), Answer(500), Answer(504), Answer(302), Answer(lost=True), Answer(200, cut=True)]
 )
-def test_it_polls_on_after_an_answer_that_is_not_final(record, tracking, far, answer):
+def test_it_continues_polling_after_an_answer_that_is_not_final(record, tracking, far, answer):
     far.on("GET", answer)
 
     found = run(tracking)
@@ -177,7 +177,7 @@ def test_it_polls_on_after_an_answer_that_is_not_final(record, tracking, far, an
     assert now(record).status == "pending"
 
 
-def test_a_404_fails_nothing_however_late(record, tracking):
+def test_a_late_404_does_not_fail_the_transaction(record, tracking):
     age(record, 2 * DAY)
     Transaction.objects.filter(pk=record.id).update(submission="unknown")
 
@@ -186,7 +186,7 @@ def test_a_404_fails_nothing_however_late(record, tracking):
     assert now(record).status == "pending"
 
 
-def test_a_pending_sighting_teaches_that_it_was_created(record, tracking, far):
+def test_a_poll_that_answers_pending_shows_that_it_was_created(record, tracking, far):
     Transaction.objects.filter(pk=record.id).update(submission="unknown")
     far.on("GET", PENDING)
 
@@ -195,7 +195,7 @@ def test_a_pending_sighting_teaches_that_it_was_created(record, tracking, far):
     assert now(record).submission == "created"
 
 
-def test_a_poll_flags_a_word_that_is_not_in_the_map(record, tracking, far):
+def test_a_poll_flags_a_word_that_is_not_in_the_status_map(record, tracking, far):
     far.on("GET", Answer(200, {"status": "odd"}))
 
     assert run(tracking).state == "waiting"
@@ -211,34 +211,34 @@ def test_refused_credentials_pause_the_provider(record, tracking, far, third, st
     assert (now(record).status, now(record).review) == ("pending", "credentials")
 
 
-def test_a_429_is_waited_out_as_asked(tracking, far):
+def test_it_waits_as_long_as_a_429_asks(tracking, far):
     far.on("GET", Answer(429, headers={"Retry-After": "17"}))
 
     assert 16.9 <= wait_of(run(tracking)) <= 17 * 1.25
 
 
-def test_a_short_retry_after_does_not_hasten_polling(tracking, far):
+def test_a_short_retry_after_does_not_speed_up_polling(tracking, far):
     Job.objects.filter(pk=tracking.pk).update(tries=30)
     far.on("GET", Answer(429, headers={"Retry-After": "1"}))
 
     assert wait_of(run(tracking)) == pytest.approx(3600, abs=0.1)
 
 
-def test_errors_make_it_wait_longer_each_time(tracking, far):
+def test_each_error_doubles_the_delay(tracking, far):
     far.on("GET", Answer(500))
     waits = [wait_of(run(tracking)) for _ in range(5)]
 
     assert waits == pytest.approx([1, 2, 4, 8, 15], rel=0.25)
 
 
-def test_one_error_after_many_polls_costs_some_seconds(tracking, far):
+def test_an_error_after_many_polls_delays_the_next_poll_by_seconds(tracking, far):
     Job.objects.filter(pk=tracking.pk).update(tries=8)
     far.on("GET", Answer(500))
 
     assert 10 < wait_of(run(tracking)) < 20
 
 
-def test_a_refused_connection_makes_it_wait_longer_each_time(tracking, third):
+def test_each_refused_connection_increases_the_delay(tracking, third):
     change(third, base_url="http://127.0.0.1:1")
     waits = [wait_of(run(tracking)) for _ in range(5)]
 
@@ -248,7 +248,7 @@ def test_a_refused_connection_makes_it_wait_longer_each_time(tracking, third):
 # --- the race with others
 
 
-def test_a_webhook_in_the_middle_of_a_poll_stands(record, tracking, far):
+def test_the_status_of_a_webhook_during_a_poll_stays(record, tracking, far):
     claimed = claim(tracking)
     tell(record, "completed")
 
@@ -259,7 +259,7 @@ def test_a_webhook_in_the_middle_of_a_poll_stands(record, tracking, far):
     assert far.asked == []
 
 
-def test_a_poll_that_contradicts_a_webhook_in_its_middle_is_flagged(record, tracking):
+def test_a_poll_that_contradicts_a_webhook_received_meanwhile_is_flagged(record, tracking):
     claimed = claim(tracking)
     tell(record, "completed")
 
@@ -277,7 +277,7 @@ def test_a_webhook_cancels_the_polls(record, tracking):
 # --- when it stops
 
 
-def test_it_flags_for_an_operator_after_track_for_and_polls_on(record, tracking, far):
+def test_it_flags_for_review_after_track_for_and_continues_polling(record, tracking, far):
     age(record, DAY + 1)
     far.on("GET", PENDING)
 
@@ -287,7 +287,7 @@ def test_it_flags_for_an_operator_after_track_for_and_polls_on(record, tracking,
 
 
 @pytest.mark.parametrize("answer", [Answer(404), Answer(500)])
-def test_it_flags_whatever_the_poll_says(record, tracking, far, answer):
+def test_it_flags_after_a_404_and_after_an_error(record, tracking, far, answer):
     age(record, DAY + 1)
     far.on("GET", answer)
 
@@ -296,7 +296,7 @@ def test_it_flags_whatever_the_poll_says(record, tracking, far, answer):
     assert now(record).review == "overdue"
 
 
-def test_it_flags_what_was_never_sent(record):
+def test_it_flags_a_transaction_that_was_never_sent(record):
     age(record, DAY + 1)
 
     run(job(record, "track"))
@@ -314,7 +314,7 @@ def test_it_flags_once(record, tracking, far):
     assert [kind for kind, *_ in timeline(record)] == ["status", "review"]
 
 
-def test_it_flags_nothing_before_track_for(record, tracking, far):
+def test_it_does_not_flag_before_track_for(record, tracking, far):
     age(record, DAY - 5)
     far.on("GET", PENDING)
 
@@ -324,7 +324,7 @@ def test_it_flags_nothing_before_track_for(record, tracking, far):
 
 
 @pytest.mark.parametrize("answer", [PENDING, Answer(404), Answer(500), Answer(429), Answer(lost=True)])
-def test_it_ends_once_the_grace_is_over(record, tracking, far, answer):
+def test_it_ends_after_track_grace(record, tracking, far, answer):
     age(record, 8 * DAY + 1)
     far.on("GET", answer)
 

@@ -12,29 +12,29 @@ from workers.models import Job
 
 LEFT_OUT = object()
 LARGEST = 64 * 1024
-"""Bytes of a body that are accepted."""
+"""Maximum size of a body in bytes."""
 
 
 def content(**changes: Any) -> dict[str, Any]:
-    """A good body of `POST /v1/transactions`, but for these changes; `LEFT_OUT` takes a field away."""
+    """Return a valid body of `POST /v1/transactions` with these changes; `LEFT_OUT` removes a field."""
     whole = {"id": "order-1", "amount": 1250, "currency": "EUR", **changes}
     return {name: value for name, value in whole.items() if value is not LEFT_OUT}
 
 
 def as_bytes(size: int) -> bytes:
-    """A good body of exactly so many bytes."""
+    """Return a valid body of `size` bytes."""
     body = json.dumps(content()).encode()
     return body + b" " * (size - len(body))
 
 
 class Api:
-    """The API as one client uses it. An unexpected error is answered as in production, not raised."""
+    """API client with one client's key. An unexpected error is answered as in production, not raised."""
 
     def __init__(self, caller: Caller | None, **headers: str) -> None:
         self.web = Web(raise_request_exception=False, headers=(caller.bearer if caller else {}) | headers)
 
     def send(self, body: bytes | str, content_type: str = "application/json", **headers: str) -> Any:
-        """POST exactly this body; headers by their names in Python's spelling."""
+        """POST this body unchanged. Underscores in the names of headers become hyphens."""
         given = {name.replace("_", "-"): value for name, value in headers.items()}
         return self.web.generic("POST", "/v1/transactions", body, content_type, headers=given)
 
@@ -49,7 +49,7 @@ class Api:
 
 
 def problem(answer: Any, status: int, slug: str) -> dict[str, Any]:
-    """The problem that an answer is, after all that RFC 9457 and we say of every one."""
+    """Return the problem in a response, after the checks that apply to every problem."""
     assert answer.status_code == status, answer.content
     assert answer["Content-Type"] == "application/problem+json"
     found: dict[str, Any] = json.loads(answer.content)
@@ -61,14 +61,14 @@ def problem(answer: Any, status: int, slug: str) -> dict[str, Any]:
 
 
 def refused(answer: Any, status: int, slug: str) -> dict[str, Any]:
-    """The problem that an answer is; nothing was stored."""
+    """Return the problem in a response; check that nothing was stored."""
     found = problem(answer, status, slug)
     assert stored() == (0, 0, 0)
     return found
 
 
 def wrong_fields(answer: Any) -> list[tuple[str, str]]:
-    """The fields that a 400 names, each with its code; nothing was stored."""
+    """Return the fields of a 400 with their codes; check that nothing was stored."""
     errors = refused(answer, 400, "invalid")["errors"]
     assert all(set(error) == {"field", "code", "detail"} and error["detail"] for error in errors)
     return [(error["field"], error["code"]) for error in errors]

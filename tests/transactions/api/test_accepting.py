@@ -12,7 +12,7 @@ from workers.outcomes import Wake
 pytestmark = pytest.mark.django_db
 
 
-def test_it_answers_202_with_the_place_of_the_new_transaction(api):
+def test_it_answers_202_with_the_url_of_the_new_transaction(api):
     answer = api.post(id="order-1")
 
     assert answer.status_code == 202
@@ -52,31 +52,31 @@ def test_it_gives_the_provider_a_uuid_of_version_7(api):
     assert abs(datetime.now(UTC).timestamp() - (id_.int >> 80) / 1000) < 60
 
 
-def test_it_has_neither_reference_nor_metadata_unless_given(api):
+def test_reference_and_metadata_are_empty_by_default(api):
     body = api.post(reference=LEFT_OUT, metadata=LEFT_OUT).json()
 
     assert (body["reference"], body["metadata"]) == (None, {})
 
 
 @pytest.mark.parametrize("field", ["reference", "metadata", "provider"])
-def test_it_takes_null_for_what_is_optional(api, field):
+def test_it_accepts_null_for_optional_fields(api, field):
     assert api.post(**{field: None}).status_code == 202
 
 
-def test_it_takes_the_id_from_the_header_where_the_body_has_none(api):
+def test_it_takes_the_id_from_the_header_if_the_body_has_none(api):
     answer = api.send(b'{"amount": 1, "currency": "EUR"}', Idempotency_Key="from-the-header")
 
     assert answer.json()["id"] == "from-the-header"
     assert answer["Location"] == "/v1/transactions/from-the-header"
 
 
-def test_it_takes_the_id_from_the_body_where_both_have_one(api):
+def test_it_takes_the_id_from_the_body_if_both_have_one(api):
     answer = api.send(b'{"id": "body", "amount": 1, "currency": "EUR"}', Idempotency_Key="header")
 
     assert answer.json()["id"] == "body"
 
 
-def test_the_header_is_the_idempotency_key_as_much_as_the_body(api):
+def test_an_id_in_the_header_equals_the_same_id_in_the_body(api):
     api.post(id="same")
 
     again = api.send(b'{"amount": 1250, "currency": "EUR"}', Idempotency_Key="same")
@@ -92,17 +92,17 @@ def test_it_goes_to_the_provider_that_is_named(api):
     assert Transaction.objects.get().provider == other.provider
 
 
-def test_it_wants_a_provider_named_where_the_client_has_no_default():
+def test_it_requires_a_provider_if_the_client_has_no_default():
     api = Api(make_client("without", None))
 
     assert wrong_fields(api.post()) == [("provider", "required")]
 
 
-def test_it_takes_a_named_provider_where_the_client_has_no_default(third: Third):
+def test_it_accepts_a_named_provider_if_the_client_has_no_default(third: Third):
     assert Api(make_client("without", None)).post(provider="third").status_code == 202
 
 
-def test_the_workers_are_told_of_a_new_transaction_only(api, alice, third, monkeypatch):
+def test_only_a_new_transaction_wakes_the_workers(api, alice, third, monkeypatch):
     told: list[Wake] = []
     monkeypatch.setattr("transactions.store.announce", told.extend)
 
@@ -113,7 +113,7 @@ def test_the_workers_are_told_of_a_new_transaction_only(api, alice, third, monke
     assert told == [Wake("create", provider), Wake("notify", client, 0.2), Wake("track", provider, 0.2)]
 
 
-def test_the_same_again_is_a_replay(api):
+def test_the_same_request_is_a_replay(api):
     first = api.post(reference="March", metadata={"a": "b"})
 
     again = api.post(reference="March", metadata={"a": "b"})
@@ -124,26 +124,26 @@ def test_the_same_again_is_a_replay(api):
     assert stored() == (1, 1, 3)
 
 
-def test_a_replay_gives_the_transaction_as_it_is_now(api):
+def test_a_replay_returns_the_current_state(api):
     api.post()
     Transaction.objects.update(status="completed", finalised_at=datetime.now(UTC), sequence=2)
 
     assert api.post().json()["status"] == "completed"
 
 
-def test_the_order_of_the_keys_of_metadata_is_no_content(api):
+def test_the_order_of_metadata_keys_is_ignored(api):
     api.post(metadata={"a": "1", "b": "2"})
 
     assert api.post(metadata={"b": "2", "a": "1"}).status_code == 200
 
 
-def test_null_and_nothing_are_the_same_content(api):
+def test_null_and_an_absent_field_are_the_same_content(api):
     api.post(reference=None, metadata={})
 
     assert api.post(reference=LEFT_OUT, metadata=None).status_code == 200
 
 
-def test_naming_the_provider_that_it_went_to_is_the_same_content(api):
+def test_naming_the_same_provider_is_the_same_content(api):
     api.post()
 
     assert api.post(provider="third").status_code == 200
@@ -159,7 +159,7 @@ def test_a_replay_does_not_follow_a_changed_default_provider(api, alice):
     assert (again.status_code, again.json()["provider"]) == (200, "third")
 
 
-def test_a_replay_needs_no_default_provider_any_more(api, alice):
+def test_a_replay_needs_no_default_provider(api, alice):
     api.post()
     Client.objects.filter(pk=alice.client.pk).update(default_provider=None)
     clear_caches()
@@ -202,7 +202,7 @@ def test_two_clients_may_use_the_same_id(api, stranger):
     assert api.get("/same").json()["amount"] == 1
 
 
-def test_ids_differ_by_the_case_of_their_letters(api):
+def test_ids_are_case_sensitive(api):
     api.post(id="a")
 
     assert api.post(id="A").status_code == 202

@@ -26,7 +26,7 @@ def test_fifty_identical_posts_make_one_transaction(alice, known):
     assert stored() == (1, 1, 3)
 
 
-def test_of_different_posts_with_one_id_one_is_accepted(alice):
+def test_one_of_several_different_posts_with_one_id_is_accepted(alice):
     answers = at_once(*[lambda amount=n: Api(alice).post(amount=amount) for n in range(1, 21)])
 
     assert Counter(answer.status_code for answer in answers) == {202: 1, 422: 19}
@@ -41,7 +41,7 @@ def test_posts_with_ids_of_their_own_are_all_accepted(alice, mallory):
     assert stored() == (20, 20, 60)
 
 
-def test_asking_for_a_notification_twenty_times_at_once_starts_one(alice):
+def test_twenty_concurrent_requests_schedule_one_notification(alice):
     Api(alice).post()
     Job.objects.filter(kind="notify").update(state="done")
 

@@ -19,12 +19,12 @@ pytestmark = pytest.mark.django_db
         b'{"id": "a", "amount": 1, "currency": "EUR", "reference": "a\x00"}',
     ],
 )  # fmt: skip
-def test_it_refuses_what_is_no_json(api, body):
+def test_it_refuses_invalid_json(api, body):
     refused(api.send(body), 400, "invalid")
 
 
 @pytest.mark.parametrize("body", [b"[]", b"null", b'"text"', b"1", b"true", b'[{"id": "a"}]'])
-def test_it_refuses_json_that_is_no_object(api, body):
+def test_it_refuses_json_that_is_not_an_object(api, body):
     assert "object" in refused(api.send(body), 400, "invalid")["detail"]
 
 
@@ -34,7 +34,7 @@ def test_it_refuses_an_empty_body(api, body):
 
 
 @pytest.mark.parametrize("name", ["NaN", "Infinity", "-Infinity"])
-def test_it_refuses_numbers_that_json_does_not_have(api, name):
+def test_it_refuses_nan_and_infinity(api, name):
     body = f'{{"id": "a", "amount": {name}, "currency": "EUR"}}'
 
     assert name in refused(api.send(body), 400, "invalid")["detail"]
@@ -42,7 +42,7 @@ def test_it_refuses_numbers_that_json_does_not_have(api, name):
 
 @pytest.mark.parametrize("bracket", ["[", '{"a":'])
 @pytest.mark.parametrize("depth", [900, 1000, 10_000])
-def test_it_refuses_what_is_nested_too_deeply(api, bracket, depth):
+def test_it_refuses_a_body_that_is_nested_too_deeply(api, bracket, depth):
     refused(api.send(bracket * depth), 400, "invalid")
 
 
@@ -58,7 +58,7 @@ def test_it_refuses_a_number_of_thousands_of_digits(api):
         '{"id": "a", "amount": 1, "currency": "EUR", "metadata": {"a": "1", "a": "2"}}',
     ],
 )
-def test_it_refuses_a_body_that_says_two_things_under_one_name(api, body):
+def test_it_refuses_duplicate_keys(api, body):
     refused(api.send(body), 400, "invalid")
 
 
@@ -67,7 +67,7 @@ def test_it_refuses_surrogates_written_as_bytes(api, text):
     refused(api.send(b'{"id": "a", "amount": 1, "currency": "EUR", "reference": "%s"}' % text), 400, "invalid")
 
 
-def test_it_takes_a_body_of_64_kib(api):
+def test_it_accepts_a_body_of_64_kib(api):
     assert api.send(as_bytes(LARGEST)).status_code == 202
 
 
@@ -76,7 +76,7 @@ def test_it_refuses_a_body_of_more_than_64_kib(api):
 
 
 @pytest.mark.parametrize("length", ["abc", "-1", "1.5", "99999999999999999999"])
-def test_it_answers_a_content_length_that_is_none(api, length):
+def test_it_answers_an_invalid_content_length(api, length):
     answer = api.web.post("/v1/transactions", b"{}", content_type="application/json", CONTENT_LENGTH=length)
 
     assert answer.status_code in (400, 413)
@@ -95,11 +95,11 @@ def test_it_refuses_other_content_types(api, content_type):
 @pytest.mark.parametrize(
     "content_type", ["application/json", "application/json; charset=utf-8", "APPLICATION/JSON", "application/json;x=y"]
 )
-def test_it_takes_json_however_its_type_is_written(api, content_type):
+def test_it_accepts_every_spelling_of_the_json_content_type(api, content_type):
     assert api.send(json.dumps(content()), content_type).status_code == 202
 
 
-def test_it_reads_utf_8_whatever_the_charset_says(api):
+def test_it_reads_utf_8_and_ignores_the_charset(api):
     body = json.dumps(content(reference="é€𝄞"), ensure_ascii=False).encode()
 
     api.send(body, "application/json; charset=latin-1")
@@ -107,7 +107,7 @@ def test_it_reads_utf_8_whatever_the_charset_says(api):
     assert Transaction.objects.get().reference == "é€𝄞"
 
 
-def test_it_does_not_read_the_body_of_a_stranger(alice):
+def test_it_does_not_read_an_unauthenticated_body(alice):
     answer = Api(None).send(as_bytes(LARGEST + 1))
 
     refused(answer, 401, "not-authenticated")

@@ -26,7 +26,7 @@ def test_it_needs_no_script_or_style_in_the_page(page):
     assert re.findall(r"<script(?! src=)|<style|style=|\son\w+=|javascript:", page) == []
 
 
-def test_all_that_the_page_loads_is_ours_and_there(page):
+def test_the_service_serves_all_files_that_the_page_loads(page):
     loaded = re.findall(r'(?:src|href)="([^"]*)"', page)
 
     assert len(loaded) == 5
@@ -36,7 +36,7 @@ def test_all_that_the_page_loads_is_ours_and_there(page):
             assert answer.status_code == 200, address
 
 
-def test_its_script_reads_our_description_and_asks_no_other_host():
+def test_its_script_reads_our_description_and_calls_no_other_host():
     script = Web().get("/docs?script=").content.decode()
 
     assert 'url: "/v1/schema"' in script
@@ -45,7 +45,7 @@ def test_its_script_reads_our_description_and_asks_no_other_host():
 
 
 @pytest.mark.parametrize("slug", PROBLEMS)
-def test_the_address_of_a_problem_says_what_it_is(slug):
+def test_the_url_of_a_problem_describes_it(slug):
     answer = Web().get(f"/problems/{slug}")
 
     assert answer.status_code == 200

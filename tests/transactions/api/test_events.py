@@ -40,7 +40,7 @@ def test_it_shows_each_change_of_status_with_its_source(api):
     assert str(second["at"]).endswith("Z")
 
 
-def test_it_shows_nothing_of_what_only_operators_see(api):
+def test_it_hides_entries_for_operators(api):
     api.post()
     hear(Status.COMPLETED)
     hear(Status.DECLINED)
@@ -51,7 +51,7 @@ def test_it_shows_nothing_of_what_only_operators_see(api):
     assert set(events(api)[0]) == {"sequence", "status", "source", "at"}
 
 
-def test_the_sequence_is_the_transactions(api):
+def test_the_sequence_is_that_of_the_transaction(api):
     api.post()
     hear(Status.DECLINED)
 

@@ -13,7 +13,7 @@ UNSTORABLE = ["\x00", "a\x00b", "\ud800", "\udc00b", "ab\ud83d"]
 
 
 @pytest.mark.parametrize("id_", ["a", "0", ":", "A-z_0.9:x", "x" * 64])
-def test_it_takes_an_id_of_1_to_64_of_its_characters(api, id_):
+def test_it_accepts_an_id_of_1_to_64_allowed_characters(api, id_):
     assert api.post(id=id_).json()["id"] == id_
 
 
@@ -28,36 +28,36 @@ def test_it_refuses_an_id_that_is_too_long(api, id_):
 
 
 @pytest.mark.parametrize("id_", [1, 1.5, True, [], {}, ["a"]])
-def test_it_refuses_an_id_that_is_no_text(api, id_):
+def test_it_refuses_an_id_that_is_not_a_string(api, id_):
     assert wrong_fields(api.post(id=id_)) == [("id", "type")]
 
 
 @pytest.mark.parametrize("id_", [LEFT_OUT, None])
-def test_it_wants_an_id(api, id_):
+def test_it_requires_an_id(api, id_):
     assert wrong_fields(api.post(id=id_)) == [("id", "required")]
 
 
-def test_it_names_every_wrong_field_at_once(api):
+def test_it_lists_all_invalid_fields(api):
     assert wrong_fields(api.post(id="x y", amount=0, currency="eur")) == [
         ("id", "invalid"), ("amount", "range"), ("currency", "invalid"),
     ]  # fmt: skip
 
 
-def test_it_names_every_missing_field_at_once(api):
+def test_it_lists_all_missing_fields(api):
     missing = wrong_fields(api.send(b"{}"))
 
     assert sorted(missing) == [("amount", "required"), ("currency", "required"), ("id", "required")]
 
 
 @pytest.mark.parametrize("key", ["x" * 65, "x y", "é", ""])
-def test_the_header_has_the_rules_of_the_id(api, key):
+def test_the_header_follows_the_rules_of_the_id(api, key):
     [(field, _)] = wrong_fields(api.send(b'{"amount": 1, "currency": "EUR"}', Idempotency_Key=key))
 
     assert field == "id"
 
 
 @pytest.mark.parametrize("amount", [1, 10**15])
-def test_it_takes_an_amount_from_1_to_10_to_the_15(api, amount):
+def test_it_accepts_an_amount_from_1_to_10_to_the_15(api, amount):
     assert api.post(amount=amount).json()["amount"] == amount
     assert Transaction.objects.get().amount == amount
 
@@ -70,24 +70,24 @@ def test_it_refuses_an_amount_out_of_range(api, amount):
 
 
 @pytest.mark.parametrize("amount", ["1.5", "1.0", "1e3", "1E0", "1e999", '"1"', '""', "true", "false", "[1]", "{}"])
-def test_it_refuses_an_amount_that_is_no_integer(api, amount):
+def test_it_refuses_an_amount_that_is_not_an_integer(api, amount):
     answer = api.send(f'{{"id": "a", "amount": {amount}, "currency": "EUR"}}')
 
     assert wrong_fields(answer) == [("amount", "type")]
 
 
 @pytest.mark.parametrize("field", ["amount", "currency"])
-def test_it_refuses_null_for_what_is_required(api, field):
+def test_it_refuses_null_for_required_fields(api, field):
     assert wrong_fields(api.post(**{field: None})) == [(field, "null")]
 
 
 @pytest.mark.parametrize("currency", ["EUR", "JPY", "XAU", "ZWG"])
-def test_it_takes_a_code_of_iso_4217(api, currency):
+def test_it_accepts_a_code_of_iso_4217(api, currency):
     assert api.post(currency=currency).json()["currency"] == currency
 
 
 @pytest.mark.parametrize("currency", ["eur", "Eur", "ZZZ", "EU", "", "€", "DEM", "EU\n", "978"])
-def test_it_refuses_what_is_no_code_of_iso_4217(api, currency):
+def test_it_refuses_an_unknown_currency_code(api, currency):
     assert wrong_fields(api.post(currency=currency)) == [("currency", "invalid")]
 
 
@@ -102,7 +102,7 @@ def test_it_refuses_an_unknown_provider(api, slug):
 
 
 @pytest.mark.parametrize("reference", ["", " ", "x" * 255, "é" * 255, "𝄞 €", "a\nb\t", "<b>", "{id}", "%s", "\\u0000"])
-def test_it_keeps_a_reference_as_it_is(api, reference):
+def test_it_returns_the_reference_unchanged(api, reference):
     assert api.post(reference=reference).json()["reference"] == (reference or None)
     assert Transaction.objects.get().reference == reference
 
@@ -119,12 +119,12 @@ def test_it_refuses_other_types_for_text(api, field, value):
 
 @pytest.mark.parametrize("text", UNSTORABLE)
 @pytest.mark.parametrize("field", ["id", "currency", "provider", "reference"])
-def test_it_refuses_text_that_the_database_cannot_hold(api, field, text):
+def test_it_refuses_text_that_the_database_cannot_store(api, field, text):
     assert wrong_fields(api.post(**{field: text})) == [(field, "unstorable")]
 
 
 @pytest.mark.parametrize("text", UNSTORABLE)
-def test_it_refuses_metadata_that_the_database_cannot_hold(api, text):
+def test_it_refuses_metadata_that_the_database_cannot_store(api, text):
     assert wrong_fields(api.post(metadata={"key": text})) == [("metadata", "invalid")]
     assert wrong_fields(api.post(metadata={text: "value"})) == [("metadata", "invalid")]
 
@@ -133,7 +133,7 @@ def test_it_refuses_metadata_that_the_database_cannot_hold(api, text):
     "metadata",
     [{}, {"": ""}, {"a.b": "𝄞"}, {"id": "x", "__proto__": "y"}, {str(n): "" for n in range(50)}, {"k": "x" * 4088}],
 )
-def test_it_gives_metadata_back_as_it_was(api, metadata):
+def test_it_returns_metadata_unchanged(api, metadata):
     api.post(metadata=metadata)
 
     assert api.get("/order-1").json()["metadata"] == metadata
@@ -147,7 +147,7 @@ def test_it_gives_metadata_back_as_it_was(api, metadata):
         {str(n): "" for n in range(51)},
     ],
 )  # fmt: skip
-def test_it_refuses_metadata_that_is_no_flat_object_of_at_most_50_texts(api, metadata):
+def test_it_refuses_metadata_that_is_not_a_flat_object_of_at_most_50_strings(api, metadata):
     assert wrong_fields(api.post(metadata=metadata)) == [("metadata", "invalid")]
 
 
@@ -157,18 +157,18 @@ def test_it_refuses_metadata_of_more_than_4_kib(api, metadata):
 
 
 @pytest.mark.parametrize("name", ["status", "webhook_url", "Amount", "amount ", "", "\ud800", "\x00", "x" * 1000])
-def test_it_refuses_a_field_that_there_is_not(api, name):
+def test_it_refuses_an_unknown_field(api, name):
     assert wrong_fields(api.send(json.dumps(content(**{name: 1})))) == [(name[:64], "unknown")]
 
 
-def test_it_refuses_metadata_of_any_depth(api):
+def test_it_refuses_nested_metadata_of_any_depth(api):
     for depth in (2, 100, 500, *range(700, 1000, 3), 5000):  # about 900 is what can just be read, but not written
         nested = '{"a":' * depth + "1" + "}" * depth
         answer = api.send(f'{{"id": "a", "amount": 1, "currency": "EUR", "metadata": {nested}}}')
         refused(answer, 400, "invalid")
 
 
-def test_it_says_all_that_is_wrong_at_once(api):
+def test_it_lists_all_errors_at_once(api):
     answer = api.send(json.dumps(content(amount="12", currency="eur", extra=1)))
 
     assert sorted(name for name, _ in wrong_fields(answer)) == ["amount", "currency", "extra"]

@@ -70,13 +70,13 @@ def test_it_lists_the_newest_first(api, alice, third):
     assert ids(api.get()) == ["of 1 seconds", "of 2 seconds", "of 3 seconds"]
 
 
-def test_it_lists_each_as_it_is_alone(api):
+def test_it_lists_each_transaction_as_a_read_returns_it(api):
     api.post(reference="March", metadata={"a": "b"})
 
     assert api.get().json()["results"] == [api.get("/order-1").json()]
 
 
-def test_it_lists_a_clients_own_only(api, stranger):
+def test_it_lists_only_the_clients_own_transactions(api, stranger):
     api.post(id="hers")
     stranger.post(id="mine")
 
@@ -91,7 +91,7 @@ def test_a_filter_without_a_value_is_a_problem(api, name):
     assert error["field"] == name
 
 
-def test_a_page_has_20(api, alice, third):
+def test_a_page_has_20_transactions(api, alice, third):
     for _ in range(21):
         accepted(alice, third)
 
@@ -99,7 +99,7 @@ def test_a_page_has_20(api, alice, third):
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 4, 5, 100])
-def test_pages_forward_and_back_have_each_once(api, five, limit):
+def test_pages_in_both_directions_contain_each_transaction_once(api, five, limit):
     forward = list(pages(api, api.get(limit=limit), "next"))
     assert [name for page in forward for name in page] == five
     assert {len(page) for page in forward[:-1]} <= {limit}
@@ -111,7 +111,7 @@ def test_pages_forward_and_back_have_each_once(api, five, limit):
     assert list(pages(api, end, "previous"))[::-1] == forward
 
 
-def test_pages_do_not_move_while_new_ones_arrive(api, alice, third, five):
+def test_new_transactions_do_not_move_the_pages(api, alice, third, five):
     first = api.get(limit=2)
     accepted(alice, third)
 
@@ -122,7 +122,7 @@ def test_pages_do_not_move_while_new_ones_arrive(api, alice, third, five):
     assert ids(follow(api, second.json()["previous"])) == five[:2]
 
 
-def test_new_ones_are_before_the_first_page(api, alice, third, five):
+def test_new_transactions_are_on_a_page_before_the_first(api, alice, third, five):
     second = follow(api, api.get(limit=2).json()["next"])
     aged(alice, third, -1, "new")
     first = follow(api, second.json()["previous"])
@@ -130,7 +130,7 @@ def test_new_ones_are_before_the_first_page(api, alice, third, five):
     assert ids(follow(api, first.json()["previous"])) == ["new"]
 
 
-def test_what_leaves_a_filter_meanwhile_moves_nothing_else(api, five):
+def test_a_transaction_that_leaves_the_filter_moves_no_other(api, five):
     """Those of the first page become final, and so leave the list that the second page is of."""
     first = api.get(limit=2, status="pending")
     Transaction.objects.filter(client_ref__in=ids(first)).update(status="completed", finalised_at=datetime.now(UTC))
@@ -141,7 +141,7 @@ def test_what_leaves_a_filter_meanwhile_moves_nothing_else(api, five):
     assert ids(follow(api, second.json()["next"])) == five[4:]
 
 
-def test_a_cursor_outlives_the_transaction_that_it_stands_at(api, five):
+def test_a_cursor_is_valid_after_its_transaction_has_gone(api, five):
     first = api.get(limit=2)
     Transaction.objects.filter(client_ref__in=five[:3]).delete()
 
@@ -149,7 +149,7 @@ def test_a_cursor_outlives_the_transaction_that_it_stands_at(api, five):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_every_page_is_whole_while_others_post(api, alice, third, five):
+def test_every_page_is_complete_during_concurrent_posts(api, alice, third, five):
     def post() -> None:
         for _ in range(60):
             accepted(alice, third)
@@ -170,7 +170,7 @@ def test_links_keep_the_filters_and_the_limit(api, stranger, five):
     assert {"limit=2", "status=pending", "provider=third"} < set(urlsplit(link).query.split("&"))
 
 
-def test_a_cursor_opens_no_others_transactions(api, stranger, five):
+def test_a_cursor_shows_no_transaction_of_another_client(api, stranger, five):
     link = api.get(limit=2).json()["next"]
 
     assert ids(follow(stranger, link)) == []
@@ -184,14 +184,14 @@ def test_it_refuses_a_limit_that_is_not_from_1_to_100(api, limit):
 
 
 @pytest.mark.parametrize("limit", ["1", "01", "1.0", " 1 "])
-def test_a_limit_that_is_taken_counts(api, five, limit):
+def test_it_accepts_every_spelling_of_a_limit(api, five, limit):
     assert len(ids(api.get(limit=limit))) == 1
 
 
 @pytest.mark.parametrize(
     "cursor", ["x", "é", "x" * 256, b64("p=x"), b64("p=%00"), b64("o=x"), b64("o=-1"), b64("r=1&p=1")]
 )
-def test_it_refuses_a_cursor_that_it_did_not_give(api, five, cursor):
+def test_it_refuses_an_invalid_cursor(api, five, cursor):
     problem(api.get(cursor=cursor), 400, "invalid")
 
 
@@ -244,7 +244,7 @@ def test_it_filters_by_the_time_of_acceptance(api, after, before, found):
 @pytest.mark.parametrize(
     "written", ["2026-01-10T12:00:00Z", "2026-01-10T14:00:00+02:00", "2026-01-10T12:00:00.000000Z"]
 )
-def test_a_time_counts_in_its_own_zone(api, written):
+def test_a_time_is_read_in_its_own_zone(api, written):
     api.post()
     Transaction.objects.update(created_at=datetime(2026, 1, 10, 12, 0, 0, 1, tzinfo=UTC))
 
@@ -252,7 +252,7 @@ def test_a_time_counts_in_its_own_zone(api, written):
     assert ids(api.get(created_before=written)) == []
 
 
-def test_its_own_times_can_be_asked_for(api, five):
+def test_a_time_from_a_response_can_be_a_filter(api, five):
     newest = api.get(limit=1).json()["results"][0]["created_at"]
 
     assert newest not in [one["created_at"] for one in api.get(created_before=newest).json()["results"]]
@@ -269,14 +269,14 @@ def test_its_own_times_can_be_asked_for(api, five):
         ("created_before", "0001-01-01T00:00:00+23:59"), ("created_before", "\x00"),
     ],
 )  # fmt: skip
-def test_it_refuses_a_filter_that_makes_no_sense(api, name, value):
+def test_it_refuses_an_invalid_filter(api, name, value):
     found = problem(api.get(**{name: value}), 400, "invalid")
 
     assert {error["field"] for error in found["errors"]} == {name}
 
 
 @pytest.mark.parametrize("name", ["format", "page", "callback"])
-def test_a_parameter_that_there_is_not_makes_no_other_address(api, name):
+def test_no_parameter_changes_the_kind_of_response(api, name):
     assert api.get(**{name: "xml"}).status_code in (200, 400)
 
 
@@ -295,7 +295,7 @@ def test_it_reads_a_page_in_a_fixed_number_of_queries(api, five, django_assert_m
         ("limit=1&limit=1&foo=", [("foo", "unknown"), ("limit", "repeated")]),
     ],
 )
-def test_a_filter_that_is_unknown_or_comes_twice_is_refused(api, query, wrong):
+def test_an_unknown_or_repeated_filter_is_refused(api, query, wrong):
     errors = problem(api.get(f"?{query}"), 400, "invalid")["errors"]
 
     assert [(error["field"], error["code"]) for error in errors] == wrong

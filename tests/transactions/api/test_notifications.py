@@ -32,7 +32,7 @@ def test_it_answers_202_with_the_transaction(told):
     assert answer.json() == told.get("/order-1").json()
 
 
-def test_it_starts_a_notification_that_is_due_now(told, alice):
+def test_it_schedules_a_notification_that_is_due_now(told, alice):
     told.notify("order-1")
 
     [done, again] = notify_jobs()
@@ -42,7 +42,7 @@ def test_it_starts_a_notification_that_is_due_now(told, alice):
     assert again.run_at <= datetime.now(UTC)
 
 
-def test_the_workers_are_told_at_once(told, alice, monkeypatch):
+def test_it_wakes_the_workers_at_once(told, alice, monkeypatch):
     wakes: list[Wake] = []
     monkeypatch.setattr("transactions.notifications.announce", wakes.extend)
 
@@ -61,7 +61,7 @@ def test_it_does_nothing_else(told):
     assert list(Job.objects.exclude(kind="notify").order_by("id").values()) == jobs
 
 
-def test_asking_twice_starts_one(told):
+def test_two_requests_schedule_one_notification(told):
     told.notify("order-1")
 
     assert told.notify("order-1").status_code == 202
@@ -79,7 +79,7 @@ def test_an_ended_notification_does_not_stop_the_next(told, state):
     assert len(notify_jobs(state="waiting")) == 1
 
 
-def test_one_that_is_being_sent_does_not_stop_the_next(told):
+def test_a_running_notification_does_not_stop_the_next(told):
     soon = datetime.now(UTC) + timedelta(seconds=20)
     Job.objects.filter(kind="notify").update(state="running", lease_until=soon)
 
@@ -88,14 +88,14 @@ def test_one_that_is_being_sent_does_not_stop_the_next(told):
     assert len(notify_jobs(state="waiting")) == 1
 
 
-def test_one_that_waits_does_for_it(api):
+def test_it_uses_a_waiting_notification(api):
     api.post()
 
     assert api.notify("order-1").status_code == 202
     assert [(job.state, job.key) for job in notify_jobs()] == [("waiting", "seq:1")]
 
 
-def test_one_that_waits_for_hours_after_failed_tries_is_sent_now(told):
+def test_a_notification_that_waits_for_a_retry_is_sent_now(told):
     later = datetime.now(UTC) + timedelta(hours=10)
     Job.objects.filter(kind="notify").update(state="waiting", run_at=later, claim_count=7, tries=7)
 
@@ -104,7 +104,7 @@ def test_one_that_waits_for_hours_after_failed_tries_is_sent_now(told):
     assert min(job.run_at for job in notify_jobs(state="waiting")) <= datetime.now(UTC)
 
 
-def test_another_transactions_notification_does_not_count(told):
+def test_a_notification_of_another_transaction_is_not_used(told):
     told.post(id="order-2")
 
     told.notify("order-1")
@@ -113,10 +113,10 @@ def test_another_transactions_notification_does_not_count(told):
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"not JSON", b"\xff"])
-def test_it_needs_no_body(told, body):
+def test_it_ignores_the_body(told, body):
     assert told.web.generic("POST", "/v1/transactions/order-1/notifications", body).status_code == 202
 
 
-def test_a_stranger_starts_nothing(told, stranger):
+def test_another_client_schedules_nothing(told, stranger):
     assert stranger.notify("order-1").status_code == 404
     assert notify_jobs(state="waiting") == []

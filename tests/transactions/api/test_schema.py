@@ -49,7 +49,7 @@ def order(described: Any) -> Any:
     return described["components"]["schemas"]["NewTransaction"]
 
 
-def test_it_describes_itself_without_a_key():
+def test_the_description_needs_no_key():
     answer = Web().get("/v1/schema")
 
     assert answer.status_code == 200
@@ -68,7 +68,7 @@ def test_it_is_valid_openapi(described):
     validate_schema(described)
 
 
-def test_its_generator_warns_of_nothing(tmp_path):
+def test_its_generator_emits_no_warning(tmp_path):
     call_command("spectacular", "--validate", "--fail-on-warn", "--file", str(tmp_path / "schema.yaml"))
 
 
@@ -81,19 +81,19 @@ def test_it_describes_every_operation(described):
     assert found == OPERATIONS
 
 
-def test_every_operation_says_in_words_what_it_does(operations):
+def test_every_operation_has_a_summary_and_a_description(operations):
     for operation in operations.values():
         assert operation["summary"][0].isupper() and operation["description"].endswith("."), operation
         assert all(parameter["description"] for parameter in operation.get("parameters", []))
         assert all(answer["description"] for answer in operation["responses"].values())
 
 
-def test_every_operation_says_whether_it_needs_a_key(operations):
+def test_every_operation_declares_whether_it_needs_a_key(operations):
     for id_, operation in operations.items():
         assert operation.get("security", []) == ([] if id_ in WITHOUT_KEY else [{"apiKey": []}])
 
 
-def test_every_operation_with_a_key_may_be_refused_for_it_and_for_its_rate(operations):
+def test_every_operation_with_a_key_lists_the_errors_of_keys_and_rate_limits(operations):
     for id_ in operations.keys() - WITHOUT_KEY:
         assert operations[id_]["responses"].keys() >= {"400", "401", "403", "406", "429", "500", "503"}
 
@@ -127,11 +127,11 @@ def test_every_example_is_valid(described):
             jsonschema.validate(example, schema, format_checker=jsonschema.FormatChecker())
 
 
-def test_it_names_every_kind_of_problem(described):
+def test_it_lists_every_kind_of_problem(described):
     assert described["components"]["schemas"]["ProblemType"]["enum"] == [problem_type(slug) for slug in PROBLEMS]
 
 
-def test_a_problem_has_the_members_of_rfc_9457_and_the_wrong_fields(described):
+def test_a_problem_has_the_members_of_rfc_9457_and_field_errors(described):
     problem = described["components"]["schemas"]["Problem"]
 
     assert set(problem["properties"]) == {"type", "title", "status", "detail", "instance", "errors"}
@@ -143,12 +143,12 @@ def test_a_problem_has_the_members_of_rfc_9457_and_the_wrong_fields(described):
     [("202", "Location"), ("200", "Idempotent-Replayed"), ("401", "WWW-Authenticate"), ("429", "Retry-After"),
      ("503", "Retry-After")],
 )  # fmt: skip
-def test_an_answer_has_its_header(operations, status, header):
+def test_a_response_has_its_header(operations, status, header):
     assert operations["accept_transaction"]["responses"][status]["headers"][header]["required"]
 
 
 @pytest.mark.parametrize("status", ["200", "202"])
-def test_an_answer_has_no_header_of_another(operations, status):
+def test_a_response_has_no_header_of_another(operations, status):
     assert len(operations["accept_transaction"]["responses"][status]["headers"]) == 1
 
 
@@ -159,7 +159,7 @@ def test_a_header_may_give_the_id(operations, order):
     assert set(order["required"]) == {"amount", "currency"}
 
 
-def test_it_says_the_rules_of_every_field(described, order):
+def test_it_describes_the_rules_of_every_field(described, order):
     fields = order["properties"]
 
     assert set(fields) == {"id", "amount", "currency", "provider", "reference", "metadata"}
@@ -181,7 +181,7 @@ def test_it_lists_the_filters(operations):
     assert named == ["status", "provider", "created_after", "created_before", "limit", "cursor"]
 
 
-def test_it_describes_what_a_clients_endpoint_is_sent(described):
+def test_it_describes_the_notifications_to_a_clients_endpoint(described):
     sent = described["webhooks"]["transaction"]["post"]
 
     assert [header["name"] for header in sent["parameters"]] == ["webhook-id", "webhook-timestamp", "webhook-signature"]

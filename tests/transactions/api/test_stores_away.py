@@ -36,7 +36,7 @@ def settings_known(api: Api, known: bool) -> None:
 
 
 @every_endpoint
-def test_without_the_database_every_endpoint_says_when_to_come_back(api, method, path):
+def test_without_the_database_every_endpoint_answers_503_with_retry_after(api, method, path):
     with database_away():
         answer = getattr(api.web, method)(path)
 
@@ -45,7 +45,7 @@ def test_without_the_database_every_endpoint_says_when_to_come_back(api, method,
 
 
 @pytest.mark.parametrize("known", [True, False])
-def test_a_post_that_was_not_stored_says_when_to_come_back(api, known):
+def test_a_post_that_was_not_stored_is_answered_503_with_retry_after(api, known):
     settings_known(api, known)
     with database_away():
         answer = api.post()
@@ -55,13 +55,13 @@ def test_a_post_that_was_not_stored_says_when_to_come_back(api, known):
     assert stored() == (1, 1, 3)
 
 
-def test_what_is_wrong_in_itself_is_said_without_the_database(api):
+def test_an_invalid_body_is_refused_without_the_database(api):
     settings_known(api, True)
     with database_away():
         problem(api.post(amount=0), 400, "invalid")
 
 
-def test_no_word_of_the_database_is_in_the_answer(api):
+def test_the_answer_contains_no_message_of_the_database(api):
     with database_away():
         answer = api.post()
 
@@ -77,21 +77,21 @@ def test_the_same_post_succeeds_once_the_database_is_back(api):
 
 
 @pytest.mark.parametrize("known", [True, False])
-def test_a_post_gets_over_a_connection_that_was_cut(api, known):
+def test_a_post_succeeds_after_a_lost_connection(api, known):
     settings_known(api, known)
     cut_connection()
 
     assert api.post().status_code == 202
 
 
-def test_a_post_gets_over_a_crash_of_the_database(api):
+def test_a_post_succeeds_after_a_crash_of_the_database(api):
     settings_known(api, True)
     crash_connection()
 
     assert api.post().status_code == 202
 
 
-def test_a_list_that_met_a_crash_of_the_database_says_when_to_come_back(api):
+def test_a_list_during_a_crash_of_the_database_is_answered_503_with_retry_after(api):
     settings_known(api, True)
     crash_connection()
 
@@ -106,13 +106,13 @@ def test_without_the_broker_it_is_still_accepted(api):
     assert stored() == (3, 3, 9)
 
 
-def test_without_the_broker_a_notification_is_still_started(api):
+def test_without_the_broker_a_notification_is_still_scheduled(api):
     api.post()
     with broker_away():
         assert api.notify("order-1").status_code == 202
 
 
 @pytest.mark.parametrize("path", ["/v1/nothing", "/webhooks/no.body"])
-def test_unknown_addresses_are_unknown_without_the_database(api, path):
+def test_an_unknown_url_is_answered_404_without_the_database(api, path):
     with database_away():
         problem(api.web.get(path), 404, "not-found")

@@ -87,7 +87,7 @@ def ask(web: Web, method: str, route: str, id_: str, **more: Any) -> tuple[int, 
     return answer.status_code, headers, answer.content.decode().replace(id_, "ID")
 
 
-def test_what_is_compared_tells_hers_from_nobodys(alice):
+def test_the_comparison_detects_a_transaction_of_hers(alice):
     """Alice herself is answered differently: the comparisons below would notice."""
     hers = Web(headers=alice.bearer)
 
@@ -98,7 +98,7 @@ def test_what_is_compared_tells_hers_from_nobodys(alice):
 
 @every_way
 @pytest.mark.parametrize("body", ["", "{}", '{"id": "order-of-alice", "amount": 1, "currency": "EUR"}'])
-def test_an_id_of_hers_is_like_one_that_is_not(mallorys, alice, method, route, body):
+def test_her_id_is_answered_like_an_unknown_id(mallorys, alice, method, route, body):
     before = everything_of(alice)
     more = {"data": body, "content_type": "application/json"}
 
@@ -110,7 +110,7 @@ def test_an_id_of_hers_is_like_one_that_is_not(mallorys, alice, method, route, b
 
 
 @every_way
-def test_the_id_under_which_the_provider_knows_it_is_like_none(mallorys, alice, method, route):
+def test_her_provider_transaction_id_is_answered_like_an_unknown_id(mallorys, alice, method, route):
     known = str(Transaction.objects.get().pk)
     unknown = "0" * 8 + known[8:]
 
@@ -137,7 +137,7 @@ def test_her_id_is_free_for_a_transaction_of_mallorys_own(alice, mallory, change
     assert Api(alice).get(f"/{HERS}").json()["metadata"] == {"of": "alice"}
 
 
-def test_her_endpoint_stays_as_it_is_whatever_is_asked_of_mallorys_own(mallorys, alice, mallory):
+def test_requests_about_mallorys_endpoint_do_not_change_hers(mallorys, alice, mallory):
     gone = {"endpoint_disabled_at": timezone.now(), "endpoint_disabled_why": "it answered 410 Gone"}
     Client.objects.filter(pk__in=[alice.client.pk, mallory.client.pk]).update(**gone)
     Client.objects.filter(pk=alice.client.pk).update(callback_url="http://127.0.0.1:1/of-alice")
@@ -160,7 +160,7 @@ def test_her_id_as_the_idempotency_key_is_free_as_well(alice, mallory):
     assert everything_of(alice) == before
 
 
-def test_what_mallory_does_to_a_namesake_is_not_done_to_hers(alice, mallory):
+def test_actions_on_mallorys_transaction_with_the_same_id_do_not_change_hers(alice, mallory):
     Api(mallory).post(id=HERS)
     before = everything_of(alice)
 
@@ -174,7 +174,7 @@ def test_what_mallory_does_to_a_namesake_is_not_done_to_hers(alice, mallory):
     [{}, {"status": "pending"}, {"provider": "third"}, {"created_after": "2000-01-01T00:00:00Z"}, {"limit": 100},
      {"created_before": "2100-01-01T00:00:00Z"}, {"client": "1"}, {"client_id": "1"}, {"id": HERS}, {"q": HERS}],
 )  # fmt: skip
-def test_lists_are_as_if_there_were_none_of_hers(alice, mallorys, query):
+def test_lists_contain_none_of_hers(alice, mallorys, query):
     with_hers = mallorys.get("/v1/transactions", query)
     Job.objects.all().delete()
     Event.objects.all().delete()
@@ -188,7 +188,7 @@ def test_lists_are_as_if_there_were_none_of_hers(alice, mallorys, query):
     )
 
 
-def test_a_cursor_of_hers_shows_mallory_her_own(alice, mallory, mallorys):
+def test_a_cursor_of_hers_shows_mallory_only_mallorys_own(alice, mallory, mallorys):
     Api(mallory).post(id="mallorys-old")
     for number in range(3):
         Api(alice).post(**content(id=f"hers-{number}"))
