@@ -26,7 +26,7 @@ every_endpoint = pytest.mark.parametrize(("method", "path"), ENDPOINTS)
 
 
 def call(method: str, path: str, authorization: str | None) -> Any:
-    """An endpoint's answer to this header; the body would be good."""
+    """Return the response to a valid body with this header."""
     headers = {} if authorization is None else {"Authorization": authorization}
     data = {"data": content(), "content_type": "application/json"} if method == "POST" else {}
     return getattr(Web(headers=headers), method.lower())(f"/v1/transactions{path}", **data)
@@ -110,7 +110,7 @@ def test_all_keys_of_a_client_work(alice):
 
 @pytest.fixture
 def two_seconds_later() -> Callable[[], None]:
-    """Lets the time pass for which a web process caches settings."""
+    """Return a function that lets the cached settings of the web process expire."""
 
     def expire() -> None:
         for read in (client_settings, key_owner):

@@ -22,7 +22,7 @@ def last_use(caller: Caller) -> datetime | None:
 
 
 def used(caller: Caller, ago: timedelta) -> datetime:
-    """Let the key have been used so long ago, and be looked up anew at its next use."""
+    """Set the last use of the key to some time ago, and clear the cached key."""
     at = datetime.now(UTC) - ago
     ApiKey.objects.filter(client=caller.client).update(last_used_at=at)
     clear_caches()
@@ -68,7 +68,7 @@ def test_while_the_key_is_cached_nothing_is_written(api, alice):
 
 
 def test_two_processes_do_not_both_write_in_a_minute(api, alice, monkeypatch):
-    """The second one has read the key before the first one has written."""
+    """The second process reads the key before the first one writes."""
     row = ApiKey.objects.get()
     api.get()
     noted = last_use(alice)
@@ -90,7 +90,7 @@ def test_a_refused_use_is_not_recorded(api, alice, fields):
 
 @contextlib.contextmanager
 def read_only() -> Iterator[None]:
-    """PostgreSQL takes no change from this connection, as a standby takes none."""
+    """Make PostgreSQL refuse changes from this connection, as a standby does."""
     with connection.cursor() as cursor:
         cursor.execute("SET default_transaction_read_only = on")
     yield

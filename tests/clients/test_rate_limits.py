@@ -26,13 +26,13 @@ _clients = iter(range(1_000_000, 2_000_000))
 
 @pytest.fixture
 def someone() -> int:
-    """The id of a client that nothing was counted for yet: the counters outlive the tests."""
+    """Return the id of a client without counts: the counters outlive the tests."""
     return next(_clients) + time.time_ns() // 1_000_000 * 1_000_000
 
 
 @pytest.fixture(autouse=True)
 def counted(monkeypatch, stores: Stores) -> Counters:
-    """The API's counters, in a Valkey database that holds no counts of other tests."""
+    """Return the API's counters, in a Valkey database without counts of other tests."""
     found = counters_at(stores.broker_database(3))
     found._limiter.storage.reset()
     monkeypatch.setattr("clients.rate_limits.counters", lambda: found)

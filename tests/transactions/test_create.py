@@ -1,4 +1,4 @@
-"""Creating: what its answers mean, from the call to what the row, the timeline and the jobs say."""
+"""The handler `create`: the effect of each answer on the transaction, its timeline and its jobs."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -290,7 +290,7 @@ def test_it_never_repeats_the_create_of_a_transaction_that_the_provider_has(reco
 
 
 def test_a_transaction_that_the_provider_has_is_polled_soon(record, creating):
-    """Its create was lost while polling waited for it, and a webhook said that it is pending."""
+    """The create was lost while polling waited for it, and a webhook reported the status `pending`."""
     tracking, lost = job(record, "track"), claim(creating)
     run(tracking)
     expire(creating)

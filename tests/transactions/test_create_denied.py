@@ -1,4 +1,4 @@
-"""Creating, where nothing was created: not sent, refused, not allowed, too many calls."""
+"""The handler `create`, if nothing was created: not sent, refused, credentials refused, too many requests."""
 
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime

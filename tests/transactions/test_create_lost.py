@@ -1,4 +1,4 @@
-"""Creating, where a run was lost, overtaken or too late."""
+"""The handler `create`, if a run was lost, overtaken by a webhook, or too late."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -113,7 +113,7 @@ def test_a_create_that_is_given_up_after_lost_runs_is_still_polled_for(record, c
 
 @pytest.mark.django_db(transaction=True)
 def test_a_create_that_waited_for_the_rate_limit_began_after_the_wait(record, creating, far, third):
-    """The settle window must not begin before anything was sent."""
+    """The settle window begins when the request can be sent."""
     change(third, max_calls_per_second=2, check_before_create=False)
     RateLimit.objects.create(lane=third.provider.lane, until=Now() + timedelta(seconds=1))
     far.on("POST", Answer(504))

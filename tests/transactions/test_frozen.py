@@ -1,4 +1,4 @@
-"""A worker that is frozen, or cut off, in the middle of a settle: what it has locked must not stop the others."""
+"""Workers that freeze or lose their connection during a settle: their locks must not stop other workers."""
 
 import threading
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 
 @contextmanager
 def frozen_while_settling(record: TransactionSnapshot) -> Iterator[None]:
-    """Another connection has locked this transaction's row, and does not go on."""
+    """Hold a lock on this transaction's row on another connection, which then stays idle."""
     locked, thawed = threading.Event(), threading.Event()
 
     def freeze() -> None:
@@ -39,7 +39,7 @@ def frozen_while_settling(record: TransactionSnapshot) -> Iterator[None]:
         locked.wait(10)
         yield
         thawed.set()
-        assert isinstance(frozen.exception(), OperationalError)  # it finds its session ended
+        assert isinstance(frozen.exception(), OperationalError)  # PostgreSQL has ended its session
 
 
 @pytest.mark.django_db(transaction=True)

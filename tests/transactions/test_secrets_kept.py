@@ -1,4 +1,4 @@
-"""Secrets stay where they belong: in no `repr`, no log, no error and no page."""
+"""Absence of secrets from every `repr`, log, error and page."""
 
 import dataclasses
 import io
@@ -84,7 +84,7 @@ def test_a_traceback_with_variables_contains_no_secret(carol, bank, secrets):
 
 
 def test_every_frozen_setting_that_is_secret_is_marked():
-    """A field that is read from an encrypted column, or named after a secret, has no place in a `repr`."""
+    """The `repr` leaves out fields that are read from an encrypted column or named after a secret."""
     from clients.settings import ClientSettings
     from providers.settings import ProviderSettings
 

@@ -1,4 +1,4 @@
-"""Tracking: when it polls, when it waits, when it stops, and what a poll's answer does."""
+"""The handler `track`: the times of its polls, its waits and its end, and the effect of each answer."""
 
 import asyncio
 import threading
@@ -30,7 +30,7 @@ DAY = 86400
 
 @pytest.fixture
 def tracking(record):
-    """The job `track` of a transaction that was created."""
+    """Return the job `track` of a transaction that was created."""
     Transaction.objects.filter(pk=record.id).update(submission="created")
     Job.objects.filter(transaction_id=record.id, kind="create").update(state="done")
     return job(record, "track")
@@ -106,7 +106,7 @@ def test_the_end_of_the_create_resumes_polling(record, far):
 
 
 def test_the_end_of_the_create_resumes_polling_that_has_just_found_it_running(record):
-    """Both runs end in one batch: the create's answer must not be slept through."""
+    """Both runs end in one batch: the poll must still notice the end of the create."""
     creating, tracking = claim(job(record, "create")), claim(job(record, "track"))
     parked = perform(tracking)
     created = Outcome(Done(), Observation(Source.CREATE, submission=Submission.CREATED), (PollSoon(0.01),))
@@ -340,7 +340,7 @@ def test_a_final_transaction_is_not_polled(record, tracking, far):
 
 
 def test_the_handler_needs_no_database(tracking, far):
-    """It runs on a thread of its own, where it sees nothing of this test's transaction."""
+    """The handler runs on another thread, which cannot see the data of this test's database transaction."""
     far.on("GET", Answer(200, {"status": "completed"}))
     seen, outcomes = jobs.load([claim(tracking)])[tracking.pk], []
 

@@ -14,7 +14,7 @@ from devstack.ports import free_port
 
 @contextlib.contextmanager
 def database_away() -> Iterator[None]:
-    """Every connection of this thread is refused. For tests with `transaction=True`: the one they have is closed."""
+    """Refuse every connection of this thread to the database; needs `transaction=True`: it closes the current one."""
     connection.close()
     with mock.patch.dict(connection.settings_dict, HOST="/nonexistent"):
         yield
@@ -23,7 +23,7 @@ def database_away() -> Iterator[None]:
 
 @contextlib.contextmanager
 def broker_away() -> Iterator[None]:
-    """Every connection to the broker is refused."""
+    """Refuse every connection to the broker."""
     pool = dramatiq.get_broker().client.connection_pool  # type: ignore[attr-defined]  # the tests' broker is Redis
     with mock.patch.dict(pool.connection_kwargs, port=free_port()):
         pool.disconnect()
@@ -42,7 +42,7 @@ def cut_connection() -> None:
 
 
 def crash_connection() -> None:
-    """End this thread's connection as a crash of PostgreSQL does: a warning on the wire, then nothing more."""
+    """End this thread's connection as a crash of PostgreSQL does: after a warning on the wire."""
     connection.ensure_connection()
     warning = b"SWARNING\0VWARNING\0C57P02\0Mterminating connection because of crash of another server process\0\0"
     ours, theirs = socket.socketpair()

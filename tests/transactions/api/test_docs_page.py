@@ -11,7 +11,7 @@ from transactions.api.problems import PROBLEMS
 pytestmark = [
     pytest.mark.django_db,
     pytest.mark.slow,
-]  # closing an answer looks after the connection, whether or not it was used
+]  # closing a response checks the connection, even if it was not used
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def page() -> str:
 
 
 def test_it_needs_no_script_or_style_in_the_page(page):
-    """A Content-Security-Policy that allows our own files only would stop them."""
+    """A Content-Security-Policy that allows only our own files blocks them."""
     assert re.findall(r"<script(?! src=)|<style|style=|\son\w+=|javascript:", page) == []
 
 

@@ -33,7 +33,7 @@ def follow(api: Api, link: str) -> Any:
 
 
 def pages(api: Api, answer: Any, direction: str) -> Iterator[list[str]]:
-    """The ids of this page and of those behind it."""
+    """Return the ids of this page and of the following pages."""
     while True:
         yield ids(answer)
         link = answer.json()[direction]
@@ -43,7 +43,7 @@ def pages(api: Api, answer: Any, direction: str) -> Iterator[list[str]]:
 
 
 def aged(caller: Caller, third: Third, seconds: int, name: str) -> None:
-    """A transaction that was accepted so long ago."""
+    """Create a transaction that was accepted some time ago."""
     id_ = UUID(int=(time.time_ns() // 1_000_000 - seconds * 1000) << 80)
     Transaction.objects.create(
         id=id_, client=caller.client, client_ref=name, provider=third.provider, amount=1, currency="EUR"
@@ -52,7 +52,7 @@ def aged(caller: Caller, third: Third, seconds: int, name: str) -> None:
 
 @pytest.fixture
 def five(alice: Caller, third: Third) -> list[str]:
-    """The ids of five transactions, newest first. Those of one millisecond are in no order: each has its own."""
+    """Return the ids of five transactions, newest first. Each has its own millisecond, because ids order no finer."""
     names = [accepted(alice, third, client_ref=f"order-{n}").client_ref for n in range(5)]
     in_order = Transaction.objects.order_by("-id").values_list("client_ref", flat=True)
     assert set(in_order) == set(names)
@@ -85,7 +85,7 @@ def test_it_lists_only_the_clients_own_transactions(api, stranger):
 
 @pytest.mark.parametrize("name", ["status", "provider", "created_after", "created_before", "limit", "cursor"])
 def test_a_filter_without_a_value_is_a_problem(api, name):
-    """Ignored, it would show everything to a caller whose variable was empty."""
+    """If it were ignored, a caller with an empty variable would get all transactions."""
     [error] = problem(api.get(**{name: ""}), 400, "invalid")["errors"]
 
     assert error["field"] == name
@@ -131,7 +131,7 @@ def test_new_transactions_are_on_a_page_before_the_first(api, alice, third, five
 
 
 def test_a_transaction_that_leaves_the_filter_moves_no_other(api, five):
-    """Those of the first page become final, and so leave the list that the second page is of."""
+    """The transactions of the first page become final, so they leave the filtered list."""
     first = api.get(limit=2, status="pending")
     Transaction.objects.filter(client_ref__in=ids(first)).update(status="completed", finalised_at=datetime.now(UTC))
 
@@ -281,7 +281,7 @@ def test_no_parameter_changes_the_kind_of_response(api, name):
 
 
 def test_it_reads_a_page_in_a_fixed_number_of_queries(api, five, django_assert_max_num_queries):
-    api.get()  # settings are known now
+    api.get()  # caches the settings
 
     with django_assert_max_num_queries(1):
         assert len(ids(api.get())) == 5

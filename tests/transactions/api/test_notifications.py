@@ -15,7 +15,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def told(api: Api) -> Api:
-    """alice's API; she has one transaction, and her endpoint has confirmed its notification."""
+    """Return Alice's API; she has one transaction, whose notification her endpoint has confirmed."""
     api.post()
     Job.objects.filter(kind="notify").update(state="done")
     return api

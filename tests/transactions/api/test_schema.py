@@ -39,13 +39,13 @@ def described() -> Any:
 
 @pytest.fixture
 def operations(described: Any) -> dict[str, Any]:
-    """All operations, by their ids."""
+    """Return all operations by their ids."""
     return {found["operationId"]: found for path in described["paths"].values() for found in path.values()}
 
 
 @pytest.fixture
 def order(described: Any) -> Any:
-    """The schema of the body of `POST /v1/transactions`."""
+    """Return the schema of the body of `POST /v1/transactions`."""
     return described["components"]["schemas"]["NewTransaction"]
 
 
@@ -108,7 +108,7 @@ def test_every_refusal_is_a_problem_with_an_example(operations):
 
 
 def contents(found: Any) -> Iterator[Any]:
-    """Every part of the description that has both a schema and examples."""
+    """Yield every part of the description that has a schema and examples."""
     if isinstance(found, dict):
         if "schema" in found and ("examples" in found or "example" in found):
             yield found

@@ -23,7 +23,7 @@ every_endpoint = pytest.mark.parametrize(("method", "path"), ENDPOINTS)
 
 @pytest.fixture(autouse=True)
 def _new_connection(transactional_db: None) -> Iterator[None]:
-    """Django closes a dead connection at a request's end; not so its test client."""
+    """Close dead connections, as Django does at the end of a request; its test client does not."""
     yield
     connection.close()
 

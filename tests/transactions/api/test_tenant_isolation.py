@@ -23,7 +23,7 @@ from workers.models import Job, OutboundCall
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 HERS = "order-of-alice"
-NOBODYS = "order-of-erwin"  # as long, so that lengths can be compared as well
+NOBODYS = "order-of-erwin"  # of the same length as hers, so that lengths can be compared
 METHODS = ("get", "head", "options", "post", "put", "patch", "delete")
 WITHOUT_ID = {
     ("get", "v1/transactions"),
@@ -31,13 +31,13 @@ WITHOUT_ID = {
     ("get", "v1/endpoint"),
     ("post", "v1/endpoint/enable"),
 }
-"""Operations on no single transaction: each has a test of its own below."""
+"""Operations that name no transaction: each has its own test below."""
 PUBLIC = {("get", "v1/schema")}
-"""The same for everybody."""
+"""Operations with the same answer for every caller."""
 
 
 def operations(found: list[Any] = urlpatterns, above: str = "") -> Iterator[tuple[str, str]]:
-    """Method and route of every operation under /v1."""
+    """Return method and route of every operation under /v1."""
     for pattern in found:
         route = f"{above}{pattern.pattern}"
         if isinstance(pattern, URLResolver) and (above or route == "v1/"):
@@ -67,7 +67,7 @@ def mallorys(mallory: Caller) -> Web:
 
 
 def everything_of(caller: Caller) -> list[list[dict[str, Any]]]:
-    """All that is stored of a client."""
+    """Return all stored data of a client."""
     transactions = Transaction.objects.filter(client=caller.client)
     ids = list(transactions.values_list("pk", flat=True))
     stored: tuple[QuerySet[Any], ...] = (
@@ -81,14 +81,14 @@ def everything_of(caller: Caller) -> list[list[dict[str, Any]]]:
 
 
 def ask(web: Web, method: str, route: str, id_: str, **more: Any) -> tuple[int, dict[str, str], str]:
-    """The whole answer, with the id that was asked for left out."""
+    """Return the whole response, with the requested id replaced."""
     answer = web.generic(method.upper(), f"/{route.replace('<str:id>', id_)}", **more)
     headers = {name: value.replace(id_, "ID") for name, value in answer.headers.items()}
     return answer.status_code, headers, answer.content.decode().replace(id_, "ID")
 
 
 def test_the_comparison_detects_a_transaction_of_hers(alice):
-    """Alice herself is answered differently: the comparisons below would notice."""
+    """Alice gets different answers, so the comparisons below would detect a leak."""
     hers = Web(headers=alice.bearer)
 
     for route in ROUTES:
@@ -118,7 +118,7 @@ def test_her_provider_transaction_id_is_answered_like_an_unknown_id(mallorys, al
 
 
 def new(answer: Any) -> dict[str, Any]:
-    """The answer to a new transaction, without what is another's each time."""
+    """Return the response to a new transaction, without the values that differ each time."""
     assert answer.status_code == 202
     fields = answer.json()
     for field in ("id", "provider_transaction_id", "created_at", "updated_at"):
