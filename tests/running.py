@@ -17,11 +17,10 @@ from transactions.snapshot import TransactionSnapshot
 from transactions.status import Source
 from transactions.store import apply
 from workers import jobs, kinds
-from workers.jobs import Result
+from workers.jobs import Result, run_job
 from workers.models import Job, OutboundCall
 from workers.outbound import Http
 from workers.outcomes import Claim, Outcome, Wake
-from workers.standalone import run_job
 
 
 def run(found: Job) -> Job:

@@ -10,7 +10,7 @@ from prometheus_client.registry import Collector
 
 from operators.dashboard.overview import reviews
 from workers import statistics as jobs
-from workers.statistics import rows
+from workers.foundation.database import rows
 
 _REFUSALS = """
 SELECT coalesce(p.slug, ''), r.reason, sum(r.count)::double precision

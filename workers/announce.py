@@ -1,12 +1,12 @@
 """Wake-up messages to the workers for lanes with due jobs. Sent after the commit, in the background.
 
-The jobs are in PostgreSQL, so a lost message costs a delay only: the workers' dispatchers find the jobs in a second.
+The jobs are in PostgreSQL, so a lost message only delays them: the workers' dispatchers find them within a second.
 """
 
 import math
-import threading
 import time
 from collections.abc import Iterable
+from functools import cache
 
 import structlog
 
@@ -17,14 +17,14 @@ from workers.outcomes import Wake
 log = structlog.get_logger(__name__)
 
 PAUSE = 0.02
-"""Minimum of seconds between two batches. A message costs a worker about 0.5 ms, so few large ones are sent."""
+"""Minimum of seconds between two batches. A message costs a worker about 0.5 ms: few large ones are cheaper."""
 
 
 class Announcer:
     """Collects wakes from all threads of this process; sends one message per kind and batch."""
 
     def __init__(self) -> None:
-        self._coalescer: Coalescer[Wake, None] = Coalescer(self._send, name="announce", most=5000, pause=PAUSE)
+        self._coalescer: Coalescer[Wake] = Coalescer(self._send, name="announce", most=5000, pause=PAUSE)
         self._promised: dict[tuple[str, str], float] = {}
         self._queued: dict[tuple[str, str], float] = {}
 
@@ -36,7 +36,7 @@ class Announcer:
                 self._queued[key] = wake.after
                 self._coalescer.submit(wake)
 
-    def _send(self, wakes: list[Wake]) -> list[None]:
+    def _send(self, wakes: list[Wake]) -> None:
         for wake in wakes:
             self._queued.pop((wake.kind, wake.lane), None)  # first: wakes that arrive from now on are sent again
         now = time.monotonic()
@@ -55,17 +55,14 @@ class Announcer:
                 log.warning("The broker cannot be reached", action="announce_failed", error=type(error).__name__)
                 break
             self._promised.update({(kind, lane): now + after for lane, after in due.items() if after > 0})
-        return [None] * len(wakes)
 
 
-_announcer: Announcer | None = None
-_lock = threading.Lock()
+@cache
+def _announcer() -> Announcer:
+    """Return this process's announcer. It is made at first use, because a thread does not survive a fork."""
+    return Announcer()
 
 
 def announce(wakes: Iterable[Wake]) -> None:
     """Send wakes to the workers, soon and in the background. Call it after the commit that wrote the jobs."""
-    global _announcer
-    if _announcer is None:  # at first use: a thread does not survive a fork
-        with _lock:
-            _announcer = _announcer or Announcer()
-    _announcer.announce(wakes)
+    _announcer().announce(wakes)

@@ -11,7 +11,7 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "txnproject.settings")
 django.setup()
 
-from workers.standalone import run_job  # noqa: E402  models can be imported only after the set-up
+from workers.jobs import run_job  # noqa: E402  models can be imported only after the set-up
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, str]:

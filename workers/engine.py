@@ -1,7 +1,7 @@
 """The engine: claims due jobs, runs their handlers concurrently on one event loop, settles them in batches.
 
-It has three threads: the event loop (network), claiming and settling (database, one connection each). Messages
-(`wake`), its own settles and the dispatcher announce work to it; only the claim decides which jobs it gets.
+It has three threads: the event loop (network), claims and settles (database, one connection each). Messages (`wake`),
+its own settles and the dispatcher tell it which lanes have work; only the claim decides which jobs it gets.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import contextlib
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -21,6 +21,7 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 
 from workers import jobs
+from workers.announce import announce
 from workers.breaker import BreakerStatistics
 from workers.coalesce import Coalescer
 from workers.jobs import LaneClaim, Result
@@ -32,7 +33,7 @@ from workers.outcomes import Claim, NoResult, Wake
 log = structlog.get_logger(__name__)
 
 BATCH = 250
-"""Limit on the jobs that one claim takes from one lane: many enough to amortise it, few enough to leave others some."""
+"""Limit on the jobs that one claim takes from one lane: enough to amortise its cost, few enough for other lanes."""
 STARTING = 10.0
 """Timeout in seconds for the start of the event loop."""
 SOON = 2.0
@@ -42,26 +43,18 @@ SOON = 2.0
 class Engine:
     """The engine of a worker process. `start` it, then `wake` it from any thread; `stop` hands back unfinished jobs."""
 
-    def __init__(
-        self,
-        kinds: Sequence[Kind],
-        *,
-        announce: Callable[[Sequence[Wake]], None] = lambda wakes: None,
-        capacity: int | None = None,
-    ) -> None:
-        """`announce` gets the wakes of kinds that other workers run; `capacity` limits the jobs that run at a time."""
-        self._announce = announce
+    def __init__(self, kinds: Sequence[Kind]) -> None:
         self._kinds = {kind.name: kind for kind in kinds}
-        self._capacity = capacity or settings.WORKER_CAPACITY
+        self._capacity = settings.WORKER_CAPACITY
         self._loop = asyncio.new_event_loop()
-        self._claims: Coalescer[Lane, int] = Coalescer(self._claim, name="claim")
-        self._settles: Coalescer[tuple[Claim, Result], None] = Coalescer(self._settle, name="settle")
+        self._claims: Coalescer[Lane] = Coalescer(self._claim, name="claim")
+        self._settles: Coalescer[tuple[Claim, Result]] = Coalescer(self._settle, name="settle")
         self._lock = threading.Lock()
-        self._asked: dict[Lane, Future[int]] = {}
+        self._requested: dict[Lane, Future[int]] = {}  # lanes whose next claim has not begun, and its number of jobs
         self._timers: dict[Lane, float] = {}
         self._held: set[Lane] = set()  # lanes with more due jobs than their limit or our capacity allowed
         self._running: Counter[Lane] = Counter()
-        self.tally = BreakerStatistics()
+        self.statistics = BreakerStatistics()
         self._unanswered = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
@@ -74,13 +67,10 @@ class Engine:
             return self._running.total()
 
     def unanswered(self) -> int:
-        """Return how many calls of this in a row the event loop has not answered; ask it again."""
-        asked, self._unanswered = self._unanswered, self._unanswered + 1
-        self._loop.call_soon_threadsafe(self._answer)
-        return asked
-
-    def _answer(self) -> None:
-        self._unanswered = 0
+        """Return how many consecutive calls of this the event loop has not answered, and call it again."""
+        before, self._unanswered = self._unanswered, self._unanswered + 1
+        self._loop.call_soon_threadsafe(setattr, self, "_unanswered", 0)
+        return before
 
     def start(self) -> None:
         self._thread.start()
@@ -91,14 +81,14 @@ class Engine:
         """Claim from `lane` in `after` seconds. If that is now, return the future with the number of jobs claimed."""
         lane = Lane(lane)
         if after <= 0:
-            return self._ask(lane)
+            return self._request(lane)
         if after <= SOON and not self._stopping:
             due = time.monotonic() + after
             with self._lock:
                 if self._timers.get(lane, due + 1) <= due:
                     return None  # the earlier timer's claim finds this job's due time
                 self._timers[lane] = due
-            self._loop.call_soon_threadsafe(self._loop.call_later, after, self._ring, lane, due)
+            self._loop.call_soon_threadsafe(self._loop.call_later, after, self._on_timer, lane, due)
         return None
 
     def wake_all(self, wakes: Sequence[Wake]) -> None:
@@ -106,12 +96,12 @@ class Engine:
         for wake in wakes:
             if wake.kind in self._kinds:
                 self.wake(wake.lane, wake.after)
-        self._announce([wake for wake in wakes if wake.kind not in self._kinds])
+        announce(wake for wake in wakes if wake.kind not in self._kinds)
 
     def stop(self, grace: float) -> None:
         """Stop claiming, give runs `grace` seconds to end, hand back the rest, settle all."""
         with self._lock:
-            self._stopping = True  # under the lock: every later `_ask` sees it
+            self._stopping = True  # under the lock: every later `_request` sees it
         self._claims.close(timeout=5)
         until = time.monotonic() + grace
         while self._tasks and time.monotonic() < until:
@@ -125,30 +115,42 @@ class Engine:
 
     # --- claiming
 
-    def _ask(self, lane: Lane) -> Future[int] | None:
+    def _request(self, lane: Lane) -> Future[int] | None:
+        """Queue the lane for the next claim, unless it is queued already; None once the engine is stopping."""
         with self._lock:
             if self._stopping:
                 return None
-            if lane not in self._asked:
-                self._asked[lane] = self._claims.submit(lane)
-            return self._asked[lane]
+            if lane not in self._requested:
+                self._requested[lane] = Future()
+                self._claims.submit(lane)
+            return self._requested[lane]
 
-    def _ring(self, lane: Lane, due: float) -> None:
+    def _on_timer(self, lane: Lane, due: float) -> None:
         with self._lock:
             if self._timers.get(lane) == due:
                 del self._timers[lane]
-        self._ask(lane)
+        self._request(lane)
 
-    def _claim(self, lanes: list[Lane]) -> list[int]:
-        """The claim coalescer's flush: return how many jobs each lane gave. Raises django.db's errors."""
+    def _claim(self, lanes: list[Lane]) -> None:
+        """Claim from these lanes and tell their waiting callers how many jobs each gave, or the error."""
+        with self._lock:  # a job that becomes due from now on needs another claim
+            futures = {lane: self._requested.pop(lane) for lane in lanes}
+        try:
+            counts = self._claim_from(lanes)
+        except BaseException as error:
+            if isinstance(error, DatabaseError | InterfaceError):
+                connection.close()  # the next claim opens a new one
+            for future in futures.values():
+                future.set_exception(error)
+            raise
+        for lane, future in futures.items():
+            future.set_result(counts.get(lane, 0))
+
+    def _claim_from(self, lanes: list[Lane]) -> dict[Lane, int]:
         want, later = self._plan(lanes)
         if not want:
-            return [0] * len(lanes)
-        try:
-            found = jobs.claim_lanes(want, list(self._kinds.values()))
-        except (DatabaseError, InterfaceError):
-            connection.close()  # the next claim opens a new one
-            raise
+            return {}
+        found = jobs.claim_lanes(want, list(self._kinds.values()))
         claims = [claim for lane_claim in found for claim in lane_claim.claims]
         with self._lock:
             self._running.update(claim.lane for claim in claims)
@@ -158,17 +160,14 @@ class Engine:
             self._prepare(claims)
         if not full:  # some lanes gave fewer jobs than their share
             for lane in later:
-                self._ask(lane)
+                self._request(lane)
         for lane_claim in found:
-            self._look_ahead(lane_claim, want[lane_claim.lane])
-        counts = {lane_claim.lane: len(lane_claim.claims) for lane_claim in found}
-        return [counts.get(lane, 0) for lane in lanes]
+            self._plan_next(lane_claim, want[lane_claim.lane])
+        return {lane_claim.lane: len(lane_claim.claims) for lane_claim in found}
 
     def _plan(self, lanes: list[Lane]) -> tuple[dict[Lane, int], list[Lane]]:
-        """Return how many jobs each lane may give now, and the lanes to ask later. Lanes without a place are held."""
+        """Return how many jobs to claim from each lane now, and the lanes to claim from later. Hold the others."""
         with self._lock:
-            for lane in lanes:
-                self._asked.pop(lane, None)  # a job that becomes due from now on needs another claim
             room = 0 if self._stopping else max(0, self._capacity - self._running.total())
             now, later = lanes[:room], lanes[room:]
             want = self._shares(now, room)
@@ -178,7 +177,7 @@ class Engine:
         return want, later
 
     def _shares(self, lanes: Sequence[Lane], room: int) -> dict[Lane, int]:
-        """Return how many jobs each lane may give, so that none holds more places than remain free.
+        """Return how many jobs to claim from each lane, so that none holds more places than remain free.
 
         A lane whose provider or endpoint hangs thus gets at most half of the places, two such lanes a third each, and
         other lanes always find free ones, however high the lanes' limits are.
@@ -199,13 +198,13 @@ class Engine:
         else:
             self._loop.call_soon_threadsafe(self._launch, claims, works)
 
-    def _look_ahead(self, found: LaneClaim, wanted: int) -> None:
-        """Ask a lane that may have more due jobs again, hold a full one, set a timer for the lane's next claim."""
-        if found.room < wanted:
+    def _plan_next(self, found: LaneClaim, n: int) -> None:
+        """After a claim of up to `n` jobs: claim again if there may be more, hold a full lane, set the lane's timer."""
+        if found.room < n:
             with self._lock:
                 self._held.add(found.lane)
-        elif len(found.claims) == wanted:
-            self._ask(found.lane)
+        elif len(found.claims) == n:
+            self._request(found.lane)
         if found.next_in is not None and found.next_in <= SOON:
             self.wake(found.lane, max(found.next_in, 0.001))
 
@@ -249,40 +248,38 @@ class Engine:
 
     # --- settling
 
-    def _settle(self, results: list[tuple[Claim, Result]]) -> list[None]:
-        """The settle coalescer's flush. It waits while the database is away, so that no outcome is lost."""
+    def _settle(self, results: list[tuple[Claim, Result]]) -> None:
+        """Settle these runs, free their places, wake the lanes that have work now."""
         for claim, result in results:
-            self.tally.note(claim, result)
+            self.statistics.note(claim, result)
         try:
             wakes = self._settle_patiently(results)
-            if self.tally.pressing:
-                wakes += self._write_tally()
+            if self.statistics.is_due:
+                wakes += self._write_statistics()
         finally:
             with self._lock:
                 self._running -= Counter(claim.lane for claim, _ in results)
                 held, self._held = self._held, set()
             for lane in held:
-                self._ask(lane)
+                self._request(lane)
         self.wake_all(wakes)
-        return [None] * len(results)
 
-    def _write_tally(self) -> list[Wake]:
+    def _write_statistics(self) -> list[Wake]:
         try:
-            return self.tally.write()
+            return self.statistics.write()
         except (DatabaseError, InterfaceError) as error:  # the settled jobs' wakes must go out all the same
-            log.warning("A circuit breaker's counts are lost", action="tally_failed", error=str(error))
+            log.warning("A circuit breaker's counts are lost", action="statistics_failed", error=str(error))
             connection.close()
             return []
 
     def _settle_patiently(self, results: list[tuple[Claim, Result]]) -> list[Wake]:
+        """Settle, and retry while the database is away, so that no outcome is lost."""
         pause, until = 0.1, time.monotonic() + max(kind.lease for kind in self._kinds.values())
         while time.monotonic() < until:
             try:
                 return jobs.settle(results)
             except (DatabaseError, InterfaceError) as error:
-                log.warning(
-                    "Settling failed; trying again", action="settle_failed", error=str(error), jobs=len(results)
-                )
+                log.warning("Settling failed; retrying", action="settle_failed", error=str(error), jobs=len(results))
                 connection.close()
                 time.sleep(pause)
                 pause = min(pause * 2, 2.0)
@@ -302,7 +299,6 @@ def wake(lanes: Mapping[str, float]) -> None:
     """
     if running is None:
         raise RuntimeError("no engine runs in this process: start it by `manage.py rundramatiq`")
-    claims = [running.wake(lane, after) for lane, after in lanes.items()]
-    for claim in claims:
+    for claim in [running.wake(lane, after) for lane, after in lanes.items()]:  # all, before it waits for the first
         if claim is not None:
             claim.result(CLAIM_TIMEOUT)

@@ -1,4 +1,4 @@
-"""Claims, runs, settles and recovery of jobs, for the engine and for single runs."""
+"""Claims, runs, settles and recovery of jobs, for the engine and for runs without a worker (`run_job`)."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from typing import Any, TypeVar
 import structlog
 from django.conf import settings
 from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, connection, transaction
-from django.db.backends.utils import CursorWrapper
 
 from workers import breaker, kinds, sql
+from workers.announce import announce
+from workers.foundation.database import rows
 from workers.kinds import Kind
 from workers.lanes import STOPPED, Lane, Limit
 from workers.models import Job, JobState
@@ -43,88 +44,73 @@ class LaneClaim:
     lane: Lane
     claims: tuple[Claim, ...]
     room: int
-    """How many jobs its limit in flight allowed; fewer than asked for: the lane is full."""
+    """Number of jobs that its limit in flight allowed; fewer than requested: the lane is full."""
     next_in: float | None
-    """Seconds until the lane is to be asked again: its next job is due, or tokens of its rate limit are free."""
+    """Seconds until the lane's next claim: its next job is due, or tokens of its rate limit are free."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Request:
-    """A request for at most `n` due jobs of one lane and kind."""
-
-    lane: Lane
-    kind: Kind
-    n: int
-    limit: Limit
-    probe: bool = False
-
-    def as_row(self) -> dict[str, Any]:
-        """Return the row of CLAIM's parameter `want`."""
-        may_wait = 0.0 if self.limit.per_second is None else LOOK_AHEAD
-        return {
-            "lane": self.lane,
-            "kind": self.kind.name,
-            "lease": self.kind.lease + may_wait,
-            "n": self.n,
-            "in_flight": self.limit.in_flight,
-            "probe": self.probe,
-            "calls": self.kind.calls,
-            "per_second": self.limit.per_second,
-            "ahead": LOOK_AHEAD,
-        }
-
-
-def claim_lanes(want: Mapping[Lane, int], wanted: Collection[Kind]) -> list[LaneClaim]:
-    """Claim up to `want[lane]` due jobs of each lane, of these kinds, within the lane's limits over all workers.
+def claim_lanes(counts: Mapping[Lane, int], of_kinds: Collection[Kind]) -> list[LaneClaim]:
+    """Claim up to `counts[lane]` due jobs of each lane, of these kinds, within the lane's limits over all workers.
 
     A stopped lane is neither asked nor in the result: its limit is 0, or breakers hold back all its kinds and no probe
     is due. Raises django.db's errors when the database is away.
     """
-    requests = {(one.lane, one.kind.name): one for lane, n in want.items() for one in _requests(lane, n, wanted)}
+    limits = {lane: limit for lane in counts if (limit := _limit(lane)).in_flight > 0}
+    requests = {
+        (lane, one["kind"]): one for lane in limits for one in _requests(lane, counts[lane], of_kinds, limits[lane])
+    }
     if not requests:
         return []
-    parameters: dict[str, Any] = {
-        "lanes": list({lane for lane, _ in requests}),
-        "want": json.dumps([one.as_row() for one in requests.values()]),
-    }
-    asked_at = time.monotonic()
-    with connection.cursor() as cursor:
-        # One string, one round trip, one implicit transaction; each statement has a snapshot of its own, so that the
-        # claim sees what the previous holder of the lock has committed.
-        cursor.execute(sql.LOCK_LANES + ";" + sql.CLAIM, parameters)
-        rows = cursor.fetchall()
-    lag = time.monotonic() - asked_at
+    sent_at = time.monotonic()
+    # One string, one round trip, one implicit transaction; each statement has a snapshot of its own, so that the claim
+    # sees what the previous holder of the lock has committed.
+    claimed = rows(
+        sql.LOCK_LANES + ";" + sql.CLAIM,
+        lanes=list({lane for lane, _ in requests}),
+        want=json.dumps(list(requests.values())),
+        ahead=LOOK_AHEAD,
+    )
+    lag = time.monotonic() - sent_at
     return [
-        _lane_claim(Lane(lane), found, requests, lag) for lane, found in _grouped((row[7], row) for row in rows).items()
+        _lane_claim(Lane(lane), of_lane, requests, limits[Lane(lane)], lag)
+        for lane, of_lane in _grouped((row[7], row) for row in claimed).items()
     ]
 
 
-def _requests(lane: Lane, n: int, wanted: Collection[Kind]) -> Iterator[_Request]:
-    """Yield a request for each kind that the lane may run now."""
-    limit = _limit(lane)
-    if limit.in_flight <= 0:
-        return
+def _requests(lane: Lane, n: int, of_kinds: Collection[Kind], limit: Limit) -> Iterator[dict[str, Any]]:
+    """Yield a row of CLAIM's parameter `want` for each kind that the lane may run now: a probe if its breaker is open.
+
+    Under a rate limit a run may wait up to LOOK_AHEAD for its tokens, so its lease is that much longer.
+    """
     held_back = breaker.held_back() if limit.breaker else frozenset()
-    for kind in wanted:
-        if (lane, kind.name) not in held_back:
-            yield _Request(lane, kind, n, limit)
-        elif breaker.take_probe(lane, kind.name):
-            yield _Request(lane, kind, 1, limit, probe=True)
+    for kind in of_kinds:
+        probe = (lane, kind.name) in held_back
+        if not probe or breaker.take_probe(lane, kind.name):
+            yield {
+                "lane": lane,
+                "kind": kind.name,
+                "lease": kind.lease + (0.0 if limit.per_second is None else LOOK_AHEAD),
+                "n": 1 if probe else n,
+                "in_flight": limit.in_flight,
+                "probe": probe,
+                "calls": kind.calls,
+                "per_second": limit.per_second,
+            }
 
 
 def _lane_claim(
-    lane: Lane, rows: Sequence[tuple[Any, ...]], requests: Mapping[tuple[Lane, str], _Request], lag: float
+    lane: Lane, found: Sequence[Any], requests: Mapping[tuple[Lane, str], dict[str, Any]], limit: Limit, lag: float
 ) -> LaneClaim:
     """Build one lane's claims from CLAIM's rows. Under a rate limit they start one after another, evenly spaced."""
-    room, next_in, free_in = rows[0][:3]
+    room, next_in, free_in = found[0][:3]
     claims = []
-    for claim in (_claim_from(row[3:]) for row in rows if row[3] is not None):
+    for claim in (_claim_from(row[3:]) for row in found if row[3] is not None):
         request = requests[lane, claim.kind]
         start_in = 0.0
-        if request.limit.per_second is not None:
-            start_in, free_in = free_in, free_in + request.kind.calls / request.limit.per_second
+        if limit.per_second is not None:
+            start_in, free_in = free_in, free_in + request["calls"] / limit.per_second
             next_in = min(next_in or LOOK_AHEAD, LOOK_AHEAD / 2)
-        claims.append(replace(claim, probe=request.probe, limit=request.limit, start_in=start_in, lag=lag))
+        claims.append(replace(claim, probe=request["probe"], limit=limit, start_in=start_in, lag=lag))
     return LaneClaim(lane, tuple(claims), room, next_in)
 
 
@@ -150,14 +136,9 @@ def claim_one(job: Job) -> Claim | None:
 
     Its run counts for the lane's breaker, but neither the lane's limits nor an open breaker stop it.
     """
-    try:
-        with connection.cursor() as cursor:
-            given: dict[str, Any] = {"lanes": [job.lane], "id": job.pk, "lease": kinds.kind_of(job.kind).lease}
-            cursor.execute(sql.LOCK_LANES + ";" + sql.CLAIM_ONE, given)
-            row = cursor.fetchone()
-    except IntegrityError:  # a sibling was claimed at the same moment
-        return None
-    return replace(_claim_from(row), limit=_limit(Lane(job.lane))) if row else None
+    lease = kinds.kind_of(job.kind).lease
+    claimed = rows(sql.LOCK_LANES + ";" + sql.CLAIM_ONE, lanes=[job.lane], id=job.pk, lease=lease)
+    return replace(_claim_from(claimed[0]), limit=_limit(Lane(job.lane))) if claimed else None
 
 
 def take_tokens(job: Job) -> float:
@@ -165,10 +146,8 @@ def take_tokens(job: Job) -> float:
     per_second = _limit(Lane(job.lane)).per_second
     if per_second is None:
         return 0.0
-    with connection.cursor() as cursor:
-        span = kinds.kind_of(job.kind).calls / per_second
-        cursor.execute(sql.LOCK_LANES + ";" + sql.TAKE_TOKENS, {"lanes": [job.lane], "lane": job.lane, "span": span})
-        (start_in,) = cursor.fetchone()
+    span = kinds.kind_of(job.kind).calls / per_second
+    [(start_in,)] = rows(sql.LOCK_LANES + ";" + sql.TAKE_TOKENS, lanes=[job.lane], lane=job.lane, span=span)
     return float(start_in)
 
 
@@ -248,28 +227,27 @@ def _settle_refused(claim: Claim, result: Result, error: Exception) -> list[Wake
 
 def _settle(results: Sequence[tuple[Claim, Result]]) -> list[Wake]:
     with transaction.atomic(durable=True), connection.cursor() as cursor:
-        kinds.job_table().lock(
-            {claim.transaction_id for claim, _ in results}
-        )  # transactions first, then jobs: as webhooks do
-        owned = _owned(cursor, results)
+        # Transactions first, then jobs, as webhooks do.
+        kinds.job_table().lock({claim.transaction_id for claim, _ in results})
+        owned = _owned(results)
         settled = [(claim, result) for claim, result in owned if isinstance(result, Outcome)]
         by_kind = _grouped((one[0].kind, one) for one in settled)
         wakes = [wake for kind, mine in by_kind.items() for wake in kinds.kind_of(kind).save(mine)]
         if owned:
-            cursor.execute(sql.SETTLE, {"outcomes": json.dumps([_next_state(*one) for one in owned])})
-            wakes += [Wake(kind, lane) for kind, lane in cursor.fetchall()]
+            states = json.dumps([_next_state(*one) for one in owned])
+            wakes += [Wake(kind, lane) for kind, lane in rows(sql.SETTLE, outcomes=states)]
         wakes += [wake for kind, mine in by_kind.items() for wake in kinds.kind_of(kind).after_settle(mine)]
-        if calls := [claim_count for claim, result in results for claim_count in _calls(claim, result)]:
+        if calls := [call for claim, result in results for call in _calls(claim, result)]:
             cursor.execute(sql.ADD_CALLS, {"calls": json.dumps(calls, default=str)})
     again = [(claim, outcome.next.after) for claim, outcome in settled if isinstance(outcome.next, Again)]
     return wakes + [Wake(claim.kind, claim.lane, after) for claim, after in again]
 
 
-def _owned(cursor: CursorWrapper, results: Sequence[tuple[Claim, Result]]) -> list[tuple[Claim, Result]]:
+def _owned(results: Sequence[tuple[Claim, Result]]) -> list[tuple[Claim, Result]]:
     """Lock the jobs whose lease is still ours; return their results."""
-    jobs = [{"id": claim.id, "claim_count": claim.claim_count} for claim, _ in results]
-    cursor.execute(sql.OWNED, {"jobs": json.dumps(jobs)})
-    ours = set(cursor.fetchall())  # with the attempt: a batch may hold an earlier run of the same job as well
+    jobs = Job.objects.filter(pk__in=[claim.id for claim, _ in results], state=JobState.RUNNING)
+    # With the claim's number: a batch may hold an earlier run of the same job as well.
+    ours = set(jobs.order_by("pk").select_for_update().values_list("pk", "claim_count"))
     for claim, _ in results:
         if (claim.id, claim.claim_count) not in ours:
             log.warning("A run ended after its lease", action="lease_lost", job={"id": claim.id})
@@ -278,13 +256,11 @@ def _owned(cursor: CursorWrapper, results: Sequence[tuple[Claim, Result]]) -> li
 
 def recover() -> list[Lane]:
     """Return jobs with an expired lease to waiting, fail those that lost their worker too often; return their lanes."""
-    lost: list[tuple[int, str, Lane, int]] = []
-    with connection.cursor() as cursor:
-        while len(lost) % RECOVERED_AT_ONCE == 0:
-            cursor.execute(sql.RECOVER, {"max_crashes": settings.MAX_CRASHES, "most": RECOVERED_AT_ONCE})
-            if not (found := cursor.fetchall()):
-                break
-            lost += found
+    lost: list[tuple[Any, ...]] = []
+    while found := rows(sql.RECOVER, max_crashes=settings.MAX_CRASHES, most=RECOVERED_AT_ONCE):
+        lost += found
+        if len(found) < RECOVERED_AT_ONCE:
+            break
     for job, kind, _, crashes in lost:
         log.warning("A job's worker was lost", action="lease_expired", job={"id": job, "kind": kind})
         if crashes >= settings.MAX_CRASHES:
@@ -299,23 +275,37 @@ def give_up(job_id: int, reason: str) -> None:
         settle([(claim, Outcome(Failed(reason)))])
 
 
-def due_lanes(ahead: float) -> list[tuple[Lane, float]]:
+def due_lanes(ahead: float) -> list[tuple[Any, ...]]:
     """Return the lanes with a job due within `ahead` seconds, and the seconds until it is due (0: overdue)."""
-    with connection.cursor() as cursor:
-        cursor.execute(sql.DUE_LANES, {"ahead": ahead})
-        return list(cursor.fetchall())
+    return rows(sql.DUE_LANES, ahead=ahead)
+
+
+def run_job(job_id: int) -> str:
+    """Claim, run and settle one job now, without a worker, due or not; return its state afterwards.
+
+    It first waits for its lane's rate limit. A job that is not waiting, or whose sibling runs, is left as it is. Raises
+    Job.DoesNotExist.
+    """
+    job = Job.objects.get(pk=job_id)
+    time.sleep(take_tokens(job))  # before the claim: no lease runs meanwhile
+    if claim := claim_one(job):
+        result = asyncio.run(_run_alone(claim, load([claim]).get(claim.id)))
+        announce(settle([(claim, result)]))
+        statistics = breaker.BreakerStatistics()
+        statistics.note(claim, result)
+        announce(statistics.write())
+    job.refresh_from_db()
+    return job.state
+
+
+async def _run_alone(claim: Claim, work: Any) -> Result:
+    async with Http(settings.OUTBOUND_ALLOWED_HOSTS) as http:
+        return await run(claim, work, http)
 
 
 def _next_state(claim: Claim, result: Result) -> dict[str, Any]:
-    """Return the row of SETTLE's parameter `outcomes`."""
-    row: dict[str, Any] = {
-        "id": claim.id,
-        "state": JobState.DONE,
-        "error": "",
-        "lost": False,
-        "begun": True,
-        "crashed": False,
-    }
+    """Return the row of SETTLE's parameter `outcomes` for a run."""
+    row: dict[str, Any] = {"id": claim.id, "state": JobState.DONE, "error": "", "lost": False, "crashed": False}
     if isinstance(result, NoResult):
         again = {"state": JobState.WAITING, "after": result.after, "error": result.why}
         return row | again | {"lost": True, "begun": result.begun, "crashed": result.crashed}

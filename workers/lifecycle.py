@@ -8,9 +8,8 @@ from django.conf import settings
 from django.db import connections
 
 from workers import engine, kinds
-from workers.announce import announce
 from workers.dispatcher import Dispatcher
-from workers.periodic import PeriodicTasks
+from workers.periodic import PeriodicTasks, PeriodicThread
 
 log = structlog.get_logger(__name__)
 
@@ -19,28 +18,25 @@ class EngineLifecycle(dramatiq.Middleware):
     """Dramatiq middleware that runs one engine in a worker process, for the queues it consumes."""
 
     def __init__(self) -> None:
-        self._dispatcher: Dispatcher | None = None
-        self._tasks: PeriodicTasks | None = None
+        self._threads: list[PeriodicThread] = []
 
     def before_worker_boot(self, broker: dramatiq.Broker, worker: Any) -> None:
+        """Start the engine, then the dispatcher and the periodic tasks."""
         queues = worker.consumer_whitelist
-        mine = [
-            kind for kind in kinds.all_kinds() if not queues or kind.actor is None or kind.actor.queue_name in queues
-        ]
+        mine = [one for one in kinds.all_kinds() if not queues or one.actor is None or one.actor.queue_name in queues]
+        names = [kind.name for kind in mine]
         connections.close_all()  # none may be shared with the process that forked us
-        engine.running = engine.Engine(mine, announce=announce)
+        engine.running = engine.Engine(mine)
         engine.running.start()
-        self._dispatcher = Dispatcher(engine.running, queues=[kind.name for kind in mine])
-        self._dispatcher.start()
-        self._tasks = PeriodicTasks(kinds.job_table().periodic_tasks)
-        self._tasks.start()
-        log.info("The worker has started", action="worker_up", worker={"kinds": [kind.name for kind in mine]})
+        self._threads = [PeriodicTasks(kinds.job_table().periodic_tasks), Dispatcher(engine.running, queues=names)]
+        for thread in self._threads:
+            thread.start()
+        log.info("The worker has started", action="worker_up", worker={"kinds": names})
 
     def before_worker_shutdown(self, broker: dramatiq.Broker, worker: Any) -> None:
-        if self._tasks is not None:
-            self._tasks.stop()
-        if self._dispatcher is not None:
-            self._dispatcher.stop()
+        """Stop them; the engine last."""
+        for thread in self._threads:
+            thread.stop()
         if engine.running is not None:
             left = engine.running.in_flight
             engine.running.stop(grace=settings.WORKER_GRACE)

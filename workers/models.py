@@ -17,16 +17,16 @@ class JobKind(models.TextChoices):
 
 
 class JobState(models.TextChoices):
-    """The states of a job: who moves it on, and what a crash leaves."""
+    """The states of a job: what ends each, and what a crash leaves."""
 
     WAITING = "waiting", "waiting"
-    """Due at `run_at`. A claim moves it on; a crash leaves it as it is."""
+    """Due at `run_at`. A claim makes it running; a crash leaves it as it is."""
     RUNNING = "running", "running"
-    """Claimed until `lease_until`. Its settle moves it on; after a crash the dispatcher returns it to waiting."""
+    """Claimed until `lease_until`. Its settle ends it; after a crash the dispatcher returns it to waiting."""
     DONE = "done", "done"
-    """Final: nothing is left to do."""
+    """Final: no work is left."""
     FAILED = "failed", "failed"
-    """Final until staff retry it: given up for the reason in `last_error`."""
+    """Final unless staff retry it. `last_error` has the reason."""
     CANCELLED = "cancelled", "cancelled"
     """Final: another job, a webhook or staff made it unnecessary."""
 
@@ -41,18 +41,16 @@ class Job(models.Model):
     transaction_id = models.UUIDField()
     kind = models.CharField(max_length=16, choices=JobKind.choices)
     key = models.CharField(
-        max_length=64, blank=True, default="", help_text="Distinguishes jobs of one kind and transaction"
+        max_length=64, blank=True, default="", help_text="Unique among a transaction's jobs of a kind"
     )
     lane = models.CharField(max_length=24, help_text="Concurrency key: a provider (p7) or a client's endpoint (c12)")
     state = models.CharField(max_length=10, choices=JobState.choices, default=JobState.WAITING, db_default="waiting")
     run_at = models.DateTimeField(db_default=Now())
     claim_count = models.IntegerField(default=0, db_default=0, help_text="Claims so far; the fencing token")
     tries = models.IntegerField(default=0, db_default=0, help_text="The handler's own counter")
-    crashes = models.IntegerField(default=0, db_default=0, help_text="Runs in a row that ended without a result")
+    crashes = models.IntegerField(default=0, db_default=0, help_text="Consecutive runs that ended without a result")
     lease_until = models.DateTimeField(null=True, blank=True)
-    lost_at = models.DateTimeField(
-        null=True, blank=True, help_text="End of the lease of the last run, if that run never settled"
-    )
+    lost_at = models.DateTimeField(null=True, blank=True, help_text="Lease end of the last run, if it never settled")
     last_error = models.TextField(blank=True, default="", db_default="")
     created_at = models.DateTimeField(db_default=Now())
     updated_at = models.DateTimeField(db_default=Now())
@@ -69,9 +67,7 @@ class Job(models.Model):
                 fields=["lane", "transaction_id", "kind"], condition=Q(state=JobState.RUNNING), name="job_running"
             ),
             models.CheckConstraint(
-                condition=Q(state=JobState.RUNNING, lease_until__isnull=False)
-                | (~Q(state=JobState.RUNNING) & Q(lease_until__isnull=True)),
-                name="job_lease_iff_running",
+                condition=Q(state=JobState.RUNNING) ^ Q(lease_until=None), name="job_lease_iff_running"
             ),
         ]
         indexes = [
@@ -98,7 +94,7 @@ class OutboundCall(models.Model):
 
     job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="calls")
     transaction_id = models.UUIDField(db_index=True)
-    attempt = models.IntegerField(help_text="The job's claim_count it belongs to")
+    attempt = models.IntegerField(help_text="The job's claim_count in this run")
     started_at = models.DateTimeField()
     duration_ms = models.IntegerField(null=True)
     method = models.CharField(max_length=8, blank=True)
@@ -115,25 +111,21 @@ class OutboundCall(models.Model):
 
 
 class Breaker(models.Model):
-    """The circuit breaker of one kind of job in one lane, for all workers; `workers.breaker` moves it."""
+    """The circuit breaker of one kind of job in one lane, for all workers; `workers.breaker` opens and closes it."""
 
     lane = models.CharField(max_length=24)
     kind = models.CharField(max_length=16)
-    runs = models.FloatField(default=0, help_text="Recent runs that made calls, with decaying weight")
-    failures = models.FloatField(default=0, help_text="Those of them that failed, with decaying weight")
+    runs = models.FloatField(default=0, help_text="Recent runs that made calls, weighted by age")
+    failures = models.FloatField(default=0, help_text="Those of them that failed, weighted by age")
     counted_at = models.DateTimeField(db_default=Now())
-    opened_at = models.DateTimeField(null=True, blank=True, help_text="Empty: closed, calls go on")
-    probe_at = models.DateTimeField(null=True, blank=True, help_text="When the next run may test the other side")
+    opened_at = models.DateTimeField(null=True, blank=True, help_text="Empty while the breaker is closed")
+    probe_at = models.DateTimeField(null=True, blank=True, help_text="Earliest start of the next probe")
 
     class Meta:
         ordering = ["lane", "kind"]
         constraints = [
             models.UniqueConstraint(fields=["lane", "kind"], name="breaker_once"),
-            models.CheckConstraint(
-                condition=Q(opened_at__isnull=True, probe_at__isnull=True)
-                | Q(opened_at__isnull=False, probe_at__isnull=False),
-                name="breaker_probes_iff_open",
-            ),
+            models.CheckConstraint(condition=Q(opened_at=None) ^ ~Q(probe_at=None), name="breaker_probes_iff_open"),
         ]
 
     def __str__(self) -> str:
@@ -141,10 +133,10 @@ class Breaker(models.Model):
 
 
 class RateLimit(models.Model):
-    """Rate limit of a lane: the time of its next free token. The claim takes tokens (`workers.sql.CLAIM`)."""
+    """The rate limit of a lane over all workers. Claims take its tokens in order (`workers.sql.CLAIM`)."""
 
     lane = models.CharField(max_length=24, primary_key=True)
-    until = models.DateTimeField(help_text="The next free turn")
+    next_free_at = models.DateTimeField(help_text="Time of the next free token: the earliest start of another call")
 
     def __str__(self) -> str:
         return self.lane

@@ -1,4 +1,4 @@
-"""What staff may do to jobs, each by compare-and-set. The apps decide when, and record who and why."""
+"""Changes of jobs by staff, each a compare-and-set. The callers check permissions and record who and why."""
 
 from django.db.models import F, QuerySet
 from django.db.models.functions import Now
@@ -9,11 +9,11 @@ from workers.outcomes import Wake
 
 
 def requeue(*, job_id: int, was: str = JobState.FAILED, doubtful: bool = False) -> Wake | None:
-    """`was`, a state in which a job is over -> waiting: due now, its schedule anew. None when it was not so (any more).
+    """Make an ended job due now, with a new schedule; None if its state is no longer `was`, a final state.
 
-    `doubtful`: the runs that it was given up for may have begun calls that nobody recorded. `lost_at` then says so to
-    its next run, as it does after any lost run: they began no later than the job ended. `attempt` counts on, for it
-    is the fencing token. Announce the wake after the commit.
+    `doubtful`: its last runs may have begun calls that are not recorded. `lost_at` then tells the next run so, as after
+    any lost run; those calls began before the job ended. `claim_count` goes on, because it is the fencing token.
+    Announce the wake after the commit.
     """
     anew = {"lost_at": F("updated_at")} if doubtful else {}
     over = Job.objects.filter(pk=job_id, state=was)
@@ -21,12 +21,12 @@ def requeue(*, job_id: int, was: str = JobState.FAILED, doubtful: bool = False) 
 
 
 def reschedule(*, job_id: int) -> Wake | None:
-    """A waiting job is due now; its schedule goes on. None when it does not wait. Announce the wake, too."""
+    """Make a waiting job due now; its schedule goes on. None if it is not waiting. Announce the wake too."""
     return _wake(Job.objects.filter(pk=job_id, state=JobState.WAITING), run_at=Now())
 
 
 def cancel(*, job_id: int, why: str) -> bool:
-    """waiting -> cancelled; False when it does not wait."""
+    """Cancel a waiting job; return False if it is not waiting."""
     waiting = Job.objects.filter(pk=job_id, state=JobState.WAITING)
     return bool(waiting.update(state=JobState.CANCELLED, last_error=why, updated_at=Now()))
 

@@ -28,7 +28,7 @@ from yarl import URL
 from workers.outcomes import Call
 
 MAX_ANSWER = 16 * 1024
-"""Limit in bytes on what is read of an answer; the rest of a longer one is ignored."""
+"""Limit in bytes on the body that is read of an answer; the rest of a longer one is ignored."""
 CONNECT_TIMEOUT = 10.0
 """Timeout in seconds for the connection; nothing is sent before it is made."""
 EXCERPT = 500
@@ -88,15 +88,15 @@ class Response:
 
 
 class Forbidden(OSError):
-    """This service does not call the address. To allow its host, name it in OUTBOUND_ALLOWED_HOSTS."""
+    """This service does not call the address. To allow its host, add it to OUTBOUND_ALLOWED_HOSTS."""
 
-    def __init__(self, why: str) -> None:
-        super().__init__(errno.EACCES, why)
+    def __init__(self, reason: str) -> None:
+        super().__init__(errno.EACCES, reason)
 
 
 @dataclass(slots=True)
 class _StartedCall:
-    """A call that is under way; `_note_connections` sets when it got its connection."""
+    """A call in progress; `_note_connections` sets `connected_at`."""
 
     method: str
     url: str
@@ -121,7 +121,7 @@ class Http:
     async def __aenter__(self) -> Http:
         # Names are resolved in threads. With the few default ones, one lane's slow resolver would delay all lanes.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(RESOLVING, thread_name_prefix="resolve"))
-        self._guarded = _session(GuardedResolver(), _public_socket)
+        self._guarded = _session(GuardedResolver(), socket_factory=_public_socket)
         self._open = _session(aiohttp.ThreadedResolver())
         return self
 
@@ -173,15 +173,10 @@ class Http:
         return self._guarded
 
 
-def _session(
-    resolver: AbstractResolver, socket_factory: aiohttp.SocketFactoryType | None = None
-) -> aiohttp.ClientSession:
+def _session(resolver: AbstractResolver, **options: Any) -> aiohttp.ClientSession:
+    """Return a session without cookies, retries or a limit on connections: the lanes have limits."""
     connector = aiohttp.TCPConnector(
-        limit=0,  # the lanes have limits
-        keepalive_timeout=KEEPALIVE,
-        resolver=resolver,
-        ttl_dns_cache=30,
-        socket_factory=socket_factory,
+        resolver=resolver, limit=0, keepalive_timeout=KEEPALIVE, ttl_dns_cache=30, **options
     )
     session = aiohttp.ClientSession(
         connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trace_configs=[_note_connections()]
@@ -203,22 +198,16 @@ def _note_connections() -> aiohttp.TraceConfig:
     return noted
 
 
-class GuardedResolver(AbstractResolver):
+class GuardedResolver(aiohttp.ThreadedResolver):
     """Resolver that refuses names with a private address among theirs."""
-
-    def __init__(self) -> None:
-        self._resolver = aiohttp.ThreadedResolver()
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        found = await self._resolver.resolve(host, port, family)
+        found = await super().resolve(host, port, family)
         for address in found:
             refuse_private(address["host"])
         return found
-
-    async def close(self) -> None:
-        await self._resolver.close()
 
 
 def _public_socket(target: aiohttp.AddrInfoType) -> socket.socket:

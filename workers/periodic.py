@@ -14,12 +14,12 @@ INTERVAL = 1.0
 """Seconds between two steps of a periodic thread."""
 
 
-Step = Callable[[], bool | None]
-"""One short step; True: there is more to do at once."""
+Step = Callable[[], object]
+"""One short step. It returns a true value if there is more to do at once."""
 
 
 def attempt(step: Step, name: str) -> bool:
-    """Run a step; return whether there is more to do at once. An exception is logged, and the connection renewed."""
+    """Run a step; return True if there is more to do at once. Log an exception; renew a failed connection."""
     try:
         return bool(step())
     except (DatabaseError, InterfaceError) as error:
@@ -31,7 +31,7 @@ def attempt(step: Step, name: str) -> bool:
 
 
 class PeriodicThread:
-    """A thread that runs `step` every `INTERVAL` seconds, or again at once while it returns True."""
+    """A thread that runs `step` every `INTERVAL` seconds, or at once while there is more to do."""
 
     def __init__(self, name: str, step: Step) -> None:
         self._step = step
@@ -42,7 +42,7 @@ class PeriodicThread:
         self._thread.start()
 
     def stop(self) -> None:
-        """Begin no other step, and wait at most five seconds for the current one."""
+        """Begin no other step; wait at most five seconds for the current one."""
         self._stopped.set()
         self._thread.join(timeout=5)
 
@@ -53,7 +53,7 @@ class PeriodicThread:
 
 
 class PeriodicTasks(PeriodicThread):
-    """Runs a worker process's periodic tasks in turn, on one thread.
+    """A thread that runs a worker process's periodic tasks in turn.
 
     Every process runs all of them, so each task itself ensures that no two processes do the same step.
     """

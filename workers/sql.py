@@ -26,7 +26,7 @@ CLAIM = """
 WITH want AS (
     SELECT * FROM jsonb_to_recordset(%(want)s)
         AS w(lane text, kind text, lease double precision, n int, in_flight int, probe boolean,
-             calls int, per_second double precision, ahead double precision)
+             calls int, per_second double precision)
 ), room AS (
     SELECT want.lane,
            least(max(want.n), min(want.in_flight) - (
@@ -38,12 +38,12 @@ WITH want AS (
                  AND w.run_at > statement_timestamp()
            )) - statement_timestamp())::double precision AS next_in,
            greatest(0, extract(epoch FROM (
-               SELECT p.until FROM workers_ratelimit p WHERE p.lane = want.lane
+               SELECT t.next_free_at FROM workers_ratelimit t WHERE t.lane = want.lane
            ) - clock_timestamp()))::double precision AS free_in
     FROM want
     GROUP BY want.lane
 ), due AS (
-    SELECT picked.id, room.lane, room.n, row_number() OVER lane_order AS nth, want.ahead,
+    SELECT picked.id, room.lane, room.n, row_number() OVER lane_order AS nth,
            room.free_in + (sum(want.calls) OVER lane_order - want.calls) / want.per_second AS start_in,
            room.free_in + sum(want.calls) OVER lane_order / want.per_second AS end_in
     FROM room
@@ -61,7 +61,7 @@ WITH want AS (
                WHERE s.transaction_id = j.transaction_id AND s.kind = j.kind AND s.id < j.id
                  AND coalesce(s.state) = 'waiting' AND s.run_at <= statement_timestamp())
         ORDER BY j.run_at
-        LIMIT greatest(least(room.n, want.n, ceil((want.ahead - room.free_in) * want.per_second)::bigint), 0)
+        LIMIT greatest(least(room.n, want.n, ceil((%(ahead)s - room.free_in) * want.per_second)::bigint), 0)
         FOR UPDATE OF j SKIP LOCKED
     ) AS picked
     WINDOW lane_order AS (PARTITION BY room.lane ORDER BY want.probe DESC, picked.run_at, picked.id
@@ -71,15 +71,15 @@ WITH want AS (
     SET state = 'running', claim_count = j.claim_count + 1, updated_at = clock_timestamp(),
         lease_until = clock_timestamp()
                       + (SELECT lease FROM want WHERE want.lane = j.lane AND want.kind = j.kind) * interval '1 second'
-    WHERE j.id = ANY (ARRAY(SELECT id FROM due WHERE nth <= n AND (start_in IS NULL OR start_in < ahead)))
+    WHERE j.id = ANY (ARRAY(SELECT id FROM due WHERE nth <= n AND (start_in IS NULL OR start_in < %(ahead)s)))
     RETURNING j.*
 ), taken AS (
-    INSERT INTO workers_ratelimit (lane, until)
+    INSERT INTO workers_ratelimit (lane, next_free_at)
     SELECT lane, clock_timestamp() + max(end_in) * interval '1 second'
     FROM due
-    WHERE nth <= n AND start_in < ahead
+    WHERE nth <= n AND start_in < %(ahead)s
     GROUP BY lane
-    ON CONFLICT (lane) DO UPDATE SET until = excluded.until
+    ON CONFLICT (lane) DO UPDATE SET next_free_at = excluded.next_free_at
 )
 SELECT room.n, room.next_in, room.free_in,
        claimed.id, claimed.transaction_id, claimed.kind, claimed.key, room.lane, claimed.claim_count, claimed.tries,
@@ -99,10 +99,11 @@ RETURNING id
 # The next `span` seconds of a lane's calls, for a job that is run by name (see CLAIM for all others). Returns the
 # seconds until its first call may begin. Run it together with LOCK_LANES.
 TAKE_TOKENS = """
-INSERT INTO workers_ratelimit AS p (lane, until)
+INSERT INTO workers_ratelimit AS t (lane, next_free_at)
 VALUES (%(lane)s, clock_timestamp() + %(span)s * interval '1 second')
-ON CONFLICT (lane) DO UPDATE SET until = greatest(p.until, clock_timestamp()) + %(span)s * interval '1 second'
-RETURNING greatest(0, extract(epoch FROM until - clock_timestamp())::double precision - %(span)s)
+ON CONFLICT (lane) DO UPDATE
+SET next_free_at = greatest(t.next_free_at, clock_timestamp()) + %(span)s * interval '1 second'
+RETURNING greatest(0, extract(epoch FROM next_free_at - clock_timestamp())::double precision - %(span)s)
 """
 
 # One named job, whatever its time and its lane's limits: for `manage.py runjob` and AWS Lambda.
@@ -118,21 +119,8 @@ WHERE j.id = %(id)s AND j.state = 'waiting'
 RETURNING id, transaction_id, kind, key, lane, claim_count, tries, crashes, lost_at, updated_at, lease_until
 """
 
-# The jobs of a batch that are still ours: running, with the claim's own number. Locked until the settle commits.
-OWNED = """
-WITH mine AS (
-    SELECT * FROM jsonb_to_recordset(%(jobs)s) AS m(id bigint, claim_count int)
-), locked AS (
-    SELECT j.id, j.claim_count FROM workers_job j
-    WHERE j.id = ANY (ARRAY(SELECT id FROM mine)) AND j.state = 'running'
-    ORDER BY j.id
-    FOR UPDATE
-)
-SELECT id, claim_count FROM locked JOIN mine USING (id, claim_count)
-"""
-
-# running -> what the outcome says, for jobs that OWNED has locked. A sibling that was kept waiting by this job
-# (see CLAIM) comes back as a lane to wake.
+# running -> the state that the outcome says, for jobs that `jobs._owned` has locked. Returns the lanes in which a
+# sibling waited for one of them (see CLAIM).
 SETTLE = """
 WITH o AS (
     SELECT * FROM jsonb_to_recordset(%(outcomes)s)
@@ -161,11 +149,8 @@ WHERE w.transaction_id = ANY (ARRAY(SELECT transaction_id FROM settled))
 ADD_CALLS = """
 INSERT INTO workers_outboundcall
     (job_id, transaction_id, attempt, started_at, duration_ms, method, url, http_status, error, excerpt)
-SELECT a.job_id, a.transaction_id, a.attempt, a.started_at, a.duration_ms, a.method, a.url, a.http_status, a.error,
-       a.excerpt
-FROM jsonb_to_recordset(%(calls)s)
-     AS a(job_id bigint, transaction_id uuid, attempt int, started_at timestamptz, duration_ms int, method text,
-          url text, http_status int, error text, excerpt text)
+SELECT job_id, transaction_id, attempt, started_at, duration_ms, method, url, http_status, error, excerpt
+FROM jsonb_populate_recordset(NULL::workers_outboundcall, %(calls)s)
 """
 
 # Expired leases -> waiting, due at once, with the end of the lease as the time until which the lost run's calls may
@@ -174,8 +159,7 @@ RECOVER = """
 WITH expired AS (
     SELECT id, lease_until FROM workers_job
     WHERE state = 'running' AND lease_until < statement_timestamp()
-    ORDER BY lease_until
-    LIMIT %(most)s
+    ORDER BY lease_until LIMIT %(most)s
     FOR UPDATE SKIP LOCKED
 ), lost AS (
     UPDATE workers_job j
@@ -204,8 +188,7 @@ WITH RECURSIVE lanes AS (
     CROSS JOIN LATERAL (
         SELECT j.lane, j.kind FROM workers_job j
         WHERE j.state = 'waiting' AND (j.lane, j.kind) > (lanes.lane, lanes.kind)
-        ORDER BY j.lane, j.kind
-        LIMIT 1
+        ORDER BY j.lane, j.kind LIMIT 1
     ) AS next
 )
 """
@@ -220,8 +203,7 @@ FROM lanes
 CROSS JOIN LATERAL (
     SELECT j.lane, j.run_at FROM workers_job j
     WHERE j.lane = lanes.lane AND j.kind = lanes.kind AND j.state = 'waiting'
-    ORDER BY j.run_at
-    LIMIT 1
+    ORDER BY j.run_at LIMIT 1
 ) AS first
 WHERE first.run_at <= statement_timestamp() + %(ahead)s * interval '1 second'
 GROUP BY first.lane
@@ -244,8 +226,7 @@ SELECT asked.kind, (
             SELECT 1 FROM workers_job j
             WHERE j.lane = lanes.lane AND j.kind = lanes.kind AND j.state = 'waiting'
               AND j.run_at <= statement_timestamp()
-            ORDER BY j.run_at
-            LIMIT %(most)s
+            ORDER BY j.run_at LIMIT %(most)s
         ) AS job
         WHERE lanes.kind = asked.kind
         LIMIT %(most)s
@@ -255,8 +236,7 @@ SELECT asked.kind, (
     FROM lanes CROSS JOIN LATERAL (
         SELECT run_at FROM workers_job j
         WHERE j.lane = lanes.lane AND j.kind = lanes.kind AND j.state = 'waiting'
-        ORDER BY run_at
-        LIMIT 1
+        ORDER BY run_at LIMIT 1
     ) AS job
     WHERE lanes.kind = asked.kind
 ), (SELECT count(*) FROM workers_job r WHERE r.state = 'running' AND r.kind = asked.kind),
@@ -274,8 +254,7 @@ SELECT lane, (
             SELECT 1 FROM workers_job j
             WHERE j.lane = asked.lane AND j.kind = its.kind AND j.state = 'waiting'
               AND j.run_at <= statement_timestamp() + %(within)s * interval '1 second'
-            ORDER BY j.run_at
-            LIMIT %(most)s
+            ORDER BY j.run_at LIMIT %(most)s
         ) AS job
         LIMIT %(most)s
     ) AS due
@@ -298,14 +277,4 @@ SELECT (SELECT lane FROM workers_job WHERE id = job_id), count(*),
 FROM latest
 WHERE started_at > statement_timestamp() - %(within)s * interval '1 second' AND duration_ms IS NOT NULL
 GROUP BY 1
-"""
-
-# A worker process says that it lives, and forgets those that have not for an hour.
-BEAT = """
-WITH gone AS (
-    DELETE FROM workers_workerprocess WHERE beat_at < now() - interval '1 hour'
-)
-INSERT INTO workers_workerprocess (id, host, pid, version, queues, in_flight, started_at, beat_at)
-VALUES (%(id)s, %(host)s, %(pid)s, %(version)s, %(queues)s, %(in_flight)s, now(), now())
-ON CONFLICT (id) DO UPDATE SET beat_at = now(), in_flight = excluded.in_flight
 """

@@ -3,13 +3,12 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
-from django.db import connection
 from django.db.models import ExpressionWrapper, F, fields
 from django.db.models.functions import Now
 
 from workers import kinds, sql
+from workers.foundation.database import rows
 from workers.foundation.formatting import at_most
 from workers.lanes import Lane
 from workers.models import WorkerProcess
@@ -17,7 +16,7 @@ from workers.models import WorkerProcess
 MOST_IN_A_LANE = 100
 """Upper bound for the count of a lane's due jobs."""
 LATEST, WITHIN = 5_000, 300
-"""Calls that are evaluated: at most this many, begun within this many seconds."""
+"""Bounds of the calls that are evaluated: their number, and their age in seconds."""
 SILENCE = ExpressionWrapper(Now() - F("beat_at"), fields.DurationField())
 """Time since a worker process last reported, by the database's clock."""
 
@@ -70,23 +69,22 @@ def queues(most: int | None = None) -> list[Queue]:
 
     Due and failed jobs are counted up to `most`; without it the count is exact, and its cost grows with them.
     """
+    found = rows(sql.COUNTS, kinds=list(kinds.job_table().kinds), most=most)
     return [
-        Queue(kind, at_most(due, most), oldest, running, at_most(failed, most))
-        for kind, due, oldest, running, failed in rows(sql.COUNTS, kinds=_kinds(), most=most)
+        Queue(kind, at_most(due, most), age, running, at_most(failed, most))
+        for kind, due, age, running, failed in found
     ]
 
 
 def lanes(names: Iterable[Lane], *, within: float = 0.0) -> dict[Lane, tuple[int, int]]:
     """By lane, count the jobs that are due within these seconds, up to `MOST_IN_A_LANE`, and the running ones."""
-    found = rows(sql.LANE_COUNTS, lanes=list(names), kinds=_kinds(), within=within, most=MOST_IN_A_LANE)
+    every = list(kinds.job_table().kinds)
+    found = rows(sql.LANE_COUNTS, lanes=list(names), kinds=every, within=within, most=MOST_IN_A_LANE)
     return {lane: (at_most(due, MOST_IN_A_LANE), running) for lane, due, running in found}
 
 
-def _kinds() -> list[str]:
-    return [kind.name for kind in kinds.all_kinds()]
-
-
 def latest_calls() -> dict[Lane, Calls]:
+    """Return the results of the latest calls by lane."""
     return {lane: Calls(*figures) for lane, *figures in rows(sql.LATEST_CALLS, most=LATEST, within=WITHIN)}
 
 
@@ -94,11 +92,3 @@ def processes() -> list[Process]:
     """Return the processes that reported within the last hour, the latest report first."""
     found = WorkerProcess.objects.annotate(silence=SILENCE).order_by("-beat_at")
     return [Process(str(one), one.version, one.in_flight, one.silence / timedelta(seconds=1)) for one in found]
-
-
-def rows(statement: str, **given: Any) -> list[tuple[Any, ...]]:
-    """Run a statement and return its rows."""
-    with connection.cursor() as cursor:
-        cursor.execute(statement, given)
-        found: list[tuple[Any, ...]] = cursor.fetchall()
-    return found

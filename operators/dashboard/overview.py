@@ -21,10 +21,11 @@ from providers.status import FINAL, Status
 from transactions import sql
 from transactions.status import Review
 from workers import statistics as jobs
+from workers.foundation.database import rows
 from workers.foundation.formatting import MOST, at_most
 from workers.lanes import Lane
 from workers.models import Breaker
-from workers.statistics import Calls, Process, Queue, rows
+from workers.statistics import Calls, Process, Queue
 
 MOST_ENDPOINTS = 20
 BROUGHT = ("accepted", *map(str, FINAL))

@@ -89,7 +89,7 @@ class _Deaf:
     """Replacement for the engine that runs nothing."""
 
     in_flight = 0
-    tally = BreakerStatistics()
+    statistics = BreakerStatistics()
 
     def unanswered(self) -> int:
         return 0

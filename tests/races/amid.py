@@ -12,8 +12,8 @@ from django.db import connection, transaction
 
 from tests.servers import Answer, Server, until
 from tests.threads import aside
+from workers.jobs import run_job
 from workers.models import Job
-from workers.standalone import run_job
 
 
 @contextmanager

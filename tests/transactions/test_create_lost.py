@@ -115,7 +115,7 @@ def test_a_create_that_is_given_up_after_lost_runs_is_still_polled_for(record, c
 def test_a_create_that_waited_for_the_rate_limit_began_after_the_wait(record, creating, far, third):
     """The settle window begins when the request can be sent."""
     change(third, max_calls_per_second=2, check_before_create=False)
-    RateLimit.objects.create(lane=third.provider.lane, until=Now() + timedelta(seconds=1))
+    RateLimit.objects.create(lane=third.provider.lane, next_free_at=Now() + timedelta(seconds=1))
     far.on("POST", Answer(504))
 
     run(creating)

@@ -27,12 +27,13 @@ def claimed(probe: Probe) -> Claim:
 
 
 @pytest.fixture
-def engines(db: None) -> Iterator[Callable[..., Engine]]:
+def engines(db: None, settings: Any) -> Iterator[Callable[..., Engine]]:
     """Makes engines; ends them with the test, and their connections with them."""
     made: list[Engine] = []
 
-    def make(probe: Probe, **how: Any) -> Engine:
-        made.append(Engine([probe.kind], **how))
+    def make(probe: Probe, *, capacity: int = settings.WORKER_CAPACITY) -> Engine:
+        settings.WORKER_CAPACITY = capacity
+        made.append(Engine([probe.kind]))
         made[-1].start()
         return made[-1]
 

@@ -41,9 +41,30 @@ def mouths(monkeypatch):
     return mouths
 
 
+END = Wake("notify", Lane("end"))
+
+
+class Watched(Announcer):
+    """An announcer that keeps the wakes it has processed."""
+
+    def __init__(self):
+        self.marks, self.processed = 0, []
+        super().__init__()
+
+    def _send(self, wakes):
+        super()._send(wakes)
+        self.processed += wakes
+
+    def finish(self):
+        """Wait until all wakes announced so far are processed."""
+        self.marks += 1
+        self._coalescer.submit(END)
+        until(lambda: self.processed.count(END) == self.marks)
+
+
 @pytest.fixture
 def announcer(mouths):
-    announcer = Announcer()
+    announcer = Watched()
     yield announcer
     for mouth in mouths.values():
         mouth.open.set()
@@ -53,7 +74,7 @@ def announcer(mouths):
 def say(announcer, *wakes):
     """Announce, and wait until it was sent."""
     announcer.announce(wakes)
-    announcer._coalescer.submit(Wake("notify", Lane("end"))).result(5)
+    announcer.finish()
 
 
 def said(mouths, kind):
@@ -152,7 +173,7 @@ def test_while_the_broker_is_away_what_waits_does_not_grow_with_every_wake(held)
     for _ in range(1000):
         held.announce([Wake("create", Lane("p1"))])
 
-    assert held._coalescer._waiting.qsize() == 1
+    assert held._coalescer._queue.qsize() == 1
 
 
 def test_the_broker_gets_a_message_that_its_workers_understand():
@@ -170,7 +191,7 @@ def test_the_broker_gets_a_message_that_its_workers_understand():
 
 def test_an_announcement_without_a_broker_is_forgotten():
     with broker_away():
-        announcer = Announcer()
+        announcer = Watched()
         announcer.announce([Wake("create", Lane("p1"))])
-        announcer._coalescer.submit(Wake("create", Lane("p2"))).result(10)
+        announcer.finish()
         announcer._coalescer.close(timeout=10)

@@ -11,7 +11,7 @@ from django.db.models.functions import Now
 from tests.servers import until
 from tests.workers.probe import new_job, new_jobs, states
 from workers import breaker, jobs
-from workers.breaker import FADE, MIN_CALLS, PROBE_EVERY, BreakerStatistics, Count, judge
+from workers.breaker import HALF_LIFE, MIN_CALLS, PROBE_EVERY, BreakerStatistics, RunCounts, judge
 from workers.lanes import Lane, Limit
 from workers.models import Breaker
 from workers.outcomes import Again, Call, Done, Outcome, Wake
@@ -38,12 +38,12 @@ def probe(probe):
 
 def run(probe, outcome, times=1):
     """Claim, count and write down so many runs; how many were claimed."""
-    tally = BreakerStatistics()
+    statistics = BreakerStatistics()
     claims = probe.claim(times)
     for claimed in claims:
-        tally.note(claimed, outcome)
+        statistics.note(claimed, outcome)
         jobs.settle([(claimed, outcome)])
-    tally.write()
+    statistics.write()
     return len(claims)
 
 
@@ -75,7 +75,7 @@ def move(**fields):
 def test_it_opens_when_most_of_enough_runs_failed(runs, failures, opens):
     one = Breaker(counted_at=NOW)
 
-    judge(one, Count(runs=runs, failures=failures), NOW)
+    judge(one, RunCounts(runs=runs, failures=failures), NOW)
 
     assert (one.opened_at is not None) is opens
 
@@ -83,7 +83,7 @@ def test_it_opens_when_most_of_enough_runs_failed(runs, failures, opens):
 def test_what_failed_long_ago_counts_no_more():
     one = Breaker(counted_at=NOW, runs=9, failures=9)
 
-    judge(one, Count(runs=9, failures=2), NOW + timedelta(seconds=10 * FADE))
+    judge(one, RunCounts(runs=9, failures=2), NOW + timedelta(seconds=10 * HALF_LIFE))
 
     assert one.opened_at is None
 
@@ -92,7 +92,7 @@ def test_failures_in_several_processes_add_up():
     one = Breaker(counted_at=NOW)
 
     for _ in range(2):
-        judge(one, Count(runs=6, failures=6), NOW)
+        judge(one, RunCounts(runs=6, failures=6), NOW)
 
     assert one.opened_at == NOW
 
@@ -100,7 +100,7 @@ def test_failures_in_several_processes_add_up():
 def test_when_it_opens_the_first_probe_is_due_as_late_as_a_429_asked_for():
     one = Breaker(counted_at=NOW)
 
-    judge(one, Count(runs=MIN_CALLS, failures=MIN_CALLS, asked_to_wait=90), NOW)
+    judge(one, RunCounts(runs=MIN_CALLS, failures=MIN_CALLS, retry_after=90), NOW)
 
     assert one.probe_at == NOW + timedelta(seconds=90)
 
@@ -108,7 +108,7 @@ def test_when_it_opens_the_first_probe_is_due_as_late_as_a_429_asked_for():
 def test_while_it_is_open_runs_that_began_before_say_nothing():
     one = Breaker(counted_at=NOW, opened_at=NOW, probe_at=NOW)
 
-    judge(one, Count(runs=100), NOW)
+    judge(one, RunCounts(runs=100), NOW)
 
     assert one.opened_at == NOW
 
@@ -116,7 +116,7 @@ def test_while_it_is_open_runs_that_began_before_say_nothing():
 def test_one_probe_that_succeeds_closes_it_with_a_clean_slate():
     one = Breaker(counted_at=NOW, opened_at=NOW, probe_at=NOW, runs=50, failures=50)
 
-    judge(one, Count(runs=2, failures=1, probes_passed=1, probes_failed=1), NOW + timedelta(seconds=60))
+    judge(one, RunCounts(runs=2, failures=1, probes_passed=1, probes_failed=1), NOW + timedelta(seconds=60))
 
     assert (one.opened_at, one.probe_at, one.runs, one.failures) == (None, None, 0, 0)
 
@@ -124,7 +124,7 @@ def test_one_probe_that_succeeds_closes_it_with_a_clean_slate():
 def test_a_probe_that_is_asked_to_wait_puts_the_next_one_off():
     one = Breaker(counted_at=NOW, opened_at=NOW, probe_at=NOW)
 
-    judge(one, Count(runs=1, failures=1, probes_failed=1, asked_to_wait=30), NOW)
+    judge(one, RunCounts(runs=1, failures=1, probes_failed=1, retry_after=30), NOW)
 
     assert (one.opened_at, one.probe_at) == (NOW, NOW + timedelta(seconds=30))
 
@@ -171,32 +171,32 @@ def test_a_lane_without_a_breaker_is_not_counted(probe):
 
 
 def test_the_longest_wait_that_a_429_asked_for_is_kept(probe):
-    tally = BreakerStatistics()
+    statistics = BreakerStatistics()
     new_jobs(2)
     for claimed, after in zip(probe.claim(), (30.0, 10.0), strict=True):
-        tally.note(claimed, Outcome(Again(900.0), calls=(call(429, asked_to_wait=after),)))
+        statistics.note(claimed, Outcome(Again(900.0), calls=(call(429, asked_to_wait=after),)))
 
-    assert tally._counts[Lane("x1"), "track"].asked_to_wait == 30
+    assert statistics._counts[Lane("x1"), "track"].retry_after == 30
 
 
 def test_a_429_puts_no_probe_off_for_longer_than_a_minute(probe):
-    tally = BreakerStatistics()
-    tally.note(probe.claim_new(), Outcome(Again(1.0), calls=(call(429, asked_to_wait=3600.0),)))
+    statistics = BreakerStatistics()
+    statistics.note(probe.claim_new(), Outcome(Again(1.0), calls=(call(429, asked_to_wait=3600.0),)))
 
-    assert tally._counts[Lane("x1"), "track"].asked_to_wait == 60
+    assert statistics._counts[Lane("x1"), "track"].retry_after == 60
 
 
-def test_it_is_pressing_when_a_breaker_may_open_and_not_before(probe):
-    tally = BreakerStatistics()
+def test_writing_is_due_once_a_breaker_may_open(probe):
+    statistics = BreakerStatistics()
     new_jobs(MIN_CALLS)
     *most, last = probe.claim(MIN_CALLS // 2)
     for claimed in most:
-        tally.note(claimed, answered(500))
-    assert not tally.pressing
+        statistics.note(claimed, answered(500))
+    assert not statistics.is_due
 
-    tally.note(last, answered(500))
+    statistics.note(last, answered(500))
 
-    assert tally.pressing
+    assert statistics.is_due
 
 
 # --- what it lets through
@@ -336,7 +336,7 @@ def test_a_count_that_cannot_be_written_delays_nothing(engine, probe, monkeypatc
     def away(self):
         raise OperationalError("gone")
 
-    monkeypatch.setattr(BreakerStatistics, "pressing", True)
+    monkeypatch.setattr(BreakerStatistics, "is_due", True)
     monkeypatch.setattr(BreakerStatistics, "write", away)
     probe.record = lambda settled: [Wake("track", Lane("x2"))] if settled[0][0].lane == Lane("x1") else []
     new_job(lane=Lane("x2"))

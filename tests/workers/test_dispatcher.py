@@ -32,7 +32,7 @@ class Woken:
     def __init__(self):
         self.wakes = {}
         self.in_flight = 3
-        self.tally = BreakerStatistics()
+        self.statistics = BreakerStatistics()
         self.silent = 0
 
     def unanswered(self):
@@ -88,7 +88,7 @@ def test_it_ends_the_process_when_the_event_loop_is_stuck(dispatcher, engine, mo
 def test_it_writes_down_how_runs_ended(dispatcher, engine, probe):
     probe.rule = Limit(1000, breaker=True)
     call = Call("GET", "http://far", datetime.now(UTC), 1, http_status=200)
-    engine.tally.note(probe.claim_new(), Outcome(Done(), calls=(call,)))
+    engine.statistics.note(probe.claim_new(), Outcome(Done(), calls=(call,)))
 
     dispatcher.tick()
 

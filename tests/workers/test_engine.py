@@ -297,7 +297,7 @@ def test_it_does_not_wake_for_kinds_that_are_not_its_own(engine, probe):
 
 def test_it_tells_other_workers_of_the_kinds_that_are_not_its_own(engine, monkeypatch):
     told: list[Wake] = []
-    monkeypatch.setattr(engine, "_announce", told.extend)
+    monkeypatch.setattr("workers.engine.announce", told.extend)
 
     engine.wake_all([Wake("create", Lane("x1")), Wake("track", Lane("x1"))])
 

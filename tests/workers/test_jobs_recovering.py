@@ -13,6 +13,7 @@ from tests.workers.probe import new_job, new_jobs
 from workers import jobs, sql
 from workers.lanes import Lane
 from workers.models import Job, OutboundCall
+from workers.outcomes import Done, Outcome
 
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 several = pytest.mark.django_db(transaction=True)
@@ -119,8 +120,8 @@ def test_two_who_recover_at_once_count_a_crash_once(probe):
 def test_a_recovery_does_not_wait_for_a_settle_under_way(probe):
     claimed = probe.claim_new()
     expire(row(claimed))
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(sql.OWNED, {"jobs": json.dumps([{"id": claimed.id, "claim_count": claimed.claim_count}])})
+    with transaction.atomic():
+        assert jobs._owned([(claimed, Outcome(Done()))])
 
         assert aside(jobs.recover) == []
 
@@ -173,7 +174,7 @@ def rows_read(statement, params):
 
 def claim_params(*, in_flight):
     one = {"lane": Lane("x1"), "kind": "track", "lease": 30.0, "n": 250, "in_flight": in_flight, "track": False}
-    return {"want": json.dumps([one])}
+    return {"want": json.dumps([one]), "ahead": 2.0}
 
 
 @pytest.mark.parametrize("due_in", [5000, -5000])

@@ -13,25 +13,24 @@ from tests.servers import Answer, serving, until
 from tests.threads import at_once, await_sessions_end
 from tests.workers.probe import LANE, TABLE, Gate, new_job, new_jobs, states
 from workers import jobs
-from workers.jobs import LOOK_AHEAD
+from workers.jobs import LOOK_AHEAD, run_job
 from workers.lanes import Lane, Limit
 from workers.models import Job, JobKind, RateLimit
 from workers.outcomes import Done, Outcome
 from workers.rate_limit import may_call_again
-from workers.standalone import run_job
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def tokens_taken(seconds, lane=LANE):
     """Let the lane's next token be free in so many seconds."""
-    RateLimit.objects.update_or_create(lane=lane, defaults={"until": Now() + timedelta(seconds=seconds)})
+    RateLimit.objects.update_or_create(lane=lane, defaults={"next_free_at": Now() + timedelta(seconds=seconds)})
 
 
 def tokens_until(lane=LANE):
     """Seconds until the lane's next free token."""
     found = RateLimit.objects.annotate(now=Now()).get(lane=lane)
-    return (found.until - found.now).total_seconds()
+    return (found.next_free_at - found.now).total_seconds()
 
 
 def starts(claims):

@@ -11,11 +11,11 @@ from tests.cast import accepted, job, make_provider, now
 from tests.running import change
 from tests.servers import Answer, serving
 from tests.workers.probe import TABLE, new_job
-from workers import kinds, standalone
+from workers import jobs, kinds
 from workers.aws_lambda import handler
+from workers.jobs import run_job
 from workers.models import Job, JobKind
 from workers.outcomes import Again, Claim, Done, Failed, Outcome, Wake
-from workers.standalone import run_job
 
 pytestmark = pytest.mark.django_db
 
@@ -110,7 +110,7 @@ def test_a_job_that_has_nothing_left_to_do_is_done(alice, third, far):
 
 def test_what_it_gave_work_to_is_announced(alice, third, monkeypatch):
     told: list[Wake] = []
-    monkeypatch.setattr(standalone, "announce", told.extend)
+    monkeypatch.setattr(jobs, "announce", told.extend)
     record = accepted(alice, third)
 
     run_job(job(record, "create").pk)

@@ -2,7 +2,7 @@
 
 import json
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
@@ -47,14 +47,8 @@ def reencrypt(token: str) -> str:
     return encrypt(decrypt(token))
 
 
-if TYPE_CHECKING:  # generic for the type checker only
-    _TextField = models.TextField[Any, Any]
-else:
-    _TextField = models.TextField
-
-
-class EncryptedJSON(_TextField):
-    """JSON value that is encrypted in the database; queries cannot filter by it."""
+class EncryptedJSON(models.TextField):  # type: ignore[type-arg]  # Django's class is not generic at run time
+    """JSON value that is encrypted in the database. Queries cannot filter by this field."""
 
     def to_python(self, value: Any) -> Any:
         return value  # any JSON value; a text field would convert it to text

@@ -1,7 +1,7 @@
 """Field types and validators that clients and providers share."""
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -64,13 +64,7 @@ class TemplateValidator:
         return ("workers.foundation.fields.TemplateValidator", self.known, {})
 
 
-if TYPE_CHECKING:  # generic for the type checker only
-    _TextField = models.TextField[str, str]
-else:
-    _TextField = models.TextField
-
-
-class HttpUrlField(_TextField):
+class HttpUrlField(models.TextField):  # type: ignore[type-arg]  # Django's class is not generic at run time
     """An outbound address; see `validate_http_url`."""
 
     default_validators = [validate_http_url]

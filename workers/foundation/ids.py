@@ -7,13 +7,14 @@ from uuid import UUID
 
 
 def uuid7() -> UUID:
+    """Return a new id, made now."""
     value = int.from_bytes((time.time_ns() // 1_000_000).to_bytes(6, "big") + os.urandom(10), "big")
     value &= ~(0xF << 76 | 0x3 << 62)
     return UUID(int=value | 0x7 << 76 | 0x2 << 62)
 
 
 def first_at(time: datetime) -> UUID:
-    """The least id of a time: what has it or a greater one was made at that time, to the millisecond, or later."""
+    """Return the smallest id of a time: rows with this or a greater id were made then, to the millisecond, or later."""
     return UUID(int=int(time.timestamp() * 1000) << 80)
 
 
@@ -21,6 +22,7 @@ BIGGEST = 2**63 - 1
 
 
 def as_uuid(term: str) -> UUID | None:
+    """Parse a UUID; None if the text is not one."""
     try:
         return UUID(term)
     except ValueError:
@@ -28,6 +30,6 @@ def as_uuid(term: str) -> UUID | None:
 
 
 def as_number(term: str) -> int | None:
-    """The number of a row; None when it is none that a row could have."""
+    """Parse the number of a row; None if no row can have it."""
     number = int(term) if term.isascii() and term.isdecimal() and len(term) < 20 else 0
     return number if 0 < number <= BIGGEST else None

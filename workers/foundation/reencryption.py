@@ -28,7 +28,7 @@ class Found:
 
 
 def reencrypt_all() -> Iterator[Found]:
-    """Encrypt every value with the first key, field by field. Safe while the service is running, and to repeat."""
+    """Encrypt every value with the first key, field by field. It may run with the service, and repeatedly."""
     for model in apps.get_models():
         for one in model._meta.local_concrete_fields:
             if isinstance(one, EncryptedJSON):
@@ -58,24 +58,19 @@ def _values(model: type[models.Model], encrypted: EncryptedJSON) -> Iterator[tup
 
 
 def _rewrite(model: type[models.Model], encrypted: EncryptedJSON, key: Any, stored: str | None) -> bool:
-    """Encrypt one row's value with the first key; False if that is done already, or if the row is gone.
+    """Encrypt one row's value with the first key; return False if it already is, or if the row is gone.
 
     Compare-and-set: a value that another process has written meanwhile is not overwritten but checked again, because
     that process may know the older key only. Raises SecretUnreadable.
     """
     while stored is not None and not is_current(stored):
         written = models.Value(reencrypt(stored), output_field=models.TextField())
-        rows = model._base_manager.annotate(stored=_as_stored(encrypted)).filter(pk=key, stored=stored)
-        if rows.update(**{encrypted.name: written}):
+        if _stored(model, encrypted).filter(pk=key, stored=stored).update(**{encrypted.name: written}):
             return True
         stored = dict(_stored(model, encrypted).filter(pk=key)).get(key)
     return False
 
 
 def _stored(model: type[models.Model], encrypted: EncryptedJSON) -> models.QuerySet[Any, tuple[Any, str]]:
-    rows = model._base_manager.annotate(stored=_as_stored(encrypted)).exclude(stored=None)
-    return rows.values_list("pk", "stored")
-
-
-def _as_stored(encrypted: EncryptedJSON) -> Cast:
-    return Cast(encrypted.name, models.TextField())  # the field itself would decrypt it
+    stored = Cast(encrypted.name, models.TextField())  # the field itself would decrypt the value
+    return model._base_manager.annotate(stored=stored).exclude(stored=None).values_list("pk", "stored")

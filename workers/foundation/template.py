@@ -8,8 +8,11 @@ _PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 
 
 def fill(template: Any, values: Mapping[str, Any]) -> Any:
-    """`template` with every `{name}` replaced. A string that is one placeholder alone takes the value with its type;
-    within a longer string the value is written out (None as nothing)."""
+    """Return the template with every `{name}` replaced.
+
+    A string that is a single placeholder becomes the value, with its type. Within a longer string the value is written
+    out, None as the empty text.
+    """
     if isinstance(template, str):
         if alone := _PLACEHOLDER.fullmatch(template):
             return values[alone[1]]
@@ -22,7 +25,7 @@ def fill(template: Any, values: Mapping[str, Any]) -> Any:
 
 
 def placeholders(template: Any) -> set[str]:
-    """The names of all placeholders in `template`."""
+    """Return the names of all placeholders in `template`."""
     if isinstance(template, str):
         return set(_PLACEHOLDER.findall(template))
     if isinstance(template, dict):

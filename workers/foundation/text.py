@@ -1,18 +1,18 @@
-"""Text from outside, as PostgreSQL can hold it: JSON lets NUL and halves of surrogate pairs pass."""
+"""Text that PostgreSQL can store: JSON also allows NUL and halves of surrogate pairs."""
 
 from datetime import UTC, datetime
 
 
 def storable(text: str) -> bool:
-    """Whether PostgreSQL can hold this text."""
+    """Return True if PostgreSQL can store this text."""
     return text == as_storable(text, len(text))
 
 
 def as_storable(text: str, most: int) -> str:
-    """The first `most` characters of `text`, with what the database cannot hold replaced."""
+    """Return the first `most` characters of `text`; replace those that the database cannot store."""
     return text[:most].encode("utf-8", "replace").decode().replace("\x00", "?")
 
 
 def rfc3339(time: datetime) -> str:
-    """RFC 3339 in UTC, with microseconds and Z."""
+    """Format a time by RFC 3339 in UTC, with microseconds and Z."""
     return time.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"

@@ -4,8 +4,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from workers.jobs import run_job
 from workers.models import Job
-from workers.standalone import run_job
 
 
 class Command(BaseCommand):
