@@ -1,4 +1,4 @@
-"""Several connections at once. For tests with `transaction=True`."""
+"""Concurrent database connections, for tests with `transaction=True`."""
 
 import gc
 import threading
@@ -12,7 +12,7 @@ from tests.servers import until
 
 
 def at_once(*works: Callable[[], Any]) -> list[Any]:
-    """Run each on a thread and a connection of its own, all started together; their results, or what they raised."""
+    """Run each function on its own thread and connection, all at the same time; return their results or exceptions."""
     gate = threading.Barrier(len(works))
 
     def go(work: Callable[[], Any]) -> Any:
@@ -30,7 +30,7 @@ def at_once(*works: Callable[[], Any]) -> list[Any]:
 
 
 def aside(work: Callable[[], Any]) -> Any:
-    """Run it on another thread and connection, to its end."""
+    """Run a function on another thread and connection; return its result."""
     [result] = at_once(work)
     if isinstance(result, Exception):
         raise result
@@ -42,7 +42,7 @@ def errors(results: Sequence[Any]) -> list[Exception]:
 
 
 def other_sessions() -> list[int]:
-    """The process ids of all other connections to this database."""
+    """Return the process ids of all other connections to this database."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT pid FROM pg_stat_activity"
@@ -52,7 +52,7 @@ def other_sessions() -> list[int]:
 
 
 def end_sessions() -> int:
-    """End all other connections on the server's side, as its restart does; how many there were."""
+    """End all other connections on the server's side, as its restart does; return their number."""
     sessions = other_sessions()
     with connection.cursor() as cursor:
         for pid in sessions:

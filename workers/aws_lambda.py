@@ -1,6 +1,6 @@
-"""AWS Lambda's entry: set the function's handler to `workers.aws_lambda.handler`.
+"""Entry for AWS Lambda: set the function's handler to `workers.aws_lambda.handler`.
 
-The event is `{"jobs": [1, 2, …]}`; each job runs here as it would in a worker. Nothing of the broker is needed.
+The event is `{"jobs": [1, 2, …]}`; each job runs as it would in a worker. No broker is needed.
 """
 
 import os
@@ -15,5 +15,5 @@ from workers.jobs import run_job  # noqa: E402  models can be imported only afte
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, str]:
-    """`{"jobs": [ids]}` → `{id: state}`."""
+    """Run the jobs of `{"jobs": [ids]}`; return `{id: state}`."""
     return {str(job_id): run_job(int(job_id)) for job_id in event["jobs"]}

@@ -76,7 +76,7 @@ class BreakerStatistics:
                 counts.failures += failed
                 counts.probes_passed += claim.probe and not failed
                 counts.probes_failed += claim.probe and failed
-                counts.retry_after = max(counts.retry_after, *(min(call.asked_to_wait, MAX_DELAY) for call in calls))
+                counts.retry_after = max(counts.retry_after, *(min(call.retry_after, MAX_DELAY) for call in calls))
             elif claim.probe and not outcome.calls:
                 self._counts[claim.lane, claim.kind].probes_idle += 1
 

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 import time
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar
@@ -52,8 +51,8 @@ class LaneClaim:
 def claim_lanes(counts: Mapping[Lane, int], of_kinds: Collection[Kind]) -> list[LaneClaim]:
     """Claim up to `counts[lane]` due jobs of each lane, of these kinds, within the lane's limits over all workers.
 
-    A stopped lane is neither asked nor in the result: its limit is 0, or breakers hold back all its kinds and no probe
-    is due. Raises django.db's errors when the database is away.
+    The result leaves out stopped lanes: those with a limit of 0, and those where breakers hold back all kinds and no
+    probe is due. Raises django.db's errors when the database is away.
     """
     limits = {lane: limit for lane in counts if (limit := _limit(lane)).in_flight > 0}
     requests = {
@@ -326,7 +325,7 @@ def _calls(claim: Claim, result: Result) -> list[dict[str, Any]]:
 
 def _grouped(items: Iterable[tuple[str, Item]]) -> dict[str, list[Item]]:
     """Return the items by their key, in their order."""
-    found: dict[str, list[Item]] = defaultdict(list)
+    groups: dict[str, list[Item]] = {}
     for key, item in items:
-        found[key].append(item)
-    return found
+        groups.setdefault(key, []).append(item)
+    return groups

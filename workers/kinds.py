@@ -82,4 +82,5 @@ def all_kinds() -> list[Kind]:
 
 def lane_limit(lane: Lane) -> Limit:
     """Return the limits of a lane; a lane without a known owner is stopped."""
-    return job_table().limits.get(lane.owner, lambda lane: STOPPED)(lane)
+    limit = job_table().limits.get(lane.owner)
+    return limit(lane) if limit else STOPPED

@@ -175,11 +175,9 @@ class Http:
 
 def _session(resolver: AbstractResolver, **options: Any) -> aiohttp.ClientSession:
     """Return a session without cookies, retries or a limit on connections: the lanes have limits."""
-    connector = aiohttp.TCPConnector(
-        resolver=resolver, limit=0, keepalive_timeout=KEEPALIVE, ttl_dns_cache=30, **options
-    )
+    pool = aiohttp.TCPConnector(resolver=resolver, limit=0, keepalive_timeout=KEEPALIVE, ttl_dns_cache=30, **options)
     session = aiohttp.ClientSession(
-        connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trace_configs=[_note_connections()]
+        connector=pool, cookie_jar=aiohttp.DummyCookieJar(), trace_configs=[_note_connections()]
     )
     # aiohttp would repeat a GET or PUT on a broken connection; here one call is one request.
     session._retry_connection = False

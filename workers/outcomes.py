@@ -1,4 +1,4 @@
-"""Claims and outcomes: what a handler is given, and what it returns."""
+"""Claims and outcomes: a handler's input and result."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Claim:
     """Seconds from the claim until the run may start: its first call's token under the lane's rate limit."""
     received: float = field(default_factory=time.monotonic, compare=False)
     lag: float = field(default=0.0, compare=False)
-    """Duration of the claim statement in seconds: `now` may be late by as much."""
+    """Duration of the claim statement in seconds; `now` may be late by that much."""
 
     def now(self) -> datetime:
         """Return the time in UTC by the database's clock, which is the one clock that all hosts share."""
@@ -62,10 +62,10 @@ class Call:
     excerpt: str = ""
     connect_ms: int = 0
     """Time from the start to the connection: nothing was sent before that."""
-    asked_to_wait: float = 0.0
-    """Seconds, from the Retry-After of a 429."""
+    retry_after: float = 0.0
+    """Retry-After of a 429 in seconds."""
     made: bool = True
-    """False if the service itself held the call back: it says nothing about the other side."""
+    """False if the service itself refused the call: it proves nothing about the other side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,19 +91,19 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a run found out, what to do because of it, and what comes next for the job."""
+    """The result of a run, its further effects, and the next step of the job."""
 
     next: Done | Again | Failed
     result: Any = None
     """Facts, in a type of the app that owns the kind."""
     commands: tuple[Any, ...] = ()
-    """Effects beside those facts, in types of that app."""
+    """Further effects, in types of that app."""
     calls: tuple[Call, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class NoResult:
-    """A run that ended without an outcome: what it had begun may still take effect.
+    """A run that ended without an outcome; the calls that it had begun may still take effect.
 
     The worker stopped and handed the job back, or the handler raised (`crashed`). The job runs again in `after`
     seconds; after MAX_CRASHES crashes in a row it is given up. `begun`: the handler had started.
@@ -128,6 +128,8 @@ Settled = tuple[Claim, Outcome]
 
 
 def backoff(attempt: int, *, base: float, cap: float) -> float:
-    """Return the seconds to wait after failed attempt number `attempt` (from 1): `base`, doubled with each attempt up
-    to `cap`, with ±20 % jitter so that jobs that failed together do not return together."""
+    """Return the seconds to wait after failed attempt number `attempt` (from 1).
+
+    `base` doubles with each attempt up to `cap`. A jitter of ±20 % spreads jobs that failed together.
+    """
     return min(cap, base * 2.0 ** min(attempt - 1, 30)) * random.uniform(0.8, 1.2)  # noqa: S311  no secret

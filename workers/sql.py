@@ -1,32 +1,32 @@
-"""The hot path's SQL over jobs: claim, settle, recover, and what is due. Each statement has a name, a reason, a test.
+"""The hot path's SQL for jobs: claim, settle, recovery and due jobs. Each statement has a name, a reason and a test.
 
 Times are the database's: intervals go in as seconds and waits come out as seconds, so that no two hosts' clocks
-are ever compared. What an index is searched by is `statement_timestamp()`: `clock_timestamp()` is volatile, and the
-search would read every job that lies in the future.
+are ever compared. Conditions on indexes use `statement_timestamp()`: `clock_timestamp()` is volatile, and the search
+would read every job that is due in the future.
 
-Batches travel as one JSON parameter. The planner knows nothing of its length, so rows are found by
-`= ANY (ARRAY(SELECT …))`, which is an index scan whatever the statistics say; a plain join would read whole tables.
-Where a job is found by its transaction, its state is compared as `coalesce(state)`: that keeps the planner from reading
-all of a partial index (every waiting job) because its statistics, old or none, say that there are few.
+A batch is one JSON parameter. The planner does not know its length, so rows are searched by `= ANY (ARRAY(SELECT …))`,
+which is an index scan with any statistics; a plain join would read whole tables. Where a job is searched by its
+transaction, its state is compared as `coalesce(state)`: otherwise the planner would read all of a partial index (every
+waiting job) when outdated or missing statistics say that there are few.
 """
 
-# Claims of one lane come one after another: the count of what it has in flight, and the order of a transaction's
-# notifications, would be wrong if two were half done. Sorted, so that two batches never wait for each other.
+# One claim of a lane at a time: two concurrent ones would miscount its jobs in flight and could break the order of a
+# transaction's notifications. Sorted, so that two batches never wait for each other.
 LOCK_LANES = """
 SELECT pg_advisory_xact_lock(731, hashtext(lane))
 FROM (SELECT lane FROM unnest(%(lanes)s::text[]) AS lane ORDER BY hashtext(lane)) AS sorted
 """
 
-# waiting -> running for the oldest due jobs of each lane, up to what the lane may have in flight over all workers.
-# Committed before the work starts: a job that kills its worker has been counted. `want` has a row a lane and kind.
+# waiting -> running for the oldest due jobs of each lane, up to the lane's limit in flight over all workers. Committed
+# before the work starts: a job that kills its worker has been counted. `want` has a row for each lane and kind.
 # In a lane with a rate limit, each job takes a token for each call that it may make (`calls`), and only tokens that
 # become free within `ahead` seconds are taken. `free_in`: seconds until the lane's next free token, before this claim.
-# A row per claimed job; a lane without one still has its row (job columns null), with the seconds until its next.
+# Returns a row for each claimed job, or one row (job columns null) for a lane without any. `next_in`: seconds until its
+# next job is due.
 CLAIM = """
 WITH want AS (
     SELECT * FROM jsonb_to_recordset(%(want)s)
-        AS w(lane text, kind text, lease double precision, n int, in_flight int, probe boolean,
-             calls int, per_second double precision)
+        AS w(lane text, kind text, lease float8, n int, in_flight int, probe boolean, calls int, per_second float8)
 ), room AS (
     SELECT want.lane,
            least(max(want.n), min(want.in_flight) - (
@@ -36,10 +36,10 @@ WITH want AS (
                SELECT min(w.run_at) FROM workers_job w
                WHERE w.lane = want.lane AND w.kind = want.kind AND w.state = 'waiting'
                  AND w.run_at > statement_timestamp()
-           )) - statement_timestamp())::double precision AS next_in,
+           )) - statement_timestamp())::float8 AS next_in,
            greatest(0, extract(epoch FROM (
                SELECT t.next_free_at FROM workers_ratelimit t WHERE t.lane = want.lane
-           ) - clock_timestamp()))::double precision AS free_in
+           ) - clock_timestamp()))::float8 AS free_in
     FROM want
     GROUP BY want.lane
 ), due AS (
@@ -52,8 +52,8 @@ WITH want AS (
         SELECT j.id, j.run_at
         FROM workers_job j
         WHERE j.lane = want.lane AND j.kind = want.kind AND j.state = 'waiting' AND j.run_at <= statement_timestamp()
-          -- One job of a kind and transaction at a time: a `pending` still under way must not arrive after the news
-          -- of the final status. (A scalar, so that it stays one index probe a job.)
+          -- One job of a kind and transaction at a time: a running notification of `pending` must not arrive after
+          -- that of the final status. (A scalar subquery, so that it stays one index probe for each job.)
           AND (SELECT count(*) = 0 FROM workers_job s
                WHERE s.lane = j.lane AND s.transaction_id = j.transaction_id AND s.kind = j.kind
                  AND s.state = 'running')
@@ -87,7 +87,7 @@ SELECT room.n, room.next_in, room.free_in,
 FROM room LEFT JOIN claimed ON claimed.lane = room.lane
 """
 
-# An open breaker lets one run through now and then: whoever moves the time of the next one takes this one.
+# Take the probe of an open breaker: the worker that sets the time of the next probe runs this one.
 TAKE_PROBE = """
 UPDATE workers_breaker SET probe_at = clock_timestamp() + %(every)s * interval '1 second'
 WHERE lane = %(lane)s AND kind = %(kind)s AND opened_at IS NOT NULL AND probe_at <= clock_timestamp()
@@ -96,17 +96,18 @@ WHERE lane = %(lane)s AND kind = %(kind)s AND opened_at IS NOT NULL AND probe_at
 RETURNING id
 """
 
-# The next `span` seconds of a lane's calls, for a job that is run by name (see CLAIM for all others). Returns the
-# seconds until its first call may begin. Run it together with LOCK_LANES.
+# Take the next `span` seconds of a lane's rate limit for a job that is run by its id (see CLAIM for all others).
+# Returns the seconds until its first call may begin. Run it together with LOCK_LANES.
 TAKE_TOKENS = """
 INSERT INTO workers_ratelimit AS t (lane, next_free_at)
 VALUES (%(lane)s, clock_timestamp() + %(span)s * interval '1 second')
 ON CONFLICT (lane) DO UPDATE
 SET next_free_at = greatest(t.next_free_at, clock_timestamp()) + %(span)s * interval '1 second'
-RETURNING greatest(0, extract(epoch FROM next_free_at - clock_timestamp())::double precision - %(span)s)
+RETURNING greatest(0, extract(epoch FROM next_free_at - clock_timestamp())::float8 - %(span)s)
 """
 
-# One named job, whatever its time and its lane's limits: for `manage.py runjob` and AWS Lambda.
+# waiting -> running for one job, without regard to its time and its lane's limits: for `manage.py runjob` and AWS
+# Lambda. Run it together with LOCK_LANES.
 CLAIM_ONE = """
 UPDATE workers_job j
 SET state = 'running', claim_count = claim_count + 1, updated_at = clock_timestamp(),
@@ -124,8 +125,7 @@ RETURNING id, transaction_id, kind, key, lane, claim_count, tries, crashes, lost
 SETTLE = """
 WITH o AS (
     SELECT * FROM jsonb_to_recordset(%(outcomes)s)
-        AS o(id bigint, state text, after double precision, tries int, error text, lost boolean, begun boolean,
-             crashed boolean)
+        AS o(id bigint, state text, after float8, tries int, error text, lost boolean, begun boolean, crashed boolean)
 ), settled AS (
     UPDATE workers_job j
     SET state = o.state, run_at = coalesce(clock_timestamp() + o.after * interval '1 second', j.run_at),
@@ -145,7 +145,7 @@ WHERE w.transaction_id = ANY (ARRAY(SELECT transaction_id FROM settled))
   AND coalesce(w.state) = 'waiting' AND w.run_at <= statement_timestamp()
 """
 
-# Every outbound call, also of a run that lost its lease: it did happen.
+# Record every outbound call, also those of a run that lost its lease: they did happen.
 ADD_CALLS = """
 INSERT INTO workers_outboundcall
     (job_id, transaction_id, attempt, started_at, duration_ms, method, url, http_status, error, excerpt)
@@ -154,7 +154,7 @@ FROM jsonb_populate_recordset(NULL::workers_outboundcall, %(calls)s)
 """
 
 # Expired leases -> waiting, due at once, with the end of the lease as the time until which the lost run's calls may
-# have begun. After `max_crashes` in a row it is due in an hour only: the caller gives it up by name before that.
+# have begun. After `max_crashes` in a row the job is due in an hour only: the caller fails it before that.
 RECOVER = """
 WITH expired AS (
     SELECT id, lease_until FROM workers_job
@@ -193,12 +193,11 @@ WITH RECURSIVE lanes AS (
 )
 """
 
-# For each lane that has waiting jobs: the seconds until its first one (0: it is overdue), when within `ahead`.
-# A loose scan of `job_due_by_kind`: one probe a lane and kind, however many jobs wait there or lie in the future.
-DUE_LANES = (
-    _LANES
-    + """
-SELECT first.lane, greatest(0, extract(epoch FROM min(first.run_at) - clock_timestamp()))::double precision
+# For each lane with a job due within `ahead` seconds: the seconds until its first one (0: overdue). A loose scan of
+# `job_due_by_kind`: one probe for each lane and kind, however many jobs wait there.
+DUE_LANES = f"""
+{_LANES}
+SELECT first.lane, greatest(0, extract(epoch FROM min(first.run_at) - clock_timestamp()))::float8
 FROM lanes
 CROSS JOIN LATERAL (
     SELECT j.lane, j.run_at FROM workers_job j
@@ -208,19 +207,17 @@ CROSS JOIN LATERAL (
 WHERE first.run_at <= statement_timestamp() + %(ahead)s * interval '1 second'
 GROUP BY first.lane
 """
-)
 
 # For operators: by kind, the number of due jobs, the age in seconds of the oldest due one, and the numbers of running
 # and failed jobs. Due and failed jobs are counted up to `most` (null: all; the cost grows with them). With a bound it
-# reads an entry a lane and what it counts, even if a million are due. (In the index's order: otherwise the planner
-# reads the table when it knows that many are due, in the hope to meet some of this lane soon.)
-COUNTS = (
-    _LANES
-    + """
+# reads one index entry for each lane and each counted job, even if a million are due. The ORDER BY keeps it on the
+# index: otherwise the planner scans the table when many jobs are due, and expects to find this lane's early.
+COUNTS = f"""
+{_LANES}
 , newest AS MATERIALIZED (
     SELECT kind FROM workers_job WHERE state = 'failed' ORDER BY id DESC LIMIT %(most)s
 )
-SELECT asked.kind, (
+SELECT kinds.kind, (
     SELECT count(*) FROM (
         SELECT 1 FROM lanes CROSS JOIN LATERAL (
             SELECT 1 FROM workers_job j
@@ -228,22 +225,21 @@ SELECT asked.kind, (
               AND j.run_at <= statement_timestamp()
             ORDER BY j.run_at LIMIT %(most)s
         ) AS job
-        WHERE lanes.kind = asked.kind
+        WHERE lanes.kind = kinds.kind
         LIMIT %(most)s
     ) AS due
 ), (
-    SELECT greatest(0, extract(epoch FROM statement_timestamp() - min(job.run_at)))::double precision
+    SELECT greatest(0, extract(epoch FROM statement_timestamp() - min(job.run_at)))::float8
     FROM lanes CROSS JOIN LATERAL (
         SELECT run_at FROM workers_job j
         WHERE j.lane = lanes.lane AND j.kind = lanes.kind AND j.state = 'waiting'
         ORDER BY run_at LIMIT 1
     ) AS job
-    WHERE lanes.kind = asked.kind
-), (SELECT count(*) FROM workers_job r WHERE r.state = 'running' AND r.kind = asked.kind),
-   (SELECT count(*) FROM newest WHERE newest.kind = asked.kind)
-FROM unnest(%(kinds)s::text[]) AS asked(kind)
+    WHERE lanes.kind = kinds.kind
+), (SELECT count(*) FROM workers_job r WHERE r.state = 'running' AND r.kind = kinds.kind),
+   (SELECT count(*) FROM newest WHERE newest.kind = kinds.kind)
+FROM unnest(%(kinds)s::text[]) AS kinds(kind)
 """
-)
 
 # By lane, the number of its jobs that are due within `within` seconds, up to `most` (see COUNTS), and of its running
 # jobs.
@@ -252,14 +248,14 @@ SELECT lane, (
     SELECT count(*) FROM (
         SELECT 1 FROM unnest(%(kinds)s::text[]) AS its(kind) CROSS JOIN LATERAL (
             SELECT 1 FROM workers_job j
-            WHERE j.lane = asked.lane AND j.kind = its.kind AND j.state = 'waiting'
+            WHERE j.lane = lanes.lane AND j.kind = its.kind AND j.state = 'waiting'
               AND j.run_at <= statement_timestamp() + %(within)s * interval '1 second'
             ORDER BY j.run_at LIMIT %(most)s
         ) AS job
         LIMIT %(most)s
     ) AS due
-), (SELECT count(*) FROM workers_job r WHERE r.lane = asked.lane AND r.state = 'running')
-FROM unnest(%(lanes)s::text[]) AS asked(lane)
+), (SELECT count(*) FROM workers_job r WHERE r.lane = lanes.lane AND r.state = 'running')
+FROM unnest(%(lanes)s::text[]) AS lanes(lane)
 """
 
 # Of the latest `most` calls those that began within `within` seconds: by lane their number, the number of failed ones,
@@ -273,7 +269,7 @@ SELECT (SELECT lane FROM workers_job WHERE id = job_id), count(*),
        count(*) FILTER (WHERE http_status IS NULL OR http_status >= 500 OR http_status = 429),
        percentile_disc(0.5) WITHIN GROUP (ORDER BY duration_ms) / 1000::float8,
        percentile_disc(0.95) WITHIN GROUP (ORDER BY duration_ms) / 1000::float8,
-       extract(epoch FROM statement_timestamp() - min(started_at))::double precision
+       extract(epoch FROM statement_timestamp() - min(started_at))::float8
 FROM latest
 WHERE started_at > statement_timestamp() - %(within)s * interval '1 second' AND duration_ms IS NOT NULL
 GROUP BY 1

@@ -68,7 +68,7 @@ async def _call(
         raise CredentialsRefused(f"it answered {answer.status}", answer.call)
     if answer.status == 429:
         wait = answer.retry_after()
-        raise Throttled("it answered 429", replace(answer.call, asked_to_wait=wait or 0.0), wait)
+        raise Throttled("it answered 429", replace(answer.call, retry_after=wait or 0.0), wait)
     return answer
 
 

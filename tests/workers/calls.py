@@ -16,7 +16,7 @@ def call(url, method="GET", *, allowed=("127.0.0.1",), body=None, headers=None, 
 
 
 def failed(kind, url, method="GET", **how):
-    """The call that ended without an answer, in exactly this way."""
+    """Make a call that raises exactly this error; return its record."""
     with pytest.raises(CallFailed) as caught:
         call(url, method, **how)
     assert type(caught.value) is kind, caught.value

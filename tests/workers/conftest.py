@@ -12,7 +12,7 @@ from workers.outcomes import Claim
 
 @pytest.fixture
 def probe(settings: Any) -> Iterator[Probe]:
-    """A kind of job that does what the test says."""
+    """A kind of job whose handler and limits the test sets."""
     probe = Probe()
     register(probe)
     settings.JOB_TABLE = "tests.workers.probe.TABLE"
@@ -22,13 +22,13 @@ def probe(settings: Any) -> Iterator[Probe]:
 
 @pytest.fixture
 def claimed(probe: Probe) -> Claim:
-    """A job of the probe that was just claimed."""
+    """A claimed job of the probe."""
     return probe.claim_new()
 
 
 @pytest.fixture
 def engines(db: None, settings: Any) -> Iterator[Callable[..., Engine]]:
-    """Makes engines; ends them with the test, and their connections with them."""
+    """Start engines; at the end of the test stop them and wait until their connections are closed."""
     made: list[Engine] = []
 
     def make(probe: Probe, *, capacity: int = settings.WORKER_CAPACITY) -> Engine:
@@ -52,7 +52,7 @@ def engine(engines: Callable[..., Engine], probe: Probe) -> Engine:
 
 @pytest.fixture
 def gate(probe: Probe) -> Iterator[Gate]:
-    """Holds all runs until it is opened."""
+    """Block all runs until the test opens the gate."""
     gate = Gate()
     probe.handle = gate
     yield gate

@@ -1,4 +1,4 @@
-"""A kind of job that does what a test says, in lanes whose limits the test sets. It takes the place of `track`."""
+"""A kind of job whose handler and limits the test sets. It replaces `track`."""
 
 import asyncio
 import threading
@@ -45,7 +45,7 @@ class Probe:
         return [claim for found in jobs.claim_lanes({lane: n}, [self.kind]) for claim in found.claims]
 
     def claim_new(self, **fields: Any) -> Claim:
-        """A new job, claimed."""
+        """Return a new job, claimed."""
         claimed = jobs.claim_one(new_job(**fields))
         assert claimed is not None
         return claimed
@@ -63,7 +63,7 @@ class Probe:
 
 
 def new_job(*, lane: Lane = LANE, due_in: float = 0.0, of: UUID | None = None, **fields: Any) -> Job:
-    """A waiting job, due in so many seconds."""
+    """Return a new waiting job that is due in `due_in` seconds."""
     job = Job(transaction_id=of or uuid4(), **({"kind": "track"} | fields), lane=lane)
     job.run_at = Now() + timedelta(seconds=due_in)
     job.save()
@@ -90,7 +90,7 @@ def register(probe: Probe) -> None:
 
 
 class Gate:
-    """A handler that waits until it is opened; it counts who is in it."""
+    """A handler that waits until `open` is set; it counts the runs that wait in it."""
 
     def __init__(self) -> None:
         self.inside = self.most = 0
@@ -108,5 +108,5 @@ class Gate:
 
 
 def all_done(lane: Lane = LANE) -> bool:
-    """Whether every job of the lane is done, and there is one."""
+    """Return True if the lane has jobs and all of them are done."""
     return set(states(lane)) == {"done"}

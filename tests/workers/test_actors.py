@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 
 
 class Woken:
-    """Stands for the engine."""
+    """Replacement for the engine."""
 
     def __init__(self, *results):
         self.wakes = []
@@ -70,7 +70,7 @@ def test_a_database_error_is_raised_so_that_the_message_is_repeated(monkeypatch)
         actors.create_at_provider.fn({Lane("p1"): 0.0, Lane("p2"): 0.0})
 
 
-def test_it_does_not_wait_for_a_wake_that_lies_ahead(monkeypatch):
+def test_it_does_not_wait_for_a_delayed_wake(monkeypatch):
     monkeypatch.setattr(engines, "running", Woken(None))
     started = time.monotonic()
 
@@ -86,7 +86,7 @@ def test_repeats_are_bounded_and_grow():
         assert actor.options["max_age"] <= 600_000
 
 
-def test_a_process_without_an_engine_says_how_to_start_one(monkeypatch):
+def test_the_error_in_a_process_without_an_engine_says_how_to_start_one(monkeypatch):
     monkeypatch.setattr(engines, "running", None)
 
     with pytest.raises(RuntimeError, match="rundramatiq"):
@@ -111,7 +111,7 @@ def worker(db):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_worker_gets_a_transaction_done_from_its_message(alice, third, worker):
+def test_a_message_makes_a_worker_complete_a_transaction(alice, third, worker):
     with serving() as far:
         far.on("GET", Answer(404))
         far.on("POST", Answer(201, {"status": "completed"}))
@@ -124,7 +124,7 @@ def test_a_worker_gets_a_transaction_done_from_its_message(alice, third, worker)
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_worker_finds_by_itself_what_no_message_told_of(alice, third, worker, monkeypatch):
+def test_a_worker_finds_due_jobs_without_a_message(alice, third, worker, monkeypatch):
     monkeypatch.setattr("transactions.store.announce", lambda wakes: None)
     with serving() as far:
         far.on("GET", Answer(200, {"status": "completed"}))

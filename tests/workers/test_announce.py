@@ -1,4 +1,4 @@
-"""Announcing: few messages, none of them necessary."""
+"""Announcements: few messages, none of them required for a job to run."""
 
 import threading
 from dataclasses import replace
@@ -16,7 +16,7 @@ from workers.outcomes import Wake
 
 
 class Mouth:
-    """Stands for an actor: keeps what is sent, or is held up in the middle of it."""
+    """Replacement for an actor: it keeps the messages, and a test can block it."""
 
     def __init__(self):
         self.said = []
@@ -34,7 +34,7 @@ class Mouth:
 
 @pytest.fixture
 def mouths(monkeypatch):
-    """What is sent, by kind."""
+    """The replacements of the actors, by kind."""
     mouths = {name: Mouth() for name in JOBS.kinds}
     for name, mouth in mouths.items():
         monkeypatch.setitem(JOBS.kinds, name, replace(JOBS.kinds[name], actor=cast(Any, mouth)))
@@ -81,7 +81,7 @@ def said(mouths, kind):
     return [{lane: after for lane, after in lanes.items() if lane != "end"} for lanes in mouths[kind].said]
 
 
-def test_it_says_which_lane_and_when(announcer, mouths):
+def test_a_message_names_the_lane_and_the_delay(announcer, mouths):
     say(announcer, Wake("create", Lane("p1")))
 
     assert said(mouths, "create") == [{Lane("p1"): 0.0}]
@@ -96,7 +96,7 @@ def held(announcer, mouths):
     return announcer
 
 
-def test_what_piles_up_is_one_message_a_kind(held, mouths):
+def test_queued_wakes_become_one_message_for_each_kind(held, mouths):
     wakes = [Wake(kind, lane) for lane in (Lane("p1"), Lane("p2"), Lane("p1")) for kind in ("create", "notify")]
     held.announce(wakes)
     mouths["track"].open.set()
@@ -106,7 +106,7 @@ def test_what_piles_up_is_one_message_a_kind(held, mouths):
     assert said(mouths, "notify")[0] == {Lane("p1"): 0, Lane("p2"): 0}
 
 
-def test_of_several_times_for_a_lane_the_earliest_is_said(held, mouths):
+def test_the_earliest_of_several_delays_of_a_lane_is_sent(held, mouths):
     held.announce([Wake("create", Lane("p1"), 0.5), Wake("create", Lane("p1"), 0.2), Wake("create", Lane("p1"), 0.9)])
     mouths["track"].open.set()
     say(held)
@@ -114,7 +114,7 @@ def test_of_several_times_for_a_lane_the_earliest_is_said(held, mouths):
     assert min(message[Lane("p1")] for message in said(mouths, "create")) == 0.2
 
 
-def test_at_once_outdoes_any_delay(held, mouths):
+def test_no_delay_takes_precedence_over_a_delay(held, mouths):
     held.announce([Wake("create", Lane("p1"), 0.5), Wake("create", Lane("p1"))])
     mouths["track"].open.set()
     say(held)
@@ -129,14 +129,14 @@ def test_a_promised_wake_is_not_repeated(announcer, mouths):
     assert said(mouths, "track") == [{Lane("p1"): 5.0}]
 
 
-def test_a_promise_for_later_does_not_swallow_an_earlier_wake(announcer, mouths):
+def test_an_earlier_wake_is_sent_despite_a_promise_for_later(announcer, mouths):
     say(announcer, Wake("track", Lane("p1"), 60.0))
     say(announcer, Wake("track", Lane("p1"), 0.2))
 
     assert said(mouths, "track") == [{Lane("p1"): 60.0}, {Lane("p1"): 0.2}]
 
 
-def test_a_wake_at_once_is_always_said(announcer, mouths):
+def test_a_wake_without_delay_is_always_sent(announcer, mouths):
     say(announcer, Wake("track", Lane("p1"), 5.0))
     say(announcer, Wake("track", Lane("p1")))
     say(announcer, Wake("track", Lane("p1")))
@@ -144,7 +144,7 @@ def test_a_wake_at_once_is_always_said(announcer, mouths):
     assert said(mouths, "track") == [{Lane("p1"): 5.0}, {Lane("p1"): 0}, {Lane("p1"): 0}]
 
 
-def test_a_promise_is_over_when_its_time_is(announcer, mouths):
+def test_a_promise_ends_at_its_time(announcer, mouths):
     say(announcer, Wake("track", Lane("p1"), 0.02))
     until(lambda: say(announcer, Wake("track", Lane("p1"), 0.02)) or len(said(mouths, "track")) == 2, 2)
 
@@ -156,7 +156,7 @@ def test_promises_are_of_a_kind_and_lane(announcer, mouths):
     assert said(mouths, "create") == [{Lane("p1"): 5.0}]
 
 
-def test_a_broker_that_is_away_raises_nothing_and_promises_nothing(announcer, mouths):
+def test_an_unreachable_broker_raises_no_error_and_leaves_no_promise(announcer, mouths):
     mouths["track"].broken = True
     say(announcer, Wake("track", Lane("p1"), 5.0))
     mouths["track"].broken = False
@@ -169,7 +169,7 @@ def test_it_never_waits_for_the_broker(held):
     held.announce(Wake("create", Lane(f"p{number}")) for number in range(1000))
 
 
-def test_while_the_broker_is_away_what_waits_does_not_grow_with_every_wake(held):
+def test_the_queue_stays_bounded_while_the_broker_is_away(held):
     for _ in range(1000):
         held.announce([Wake("create", Lane("p1"))])
 
@@ -189,7 +189,7 @@ def test_the_broker_gets_a_message_that_its_workers_understand():
     assert dramatiq.Message.decode(arrived()[0]).args == ({Lane("c4711"): 0.5},)
 
 
-def test_an_announcement_without_a_broker_is_forgotten():
+def test_an_announcement_without_a_broker_is_dropped():
     with broker_away():
         announcer = Watched()
         announcer.announce([Wake("create", Lane("p1"))])

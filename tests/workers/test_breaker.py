@@ -72,7 +72,7 @@ def move(**fields):
     ("runs", "failures", "opens"),
     [(10, 5, True), (10, 4, False), (9, 9, False), (1000, 100, False)],
 )
-def test_it_opens_when_most_of_enough_runs_failed(runs, failures, opens):
+def test_it_opens_when_half_of_enough_runs_failed(runs, failures, opens):
     one = Breaker(counted_at=NOW)
 
     judge(one, RunCounts(runs=runs, failures=failures), NOW)
@@ -80,7 +80,7 @@ def test_it_opens_when_most_of_enough_runs_failed(runs, failures, opens):
     assert (one.opened_at is not None) is opens
 
 
-def test_what_failed_long_ago_counts_no_more():
+def test_old_failures_lose_their_weight():
     one = Breaker(counted_at=NOW, runs=9, failures=9)
 
     judge(one, RunCounts(runs=9, failures=2), NOW + timedelta(seconds=10 * HALF_LIFE))
@@ -97,7 +97,7 @@ def test_failures_in_several_processes_add_up():
     assert one.opened_at == NOW
 
 
-def test_when_it_opens_the_first_probe_is_due_as_late_as_a_429_asked_for():
+def test_the_first_probe_waits_for_the_retry_after_of_a_429():
     one = Breaker(counted_at=NOW)
 
     judge(one, RunCounts(runs=MIN_CALLS, failures=MIN_CALLS, retry_after=90), NOW)
@@ -105,7 +105,7 @@ def test_when_it_opens_the_first_probe_is_due_as_late_as_a_429_asked_for():
     assert one.probe_at == NOW + timedelta(seconds=90)
 
 
-def test_while_it_is_open_runs_that_began_before_say_nothing():
+def test_while_it_is_open_runs_that_began_before_do_not_count():
     one = Breaker(counted_at=NOW, opened_at=NOW, probe_at=NOW)
 
     judge(one, RunCounts(runs=100), NOW)
@@ -113,7 +113,7 @@ def test_while_it_is_open_runs_that_began_before_say_nothing():
     assert one.opened_at == NOW
 
 
-def test_one_probe_that_succeeds_closes_it_with_a_clean_slate():
+def test_one_successful_probe_closes_it_and_resets_its_counts():
     one = Breaker(counted_at=NOW, opened_at=NOW, probe_at=NOW, runs=50, failures=50)
 
     judge(one, RunCounts(runs=2, failures=1, probes_passed=1, probes_failed=1), NOW + timedelta(seconds=60))
@@ -121,7 +121,7 @@ def test_one_probe_that_succeeds_closes_it_with_a_clean_slate():
     assert (one.opened_at, one.probe_at, one.runs, one.failures) == (None, None, 0, 0)
 
 
-def test_a_probe_that_is_asked_to_wait_puts_the_next_one_off():
+def test_the_retry_after_of_a_probe_delays_the_next_probe():
     one = Breaker(counted_at=NOW, opened_at=NOW, probe_at=NOW)
 
     judge(one, RunCounts(runs=1, failures=1, probes_failed=1, retry_after=30), NOW)
@@ -144,7 +144,7 @@ def test_a_probe_that_is_asked_to_wait_puts_the_next_one_off():
         (answered(None), 1),
     ],
 )
-def test_a_run_failed_when_a_call_of_it_was_not_served(probe, outcome, failures):
+def test_a_run_failed_when_one_of_its_calls_failed(probe, outcome, failures):
     new_job()
 
     run(probe, outcome)
@@ -153,7 +153,7 @@ def test_a_run_failed_when_a_call_of_it_was_not_served(probe, outcome, failures)
 
 
 @pytest.mark.parametrize("outcome", [Outcome(Done()), Outcome(Done(), calls=(call(made=False),))])
-def test_a_run_that_called_nobody_does_not_count(probe, outcome):
+def test_a_run_without_calls_does_not_count(probe, outcome):
     new_job()
 
     run(probe, outcome)
@@ -170,18 +170,18 @@ def test_a_lane_without_a_breaker_is_not_counted(probe):
     assert not Breaker.objects.exists()
 
 
-def test_the_longest_wait_that_a_429_asked_for_is_kept(probe):
+def test_the_longest_retry_after_is_kept(probe):
     statistics = BreakerStatistics()
     new_jobs(2)
     for claimed, after in zip(probe.claim(), (30.0, 10.0), strict=True):
-        statistics.note(claimed, Outcome(Again(900.0), calls=(call(429, asked_to_wait=after),)))
+        statistics.note(claimed, Outcome(Again(900.0), calls=(call(429, retry_after=after),)))
 
     assert statistics._counts[Lane("x1"), "track"].retry_after == 30
 
 
-def test_a_429_puts_no_probe_off_for_longer_than_a_minute(probe):
+def test_a_429_delays_a_probe_by_a_minute_at_most(probe):
     statistics = BreakerStatistics()
-    statistics.note(probe.claim_new(), Outcome(Again(1.0), calls=(call(429, asked_to_wait=3600.0),)))
+    statistics.note(probe.claim_new(), Outcome(Again(1.0), calls=(call(429, retry_after=3600.0),)))
 
     assert statistics._counts[Lane("x1"), "track"].retry_after == 60
 
@@ -202,14 +202,14 @@ def test_writing_is_due_once_a_breaker_may_open(probe):
 # --- what it lets through
 
 
-def test_an_open_one_lets_nothing_through(probe):
+def test_an_open_breaker_stops_claims(probe):
     opened(probe)
     new_job()
 
     assert probe.claim() == []
 
 
-def test_it_stops_one_kind_and_one_lane_only(probe):
+def test_it_stops_only_its_kind_and_lane(probe):
     opened(probe)
     move(kind="notify")
     new_job()
@@ -220,7 +220,7 @@ def test_it_stops_one_kind_and_one_lane_only(probe):
     assert len(probe.claim()) == 1
 
 
-def test_when_a_probe_is_due_one_run_goes_through_and_the_next_in_some_seconds(probe):
+def test_one_run_is_claimed_per_probe_interval(probe):
     opened(probe)
     new_jobs(3)
     probe_now()
@@ -243,7 +243,7 @@ def test_a_probe_whose_worker_dies_is_followed_by_another(probe):
     assert [claimed.probe for claimed in probe.claim()] == [True]
 
 
-def test_a_probe_that_succeeds_sets_the_rest_going(probe):
+def test_a_successful_probe_lets_the_other_jobs_run(probe):
     opened(probe)
     new_jobs(3)
     probe_now()
@@ -263,7 +263,7 @@ def test_a_probe_that_fails_leaves_it_open(probe):
     assert probe.claim() == []
 
 
-def test_one_that_is_switched_off_stops_nothing(probe):
+def test_a_breaker_that_is_switched_off_stops_no_claim(probe):
     opened(probe)
     new_jobs(3)
     probe.rule = Limit(1000)
@@ -292,7 +292,7 @@ def claim(kinds):
     return [claimed for found in jobs.claim_lanes({Lane("x1"): 100}, kinds) for claimed in found.claims]
 
 
-def test_a_lane_that_is_full_of_another_kind_still_probes(probe, kinds):
+def test_a_lane_with_many_jobs_of_another_kind_still_probes(probe, kinds):
     opened(probe)
     probe.rule = Limit(5, breaker=True)
     new_jobs(3)
@@ -304,7 +304,7 @@ def test_a_lane_that_is_full_of_another_kind_still_probes(probe, kinds):
     assert taken == [("notify", False)] * 4 + [("track", True)]
 
 
-def test_no_probe_is_spent_where_nothing_is_due(probe, kinds):
+def test_a_probe_is_not_taken_while_no_job_is_due(probe, kinds):
     opened(probe)
     new_job(kind="notify")
     probe_now()
@@ -314,7 +314,7 @@ def test_no_probe_is_spent_where_nothing_is_due(probe, kinds):
     assert [claimed.probe for claimed in claim(kinds)] == [True]
 
 
-def test_a_probe_that_had_nothing_to_call_for_gives_its_turn_to_the_next(probe):
+def test_after_a_probe_without_calls_the_next_probe_is_due_at_once(probe):
     opened(probe)
     new_jobs(3)
     probe_now()
@@ -330,7 +330,7 @@ def test_a_probe_that_had_nothing_to_call_for_gives_its_turn_to_the_next(probe):
 
 
 @several
-def test_a_count_that_cannot_be_written_delays_nothing(engine, probe, monkeypatch):
+def test_counts_that_cannot_be_written_delay_no_wake(engine, probe, monkeypatch):
     """The settle has been committed: what it gave work to is woken all the same."""
 
     def away(self):
@@ -347,7 +347,7 @@ def test_a_count_that_cannot_be_written_delays_nothing(engine, probe, monkeypatc
 
 
 @several
-def test_the_engine_stops_calling_what_fails_and_goes_on_once_it_is_back(engine, probe):
+def test_the_engine_stops_calling_a_failing_provider_and_resumes_when_it_is_back(engine, probe):
     healthy = False
 
     async def handle(work, http):

@@ -1,4 +1,4 @@
-"""The dispatcher: what nobody was told of, and what died."""
+"""Dispatcher: jobs without a message, and jobs of lost workers."""
 
 import contextlib
 import os
@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 
 class Woken:
-    """Stands for the engine."""
+    """Replacement for the engine."""
 
     def __init__(self):
         self.wakes = {}
@@ -63,7 +63,7 @@ def test_it_wakes_lanes_with_due_jobs(dispatcher, engine):
     assert engine.wakes == {Lane("x1"): 0}
 
 
-def test_it_wakes_lanes_whose_job_is_due_before_its_next_look_at_that_time(dispatcher, engine):
+def test_it_wakes_lanes_whose_job_is_due_before_the_next_tick_at_that_time(dispatcher, engine):
     new_job(due_in=0.5)
     new_job(lane=Lane("x2"), due_in=5)
 
@@ -85,7 +85,7 @@ def test_it_ends_the_process_when_the_event_loop_is_stuck(dispatcher, engine, mo
     assert ended == [(os.getpid(), signal.SIGKILL)]
 
 
-def test_it_writes_down_how_runs_ended(dispatcher, engine, probe):
+def test_it_saves_the_results_of_runs_for_the_breakers(dispatcher, engine, probe):
     probe.rule = Limit(1000, breaker=True)
     call = Call("GET", "http://far", datetime.now(UTC), 1, http_status=200)
     engine.statistics.note(probe.claim_new(), Outcome(Done(), calls=(call,)))
@@ -105,7 +105,7 @@ def test_it_returns_expired_leases_and_wakes_their_lanes(dispatcher, engine, pro
     assert engine.wakes == {Lane("x1"): 0}
 
 
-def test_it_says_that_its_process_lives(dispatcher):
+def test_it_saves_the_heartbeat_of_its_process(dispatcher):
     dispatcher.tick()
 
     alive = WorkerProcess.objects.get()
@@ -113,13 +113,13 @@ def test_it_says_that_its_process_lives(dispatcher):
     assert alive.host and alive.pid
 
 
-def test_it_says_which_version_runs(dispatcher):
+def test_it_saves_the_version_of_its_process(dispatcher):
     dispatcher.tick()
 
     assert WorkerProcess.objects.get().version == __version__
 
 
-def test_a_second_look_is_the_same_process(dispatcher, engine):
+def test_a_second_tick_updates_the_same_process(dispatcher, engine):
     dispatcher.tick()
     WorkerProcess.objects.update(beat_at=Now() - timedelta(minutes=5))
     engine.in_flight = 9
@@ -130,7 +130,7 @@ def test_a_second_look_is_the_same_process(dispatcher, engine):
     assert alive.beat_at >= alive.started_at
 
 
-def test_it_forgets_processes_that_have_not_lived_for_an_hour(dispatcher, engine):
+def test_it_deletes_processes_without_a_heartbeat_for_an_hour(dispatcher, engine):
     Dispatcher(engine, queues=[]).tick()
     WorkerProcess.objects.update(beat_at=Now() - timedelta(minutes=61))
 
@@ -139,7 +139,7 @@ def test_it_forgets_processes_that_have_not_lived_for_an_hour(dispatcher, engine
     assert WorkerProcess.objects.get().queues == "create,track"
 
 
-def test_one_job_that_cannot_be_given_up_keeps_no_other_waiting(dispatcher, engine, probe, settings, monkeypatch):
+def test_a_job_that_cannot_be_given_up_delays_no_other(dispatcher, engine, probe, settings, monkeypatch):
     settings.MAX_CRASHES = 1
     probe.claim_new()
     expire(Job.objects.get())
@@ -161,7 +161,7 @@ def test_one_job_that_cannot_be_given_up_keeps_no_other_waiting(dispatcher, engi
 
 @pytest.fixture
 def looking(dispatcher, monkeypatch):
-    """It looks again after a moment, on its own thread."""
+    """A dispatcher on its own thread, with a short interval."""
     monkeypatch.setattr("workers.periodic.INTERVAL", 0.02)
     dispatcher.start()
     yield dispatcher
@@ -170,7 +170,7 @@ def looking(dispatcher, monkeypatch):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_it_looks_again_and_again(looking, engine):
+def test_it_repeats_its_checks(looking, engine):
     until(WorkerProcess.objects.exists)
     new_job()
 
@@ -188,7 +188,7 @@ def test_it_survives_the_end_of_its_connection(looking, engine):
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("error", [OperationalError, LookupError])
-def test_it_survives_whatever_a_look_raises(looking, engine, monkeypatch, error):
+def test_it_survives_any_error_of_a_tick(looking, engine, monkeypatch, error):
     failed = threading.Event()
 
     def fail(*_, **__):
@@ -211,7 +211,7 @@ def test_stopping_ends_it(looking):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_process_that_is_told_to_stop_is_not_shown_as_silent(looking):
+def test_a_stopped_process_is_not_shown_as_silent(looking):
     until(WorkerProcess.objects.exists)
     looking.stop()
 

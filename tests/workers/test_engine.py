@@ -30,7 +30,7 @@ def test_it_runs_a_due_job_and_settles_it(engine, probe):
     until(lambda: engine.in_flight == 0)
 
 
-def test_it_leaves_alone_what_is_not_due(engine, probe):
+def test_it_does_not_run_jobs_that_are_not_due(engine, probe):
     new_job(due_in=60)
 
     assert engine.wake(Lane("x1")).result(5) == 0
@@ -79,7 +79,7 @@ def test_a_job_that_cannot_be_loaded_crashes_alone(engine, probe, monkeypatch):
     assert Job.objects.get(pk=bad.pk).crashes == 1
 
 
-def test_a_job_that_is_to_run_again_soon_does_so_without_being_woken(engine, probe):
+def test_a_job_that_runs_again_soon_needs_no_wake(engine, probe):
     async def thrice(work, http):
         return Outcome(Again(0.05, work.tries + 1) if work.tries < 2 else Done())
 
@@ -143,7 +143,7 @@ def test_a_handler_that_raises_harms_no_other(engine, probe):
     until(lambda: states() == ["waiting"] + ["done"] * 5)
 
 
-def test_a_handler_that_is_cancelled_by_what_it_awaits_has_crashed(engine, probe):
+def test_a_handler_whose_awaited_task_is_cancelled_has_crashed(engine, probe):
     async def cancelled(work, http):
         future = asyncio.get_running_loop().create_future()
         future.cancel()
@@ -185,7 +185,7 @@ def test_a_handler_that_returns_nonsense_harms_no_other(engine, probe, nonsense)
     assert Job.objects.get(pk=bad.pk).state in ("waiting", "failed")
 
 
-def test_a_recording_that_breaks_costs_no_capacity(engines, probe):
+def test_an_error_in_saving_results_costs_no_capacity(engines, probe):
     engine = engines(probe, capacity=2)
 
     def record(settled):
@@ -212,7 +212,7 @@ def test_a_run_is_cut_off_before_its_lease_ends(engine, probe, gate, monkeypatch
     assert Job.objects.get().last_error == "its run raised TimeoutError"
 
 
-def test_a_run_that_began_late_is_cut_off_before_its_lease_ends_all_the_same(engines, probe, monkeypatch):
+def test_a_run_that_began_late_is_also_cut_off_before_its_lease_ends(engines, probe, monkeypatch):
     """Loading took long, or the loop was busy: what counts is when the job was claimed."""
     monkeypatch.setattr(kinds, "LEASE_MARGIN", 0.2)
     left = []
@@ -250,7 +250,7 @@ def test_a_short_delay_ends_near_its_time(engine, probe, delay):
     assert 0 <= late < 0.25
 
 
-def test_of_two_delays_both_end_near_their_time(engine, probe):
+def test_two_delays_both_end_near_their_time(engine, probe):
     first, second = new_job(due_in=0.1), new_job(due_in=0.4)
     engine.wake(Lane("x1"), 0.1)
     engine.wake(Lane("x1"), 0.4)
@@ -260,7 +260,7 @@ def test_of_two_delays_both_end_near_their_time(engine, probe):
         assert 0 <= (Job.objects.get(pk=new.pk).updated_at - new.run_at).total_seconds() < 0.25
 
 
-def test_a_claim_learns_of_the_next_job_that_nobody_told_of(engine, probe):
+def test_a_claim_finds_the_next_due_job_without_a_wake(engine, probe):
     new_job()
     new = new_job(due_in=0.3)
     engine.wake(Lane("x1"))
@@ -269,7 +269,7 @@ def test_a_claim_learns_of_the_next_job_that_nobody_told_of(engine, probe):
     assert (Job.objects.get(pk=new.pk).updated_at - new.run_at).total_seconds() < 0.25
 
 
-def test_an_earlier_wake_is_not_kept_back_by_a_later_one(engine, probe):
+def test_an_earlier_wake_is_not_delayed_by_a_later_one(engine, probe):
     new = new_job(due_in=0.1)
     engine.wake(Lane("x1"), 1.9)
     engine.wake(Lane("x1"), 0.1)
@@ -295,7 +295,7 @@ def test_it_does_not_wake_for_kinds_that_are_not_its_own(engine, probe):
     until(all_done)
 
 
-def test_it_tells_other_workers_of_the_kinds_that_are_not_its_own(engine, monkeypatch):
+def test_it_announces_kinds_that_other_workers_run(engine, monkeypatch):
     told: list[Wake] = []
     monkeypatch.setattr("workers.engine.announce", told.extend)
 
@@ -305,7 +305,7 @@ def test_it_tells_other_workers_of_the_kinds_that_are_not_its_own(engine, monkey
 
 
 def test_no_wake_is_lost_while_claims_are_under_way(engine, probe):
-    """Whoever writes a job and then wakes its lane may rely on it."""
+    """A job that is written before its lane is woken is claimed."""
 
     def write():
         try:

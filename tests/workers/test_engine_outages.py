@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 # --- the database goes away
 
 
-def test_what_a_run_learnt_survives_the_end_of_every_connection(engine, probe, gate):
+def test_the_result_of_a_run_survives_the_end_of_every_connection(engine, probe, gate):
     new_job()
     engine.wake(Lane("x1")).result(5)
     until(lambda: gate.inside == 1)
@@ -90,11 +90,11 @@ def test_a_claim_that_cannot_load_hands_its_jobs_back(engine, probe, monkeypatch
 # --- stopping
 
 
-def test_an_event_loop_that_lives_answers(engine):
+def test_a_working_event_loop_answers(engine):
     until(lambda: engine.unanswered() == 0)
 
 
-def test_one_that_is_stuck_does_not(engine, probe):
+def test_a_stuck_event_loop_does_not_answer(engine, probe):
     blocked, release = threading.Event(), threading.Event()
 
     async def handle(work, http):
@@ -113,7 +113,7 @@ def test_one_that_is_stuck_does_not(engine, probe):
     until(lambda: engine.unanswered() == 0)
 
 
-def test_stopping_hands_back_at_once_what_is_under_way(engine, probe, gate):
+def test_stopping_hands_back_running_jobs_at_once(engine, probe, gate):
     new_jobs(20)
     engine.wake(Lane("x1"))
     until(lambda: gate.inside == 20)
@@ -206,7 +206,7 @@ def test_a_lost_run_before_one_that_had_not_begun_is_still_remembered(engine, pr
     assert Job.objects.get().lost_at is not None
 
 
-def test_what_ended_before_the_stop_is_settled(engine, probe):
+def test_runs_that_ended_before_the_stop_are_settled(engine, probe):
     async def fail(work, http):
         return Outcome(Failed("no"))
 

@@ -1,4 +1,4 @@
-"""Claiming jobs, against a real PostgreSQL."""
+"""Claims of jobs on a real PostgreSQL."""
 
 from uuid import uuid4
 
@@ -29,7 +29,7 @@ def lane(found, name=LANE):
 # --- claiming
 
 
-def test_a_claim_takes_a_due_job_and_says_all_of_it(probe):
+def test_a_claim_has_all_columns_of_a_due_job(probe):
     new = new_job(tries=3, crashes=1, claim_count=6, key="k")
 
     [claimed] = probe.claim()
@@ -43,7 +43,7 @@ def test_a_claim_takes_a_due_job_and_says_all_of_it(probe):
     assert (claimed.claimed_at, claimed.lease_until) == (found.updated_at, found.lease_until)
 
 
-def test_a_claim_leaves_what_is_not_due(probe):
+def test_a_claim_leaves_jobs_that_are_not_due(probe):
     new_job(due_in=0.5)
 
     assert probe.claim() == []
@@ -57,7 +57,7 @@ def test_a_claim_leaves_other_lanes_and_other_kinds(probe):
 
 
 @pytest.mark.parametrize("state", ["running", "done", "failed", "cancelled"])
-def test_a_claim_takes_only_what_waits(probe, state):
+def test_a_claim_takes_only_waiting_jobs(probe, state):
     new_job(state=state, lease_until=Now() if state == "running" else None)
 
     assert probe.claim() == []
@@ -72,13 +72,13 @@ def test_the_oldest_come_first(probe):
     assert {claimed.id for claimed in probe.claim(3)} == {made[age].pk for age in (9, 7, 5)}
 
 
-def test_a_claim_takes_no_more_than_asked(probe):
+def test_a_claim_takes_no_more_than_requested(probe):
     new_jobs(5)
 
     assert len(probe.claim(3)) == 3
 
 
-def test_the_limit_of_a_lane_counts_what_is_running_anywhere(probe):
+def test_the_limit_of_a_lane_counts_running_jobs_of_all_workers(probe):
     probe.limits[Lane("x1")] = 4
     new_jobs(10)
     assert len(probe.claim(3)) == 3
@@ -103,7 +103,7 @@ def test_a_stopped_lane_gives_nothing(probe):
     assert probe.claim() == []
 
 
-def test_a_lane_that_nobody_knows_gives_nothing(probe):
+def test_an_unknown_lane_gives_no_jobs(probe):
     new_job(lane=Lane("y1"))
 
     assert probe.claim(lane=Lane("y1")) == []
@@ -155,7 +155,7 @@ def test_jobs_of_other_kinds_of_the_transaction_do_not_wait(probe):
     assert len(probe.claim()) == 1
 
 
-def test_a_client_that_asks_for_its_news_twice_gets_it(alice, third):
+def test_a_client_that_requests_a_notification_twice_gets_it(alice, third):
     record = accepted(alice, third)
     running = claim(job(record, "notify"))
     notify_again(record)
@@ -191,7 +191,7 @@ def test_a_disabled_endpoint_gives_nothing(alice, third):
     assert jobs.claim_lanes({alice.settings.lane: 10}, kinds.all_kinds()) == []
 
 
-def test_a_secret_that_no_key_opens_stops_nobody_elses_lane(probe, third):
+def test_an_undecryptable_secret_stops_only_its_lane(probe, third):
     bob = make_client("bob", third.provider)
     with connection.cursor() as cursor:
         cursor.execute("UPDATE clients_callbacksecret SET secret = 'unreadable'")
@@ -203,7 +203,7 @@ def test_a_secret_that_no_key_opens_stops_nobody_elses_lane(probe, third):
     assert len(lane(found).claims) == 1
 
 
-def test_headers_that_no_key_opens_stop_nobody_elses_lane(probe, db):
+def test_undecryptable_headers_stop_only_their_lane(probe, db):
     other = make_provider("notify")
     with connection.cursor() as cursor:
         cursor.execute("UPDATE providers_provider SET headers = 'unreadable'")
@@ -229,7 +229,7 @@ def test_claiming_by_name_ignores_time_and_limit(probe):
     assert jobs.claim_one(new) is None
 
 
-def test_claiming_by_name_waits_for_a_sibling(probe):
+def test_a_claim_by_id_waits_for_a_sibling(probe):
     new_job(of=(of := uuid4()), key="1", state="running", lease_until=Now())
 
     assert jobs.claim_one(new_job(of=of, key="2")) is None

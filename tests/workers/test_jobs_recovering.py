@@ -1,4 +1,4 @@
-"""Recovering what died, and finding what is due."""
+"""Recovery of expired leases, and the search for due lanes."""
 
 import json
 
@@ -106,7 +106,7 @@ def test_a_given_up_job_that_cannot_be_ended_now_is_not_run_soon(probe, settings
 
 
 @several
-def test_two_who_recover_at_once_count_a_crash_once(probe):
+def test_two_concurrent_recoveries_count_a_crash_once(probe):
     claimed = probe.claim_new()
     expire(row(claimed))
 
@@ -117,7 +117,7 @@ def test_two_who_recover_at_once_count_a_crash_once(probe):
 
 
 @several
-def test_a_recovery_does_not_wait_for_a_settle_under_way(probe):
+def test_a_recovery_does_not_wait_for_a_settle_in_progress(probe):
     claimed = probe.claim_new()
     expire(row(claimed))
     with transaction.atomic():
@@ -129,7 +129,7 @@ def test_a_recovery_does_not_wait_for_a_settle_under_way(probe):
 # --- what is due
 
 
-def test_it_names_the_lanes_that_are_due_and_when(probe):
+def test_due_lanes_have_the_seconds_until_they_are_due(probe):
     new_job(due_in=-5)
     new_job(due_in=0.5, lane=Lane("x2"))
     new_job(due_in=0.2, lane=Lane("x2"))
@@ -143,11 +143,11 @@ def test_it_names_the_lanes_that_are_due_and_when(probe):
     assert found[Lane("x2")] == pytest.approx(0.2, abs=0.1)
 
 
-def test_nothing_waits_nowhere(db):
+def test_no_lane_is_due_without_jobs(db):
     assert jobs.due_lanes(1.0) == []
 
 
-def test_jobs_far_in_the_future_hide_no_due_one(probe):
+def test_jobs_in_the_far_future_hide_no_due_job(probe):
     new_jobs(200, due_in=5000)
     new_jobs(200, due_in=5000, lane=Lane("x0"))
     new_job(due_in=-1)
@@ -157,7 +157,7 @@ def test_jobs_far_in_the_future_hide_no_due_one(probe):
 
 
 def rows_read(statement, params):
-    """How many rows of jobs a statement reads, those it throws away among them."""
+    """Return the number of job rows that a statement reads, including those that it filters out."""
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE workers_job")
         cursor.execute("EXPLAIN (ANALYZE, FORMAT JSON) " + statement, params)
@@ -178,7 +178,7 @@ def claim_params(*, in_flight):
 
 
 @pytest.mark.parametrize("due_in", [5000, -5000])
-def test_looking_for_due_lanes_does_not_read_the_jobs_in_them(probe, due_in):
+def test_a_search_for_due_lanes_does_not_read_their_jobs(probe, due_in):
     new_jobs(3000, due_in=due_in)
 
     assert rows_read(sql.DUE_LANES, {"ahead": 1.0}) < 50
@@ -199,13 +199,13 @@ def test_a_claim_does_not_read_past_jobs_of_a_kind_that_is_held_back(probe):
     assert rows_read(sql.CLAIM, claim_params(in_flight=1000)) < 50
 
 
-def test_a_claim_from_a_lane_at_its_limit_does_not_read_what_is_overdue(probe):
+def test_a_claim_from_a_lane_at_its_limit_does_not_read_overdue_jobs(probe):
     new_jobs(3000, due_in=-5000)
     params = claim_params(in_flight=0)
     assert rows_read(sql.CLAIM, params) < 50
 
 
-def test_the_database_refuses_a_job_that_cannot_be(probe):
+def test_the_database_refuses_an_inconsistent_job(probe):
     new = new_job()
     for wrong in ({"state": "odd"}, {"state": "running"}, {"lease_until": Now()}):
         with pytest.raises(IntegrityError), transaction.atomic():

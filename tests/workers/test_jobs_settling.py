@@ -1,4 +1,4 @@
-"""Settling: what becomes of a job and of what its run learnt, whoever has the job by then."""
+"""Settles: the next state of a job and the results of its run, also after another worker has claimed the job."""
 
 import contextlib
 import threading

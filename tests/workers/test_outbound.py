@@ -80,7 +80,7 @@ def test_it_reads_16_kib_of_an_answer(far, size):
 
 
 def test_an_answer_without_end_costs_no_more(far):
-    """The server promises a gigabyte and stops after 64 KiB; nobody waits for the rest."""
+    """The server promises a gigabyte and stops after 64 KiB; the call does not wait for the rest."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port, ended = listener.getsockname()[1], threading.Event()
 
@@ -200,7 +200,7 @@ def test_a_server_that_speaks_no_tls_is_not_sent(far):
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory):
-    """A server's TLS context, with a certificate for 127.0.0.1 that nobody trusts."""
+    """A server's TLS context, with a certificate for 127.0.0.1 that no client trusts."""
     key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([])
     now = datetime.now(UTC)
     signed = (
@@ -220,7 +220,7 @@ def certificate(tmp_path_factory):
     return context
 
 
-def test_a_certificate_that_nobody_trusts_is_not_sent(certificate):
+def test_a_call_to_an_untrusted_certificate_is_not_sent(certificate):
     with serving(certificate) as server:
         failed(NotSent, server.url)
     assert server.asked == []

@@ -112,7 +112,7 @@ def test_public_addresses_are_not_refused(address):
 
 
 class Door:
-    """A port, on both loopback addresses, on which nobody may knock."""
+    """A port on both loopback addresses that must get no connection."""
 
     def __init__(self):
         self._listeners = [socket.create_server(("127.0.0.1", 0))]
@@ -123,7 +123,7 @@ class Door:
             listener.setblocking(False)
 
     def knocked(self):
-        """Whether anybody has, since the last time this was asked."""
+        """Return True if there was a connection since the last call of this."""
         found = False
         for listener in self._listeners:
             with contextlib.suppress(BlockingIOError):

@@ -12,7 +12,7 @@ from workers.periodic import PeriodicTasks
 
 
 class Steps(list[str]):
-    """What was done, in order."""
+    """The steps that ran, in order."""
 
     def of(self, name, more=False):
         """A periodic task of this name that has more to do, or not."""
@@ -30,13 +30,13 @@ def done():
 
 
 @pytest.mark.parametrize(("more", "again"), [((False, False), False), ((True, False), True), ((False, True), True)])
-def test_a_round_is_a_step_of_each_and_says_whether_any_has_more(done, more, again):
+def test_a_round_runs_a_step_of_each_task_and_tells_if_there_is_more(done, more, again):
     assert PeriodicTasks({"a": done.of("a", more[0]), "b": done.of("b", more[1])}).round() is again
     assert done == ["a", "b"]
 
 
 @pytest.mark.parametrize("error", [OperationalError, LookupError])
-def test_one_that_fails_keeps_no_other_from_its_step_and_has_to_wait(done, error):
+def test_a_failing_task_delays_no_other_and_waits(done, error):
     def broken():
         raise error("broken")
 
@@ -49,7 +49,7 @@ def test_one_that_fails_keeps_no_other_from_its_step_and_has_to_wait(done, error
 
 @pytest.fixture
 def running():
-    """Runs periodic tasks on their own thread; ends it with the test."""
+    """Run periodic tasks on their own thread; stop it at the end of the test."""
     made = []
 
     def run(**tasks):
@@ -63,7 +63,7 @@ def running():
         assert not tasks._thread.is_alive()
 
 
-def test_what_has_more_goes_on_at_once(running, done, monkeypatch):
+def test_a_task_with_more_to_do_goes_on_at_once(running, done, monkeypatch):
     monkeypatch.setattr(module, "INTERVAL", 60)
 
     running(count=done.of("count", more=True))
@@ -71,7 +71,7 @@ def test_what_has_more_goes_on_at_once(running, done, monkeypatch):
     until(lambda: len(done) > 100)
 
 
-def test_what_has_no_more_is_looked_at_again_after_a_while(running, done, monkeypatch):
+def test_a_task_without_more_to_do_runs_again_after_the_interval(running, done, monkeypatch):
     monkeypatch.setattr(module, "INTERVAL", 0.01)
 
     running(count=done.of("count"))
@@ -79,7 +79,7 @@ def test_what_has_no_more_is_looked_at_again_after_a_while(running, done, monkey
     until(lambda: len(done) > 2)
 
 
-def test_stopping_waits_for_the_step_under_way_and_begins_no_other(running, done):
+def test_stopping_waits_for_the_current_step_and_begins_no_other(running, done):
     began, go_on = threading.Event(), threading.Event()
 
     def slow():

@@ -166,7 +166,7 @@ def test_a_lease_is_longer_by_the_time_that_a_run_may_wait(probe):
     assert last.time_left() - last.start_in > probe.kind.lease - 1
 
 
-def test_a_lane_that_gave_jobs_is_asked_again_when_half_of_the_look_ahead_is_free(probe):
+def test_a_lane_that_gave_jobs_is_claimed_from_again_after_half_of_the_look_ahead(probe):
     limited(probe, 5.0)
     new_jobs(50)
 
@@ -175,7 +175,7 @@ def test_a_lane_that_gave_jobs_is_asked_again_when_half_of_the_look_ahead_is_fre
     assert (len(found.claims), found.next_in) == (10, LOOK_AHEAD / 2)
 
 
-def test_a_lane_that_gave_none_is_asked_again_when_its_next_job_is_due(probe):
+def test_a_lane_that_gave_none_is_claimed_from_again_when_its_next_job_is_due(probe):
     limited(probe, 5.0)
     new_job(due_in=1.5)
 
@@ -228,7 +228,7 @@ def test_a_second_call_that_would_outlive_its_lease_is_not_made(probe, second_ca
 # --- single jobs
 
 
-def test_a_job_that_is_run_by_name_takes_tokens_and_waits_for_them(probe):
+def test_a_job_that_is_run_by_id_takes_tokens_and_waits_for_them(probe):
     limited(probe, 10.0, calls=2)
     TABLE.kinds[JobKind.TRACK] = probe.kind
     tokens_taken(0.5)

@@ -24,7 +24,7 @@ def bob(third, endpoint) -> Caller:
     return make_client("bob", third.provider, callback_url=endpoint.url)
 
 
-def test_it_runs_a_job_whatever_its_time_and_says_what_became_of_it(bob, third, endpoint):
+def test_it_runs_a_job_that_is_not_due_and_prints_its_state(bob, third, endpoint):
     record = accepted(bob, third)
     notify = job(record, "notify")
 
@@ -43,7 +43,7 @@ def test_it_runs_several_in_their_order(bob, third, endpoint):
 def test_a_job_that_has_to_wait_says_so(alice, third):
     create = job(accepted(alice, third), "create")
 
-    assert said("runjob", str(create.pk)) == f"{create.pk}: waiting\n"  # nobody listens at the provider's address
+    assert said("runjob", str(create.pk)) == f"{create.pk}: waiting\n"  # no server listens at the provider's address
     assert Job.objects.get(pk=create.pk).claim_count == 1
 
 
@@ -64,12 +64,12 @@ def test_a_job_is_run_once_however_often_it_is_named(bob, third, endpoint):
     assert len(endpoint.asked) == 1
 
 
-def test_a_job_that_there_is_not_is_an_error(db):
+def test_an_unknown_job_number_is_an_error(db):
     with pytest.raises(CommandError, match="no job 7"):
         said("runjob", "7")
 
 
-def test_what_was_run_before_the_error_stays_done(bob, third, endpoint):
+def test_jobs_that_ran_before_the_error_stay_done(bob, third, endpoint):
     notify = job(accepted(bob, third), "notify")
 
     with pytest.raises(CommandError):

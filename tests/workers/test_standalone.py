@@ -42,7 +42,7 @@ def test_it_runs_a_job_to_its_end(alice, third, far):
 
 
 @pytest.mark.parametrize(("next_", "state"), [(Again(9.0), "waiting"), (Failed("no"), "failed"), (Done(), "done")])
-def test_it_says_what_became_of_the_job(probe, next_, state):
+def test_it_returns_the_state_of_the_job(probe, next_, state):
     async def handle(work, http):
         return Outcome(next_)
 
@@ -87,7 +87,7 @@ def test_a_run_is_cut_off_before_its_lease_ends(probe, monkeypatch):
 
 
 def test_a_job_that_cannot_be_loaded_is_not_left_running(probe, monkeypatch):
-    """Nothing has begun that its lease would have to be waited for."""
+    """No call has begun, so there is no reason to wait for its lease to end."""
 
     def load(claims):
         raise LookupError("no key opens this")
@@ -108,7 +108,7 @@ def test_a_job_that_has_nothing_left_to_do_is_done(alice, third, far):
     assert far.methods == ["GET", "POST"]
 
 
-def test_what_it_gave_work_to_is_announced(alice, third, monkeypatch):
+def test_lanes_with_new_work_are_announced(alice, third, monkeypatch):
     told: list[Wake] = []
     monkeypatch.setattr(jobs, "announce", told.extend)
     record = accepted(alice, third)
@@ -160,7 +160,7 @@ def test_lambda_runs_a_transaction_without_any_broker(alice, third, far):
     assert now(record).status == "completed"
 
 
-def test_the_command_says_what_became_of_each_job(probe, capsys):
+def test_the_command_prints_the_state_of_each_job(probe, capsys):
     first, second = new_job(), new_job()
     call_command("runjob", str(first.pk), str(second.pk))
 

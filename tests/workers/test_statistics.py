@@ -32,11 +32,11 @@ def called(job, http_status=200, ms=100, seconds_ago=1.0):
     )  # fmt: skip
 
 
-def test_a_kind_without_jobs_is_there_with_nothing():
+def test_a_kind_without_jobs_is_listed_with_zeros():
     assert queue() == overview.Queue("track", due=0, oldest=0.0, running=0, failed=0)
 
 
-def test_it_counts_what_is_due_running_or_failed_and_nothing_else(probe):
+def test_it_counts_only_due_running_and_failed_jobs(probe):
     probe.claim_new()
     new_job(due_in=-90)
     new_job(lane=Lane("x2"))
@@ -59,7 +59,7 @@ def test_it_stops_counting_at_a_bound_and_marks_the_count():
     assert (str(queue().due), str(queue().failed)) == ("8", "4")
 
 
-def test_it_counts_by_lane_what_is_due_within_some_seconds(monkeypatch):
+def test_it_counts_by_lane_the_jobs_due_within_some_seconds(monkeypatch):
     monkeypatch.setattr(overview, "MOST_IN_A_LANE", 3)
     for _ in range(4):
         new_job()
@@ -74,14 +74,14 @@ def test_it_counts_by_lane_what_is_due_within_some_seconds(monkeypatch):
     assert overview.lanes([Lane("x2")], within=100) == {Lane("x2"): (2, 0)}
 
 
-def test_it_counts_by_lane_what_runs(probe):
+def test_it_counts_running_jobs_by_lane(probe):
     probe.claim_new()
     new_job(lane=Lane("x2"))
 
     assert overview.lanes([Lane("x1"), Lane("x2")]) == {Lane("x1"): (0, 1), Lane("x2"): (1, 0)}
 
 
-def test_it_says_how_a_lanes_latest_calls_went():
+def test_it_evaluates_a_lanes_latest_calls():
     job, other = new_job(), new_job(lane=Lane("x2"))
     for number, (status, ms) in enumerate([(200, 100), (404, 200), (504, 300), (429, 400), (None, 35_000)]):
         called(job, status, ms, seconds_ago=10 * number)
@@ -94,14 +94,14 @@ def test_it_says_how_a_lanes_latest_calls_went():
     assert calls[Lane("x1")].reach == pytest.approx(40, abs=10)
 
 
-def test_it_looks_at_no_old_calls_and_at_no_run_that_was_lost():
+def test_it_ignores_old_calls_and_lost_runs():
     called(new_job(), seconds_ago=overview.WITHIN + 60)
     called(new_job(), ms=None)
 
     assert overview.latest_calls() == {}
 
 
-def test_it_looks_at_the_latest_calls_only(monkeypatch):
+def test_it_evaluates_the_latest_calls_only(monkeypatch):
     monkeypatch.setattr(overview, "LATEST", 2)
     for ms in (900, 100, 200):
         called(new_job(), ms=ms)

@@ -1,4 +1,4 @@
-"""`manage.py rundramatiq` with defaults that fit this service; every option can still be given."""
+"""`manage.py rundramatiq` with defaults for this service; every option can be overridden."""
 
 import argparse
 from typing import Any
@@ -8,7 +8,7 @@ from django_dramatiq.management.commands import rundramatiq
 
 
 class Command(rundramatiq.Command):
-    help = "Run a worker: one process; several are several of these, each under its own supervisor."
+    help = "Run a worker of one process. Run several under one supervisor each."
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         super().add_arguments(parser)

@@ -1,4 +1,4 @@
-"""`manage.py runjob`: run waiting jobs here and now."""
+"""`manage.py runjob`: runs of waiting jobs in this process, at once."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from workers.models import Job
 
 
 class Command(BaseCommand):
-    help = "Run jobs now, in this process, whatever their time; a job that is not waiting is left as it is."
+    help = "Run jobs now, in this process, even if they are not due. Jobs that are not waiting are left as they are."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("job", nargs="+", type=int, help="The job's number, as the admin shows it")
