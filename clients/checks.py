@@ -1,19 +1,14 @@
-"""System checks on the settings of clients."""
+"""System check of the clients' rate limit."""
 
-from typing import Any
+from collections.abc import Iterator
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, register
-from django.core.exceptions import ValidationError
 
 from clients.models import validate_rate
+from workers.foundation.checks import Rule, error_of, register_rules
 
 
-@register
-def check_rate_limit(**_: Any) -> list[CheckMessage]:
-    """Check that CLIENT_RATE_LIMIT is a rate."""
-    try:
-        validate_rate(settings.CLIENT_RATE_LIMIT)
-    except ValidationError as error:
-        return [Error("CLIENT_RATE_LIMIT is not a rate", hint=str(error.message), id="clients.E001")]
-    return []
+@register_rules
+def rate_limit() -> Iterator[Rule]:
+    error = error_of(validate_rate, settings.CLIENT_RATE_LIMIT)
+    yield error, "clients.E001", "CLIENT_RATE_LIMIT is not a rate", error

@@ -1,5 +1,6 @@
-"""System checks on what providers' settings allow and the jobs' leases must cover."""
+"""System checks of the providers' timeouts, which must fit into the leases of jobs, and of TRUSTED_PROXIES."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from django.conf import settings
@@ -8,46 +9,37 @@ from django.db import Error as DatabaseError
 from django.db import connection
 
 from providers.addresses import proxies
-from providers.models import LOOK_BEFORE, READ_TIMEOUT, Provider, longest_create_timeout
+from providers.models import BEFORE_CREATE, READ_TIMEOUT, Provider, longest_create_timeout
+from workers.foundation.checks import Rule, error_of, register_rules
 from workers.kinds import LEASE_MARGIN
 
 
-@register
-def check_leases(**_: Any) -> list[CheckMessage]:
-    found: list[CheckMessage] = []
-    if longest_create_timeout() < 1:
-        hint = f"Give it {LOOK_BEFORE:g} seconds and the longest create_timeout of your providers"
-        found.append(Error("CREATE_LEASE leaves no time for a create", hint=hint, id="providers.E001"))
-    if settings.TRACK_LEASE < READ_TIMEOUT + LEASE_MARGIN:
-        hint = f"Give it at least {READ_TIMEOUT + LEASE_MARGIN:g} seconds: a poll may take {READ_TIMEOUT:g}"
-        found.append(Error("TRACK_LEASE is shorter than a poll may take", hint=hint, id="providers.E002"))
-    return found
-
-
-@register
-def check_proxies(**_: Any) -> list[CheckMessage]:
-    try:
-        proxies(settings.TRUSTED_PROXIES)
-    except ValueError as error:
-        hint = "How many proxies each request comes through, or their comma separated addresses and networks"
-        return [Error(f"TRUSTED_PROXIES makes no sense: {error}", hint=hint, id="providers.E004")]
-    return []
+@register_rules
+def leases_and_proxies() -> Iterator[Rule]:
+    hint = f"Set it to {BEFORE_CREATE:g} seconds plus the longest create_timeout of your providers"
+    yield longest_create_timeout() < 1, "providers.E001", "CREATE_LEASE leaves no time for a create", hint
+    too_short = settings.TRACK_LEASE < READ_TIMEOUT + LEASE_MARGIN
+    hint = f"Set it to at least {READ_TIMEOUT + LEASE_MARGIN:g} seconds: a poll may take {READ_TIMEOUT:g} seconds"
+    yield too_short, "providers.E002", "TRACK_LEASE is shorter than a poll may take", hint
+    error = error_of(proxies, settings.TRUSTED_PROXIES)
+    hint = "Set the number of proxies that each request passes, or their comma-separated addresses and networks"
+    yield error, "providers.E004", f"TRUSTED_PROXIES is invalid: {error}", hint
 
 
 @register(Tags.database)
 def check_providers(databases: Any = None, **_: Any) -> list[CheckMessage]:
-    """Run when a process starts to serve or to work: a provider that no job could ever serve is found then."""
+    """Find providers whose creates cannot end within a lease. Runs when a web or worker process starts."""
     if not databases:
         return []
     try:
         too_long = list(Provider.objects.filter(create_timeout__gt=longest_create_timeout()))
-    except DatabaseError:  # away, or not migrated yet: not this check's business
+    except DatabaseError:  # unreachable or not migrated yet, which is not this check's business
         connection.close()
         return []
     return [
         Error(
             f"The create_timeout of provider {provider.slug}, {provider.create_timeout:g} s, exceeds the job lease",
-            hint=f"Raise CREATE_LEASE to {provider.create_timeout + LOOK_BEFORE:g} seconds, or lower the timeout",
+            hint=f"Raise CREATE_LEASE to {provider.create_timeout + BEFORE_CREATE:g} seconds, or lower create_timeout",
             id="providers.E003",
         )
         for provider in too_long

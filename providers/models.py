@@ -26,7 +26,7 @@ from workers.lanes import Lane
 
 READ_TIMEOUT = 15.0
 """Seconds for a look; the slowest known answers take 10."""
-LOOK_BEFORE = READ_TIMEOUT + LEASE_MARGIN
+BEFORE_CREATE = READ_TIMEOUT + LEASE_MARGIN
 """Seconds of a lease that are not the create's: a look before it, and some to settle."""
 ORDER_FIELDS = ("id", "amount", "currency", "reference", "webhook_url")
 
@@ -155,7 +155,7 @@ class Provider(models.Model):
 
 def longest_create_timeout() -> float:
     """Seconds that a create may take so that a look before it and the create end within the job's lease."""
-    return float(settings.CREATE_LEASE) - LOOK_BEFORE
+    return float(settings.CREATE_LEASE) - BEFORE_CREATE
 
 
 def validate_webhook_secret(scheme: str, secret: str) -> None:

@@ -1,8 +1,10 @@
 from django.apps import AppConfig
+from django.utils.module_loading import autodiscover_modules
 
 
 class ProjectConfig(AppConfig):
     name = "txnproject"
 
     def ready(self) -> None:
-        from txnproject import checks, jobs  # noqa: F401  registers the checks, declares the actors
+        """Register the system checks of all apps and declare the Dramatiq actors."""
+        autodiscover_modules("checks", "jobs")

@@ -1,103 +1,75 @@
-"""System checks on the environment: each says what is wrong and what to put there, and stops the boot."""
+"""System checks of the environment. Each error says what is wrong and what to set, and stops the boot."""
 
 import logging
 from collections.abc import Iterator
-from typing import Any
 from urllib.parse import urlsplit
 
 from cryptography.fernet import Fernet
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, register
 from django.core.exceptions import ImproperlyConfigured
 
-MIN_SECRET_KEY = 50  # characters: what `manage.py check --deploy` asks for, too
+from workers.foundation.checks import Rule, error_of, register_rules
+
+MIN_SECRET_KEY = 50
+"""Least number of characters; `manage.py check --deploy` asks for as many."""
 
 
-@register
-def check_environment(**_: Any) -> list[CheckMessage]:
-    return [*_secret_key(), *_encryption_keys(), *_stores(), *_addresses(), *_words()]
-
-
-def _secret_key() -> Iterator[Error]:
+@register_rules
+def keys() -> Iterator[Rule]:
     try:
         key = settings.SECRET_KEY
     except ImproperlyConfigured:
         key = ""
-    if len(key) < MIN_SECRET_KEY:
-        yield Error(
-            f"SECRET_KEY is {'not set' if not key else 'too short'}",
-            hint=f"Set it to at least {MIN_SECRET_KEY} random characters: "
-            "python -c 'import secrets; print(secrets.token_urlsafe(50))'",
-            id="txnproject.E001",
-        )
-
-
-def _encryption_keys() -> Iterator[Error]:
     hint = (
-        "A comma separated list of 32 random bytes each in url-safe base64, the first one encrypts: "
+        f"Set it to at least {MIN_SECRET_KEY} random characters: "
+        "python -c 'import secrets; print(secrets.token_urlsafe(50))'"
+    )
+    message = f"SECRET_KEY is {'too short' if key else 'not set'}"
+    yield len(key) < MIN_SECRET_KEY, "txnproject.E001", message, hint
+    hint = (
+        "Set comma-separated keys of 32 random bytes in URL-safe base64; the first one encrypts: "
         "python -c 'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())'"
     )
-    if not settings.ENCRYPTION_KEYS:
-        yield Error("ENCRYPTION_KEYS is not set", hint=hint, id="txnproject.E002")
+    yield not settings.ENCRYPTION_KEYS, "txnproject.E002", "ENCRYPTION_KEYS is not set", hint
     for place, key in enumerate(settings.ENCRYPTION_KEYS, start=1):
-        try:
-            Fernet(key)
-        except ValueError:
-            yield Error(f"ENCRYPTION_KEYS: key number {place} is not a valid key", hint=hint, id="txnproject.E003")
+        yield error_of(Fernet, key), "txnproject.E003", f"ENCRYPTION_KEYS: key number {place} is not a valid key", hint
 
 
-def _stores() -> Iterator[Error]:
+@register_rules
+def stores() -> Iterator[Rule]:
     database = settings.DATABASES["default"]
-    if database["ENGINE"] != "django.db.backends.postgresql" or database["NAME"] in ("", "unset"):
-        yield Error(
-            "DATABASE_URL does not name a PostgreSQL database",
-            hint="postgresql://user:password@host:5432/name, or postgresql://user@/name?host=/folder for a socket",
-            id="txnproject.E004",
-        )
-    if urlsplit(settings.BROKER_URL).scheme not in ("redis", "rediss", "unix", "amqp", "amqps"):
-        yield Error(
-            "BROKER_URL does not name a broker",
-            hint="redis://host:6379/0 (Redis or Valkey; rediss:// for TLS), or amqp://user:password@host:5672",
-            id="txnproject.E005",
-        )
+    wrong = database["ENGINE"] != "django.db.backends.postgresql" or database["NAME"] in ("", "unset")
+    hint = "Set postgresql://user:password@host:5432/name, or postgresql://user@/name?host=/folder for a socket"
+    yield wrong, "txnproject.E004", "DATABASE_URL does not name a PostgreSQL database", hint
+    wrong = urlsplit(settings.BROKER_URL).scheme not in ("redis", "rediss", "unix", "amqp", "amqps")
+    hint = "Set redis://host:6379/0 (Redis or Valkey; rediss:// for TLS), or amqp://user:password@host:5672"
+    yield wrong, "txnproject.E005", "BROKER_URL does not name a broker", hint
 
 
-def _addresses() -> Iterator[Error]:
-    if not settings.ALLOWED_HOSTS:
-        yield Error(
-            "ALLOWED_HOSTS is not set",
-            hint="The comma separated host names under which clients and providers call this service",
-            id="txnproject.E006",
-        )
-    public = urlsplit(settings.PUBLIC_URL)
-    wanted = ("https",) if settings.TLS != "off" else ("http", "https")
-    if public.scheme not in wanted or not public.netloc:
-        yield Error(
-            f"PUBLIC_URL is not an address that starts with {' or '.join(wanted)}://",
-            hint="The address under which providers reach this service: their webhooks are sent there",
-            id="txnproject.E007",
-        )
-    sandbox = urlsplit(settings.SANDBOX_URL)
-    if settings.SANDBOX_URL and not (sandbox.scheme in ("http", "https") and sandbox.netloc):
-        yield Error(
-            "SANDBOX_URL is not an address that starts with http:// or https://",
-            hint="The address of the sandbox's page, for a link to it on ours. Leave it out where no sandbox runs",
-            id="txnproject.E010",
-        )
+@register_rules
+def addresses() -> Iterator[Rule]:
+    hint = "Set the comma-separated host names under which clients and providers call this service"
+    yield not settings.ALLOWED_HOSTS, "txnproject.E006", "ALLOWED_HOSTS is not set", hint
+    schemes = ("http", "https") if settings.TLS == "off" else ("https",)
+    message = f"PUBLIC_URL is not an address that starts with {' or '.join(schemes)}://"
+    hint = "Set the address under which providers reach this service; they send their webhooks to it"
+    yield not _is_url(settings.PUBLIC_URL, *schemes), "txnproject.E007", message, hint
+    wrong = settings.SANDBOX_URL and not _is_url(settings.SANDBOX_URL, "http", "https")
+    hint = "Set the address of the sandbox's page, to which this service's page links; leave it out without a sandbox"
+    yield wrong, "txnproject.E010", "SANDBOX_URL is not an address that starts with http:// or https://", hint
 
 
-def _words() -> Iterator[Error]:
-    if settings.TLS not in ("on", "off"):
-        yield Error("TLS is neither on nor off", hint="off is for loopback use only", id="txnproject.E008")
-    if settings.STATUS_BY_HAND_NEEDS_TWO not in ("on", "off"):
-        yield Error(
-            "STATUS_BY_HAND_NEEDS_TWO is neither on nor off",
-            hint="on: a status that one person sets by hand waits for another to approve it",
-            id="txnproject.E011",
-        )
-    if settings.LOG_LEVEL not in logging.getLevelNamesMapping():
-        yield Error(
-            f"LOG_LEVEL {settings.LOG_LEVEL!r} is no level",
-            hint="DEBUG, INFO, WARNING, ERROR or CRITICAL",
-            id="txnproject.E009",
-        )
+@register_rules
+def choices() -> Iterator[Rule]:
+    yield settings.TLS not in ("on", "off"), "txnproject.E008", "TLS is neither on nor off", "Use off on loopback only"
+    wrong = settings.STATUS_BY_HAND_NEEDS_TWO not in ("on", "off")
+    hint = "Set on to require that a second person approves each status that staff set"
+    yield wrong, "txnproject.E011", "STATUS_BY_HAND_NEEDS_TWO is neither on nor off", hint
+    wrong = settings.LOG_LEVEL not in logging.getLevelNamesMapping()
+    hint = "Set DEBUG, INFO, WARNING, ERROR or CRITICAL"
+    yield wrong, "txnproject.E009", f"LOG_LEVEL {settings.LOG_LEVEL!r} is not a level", hint
+
+
+def _is_url(url: str, *schemes: str) -> bool:
+    parts = urlsplit(url)
+    return parts.scheme in schemes and bool(parts.netloc)

@@ -7,7 +7,6 @@ class WorkersConfig(AppConfig):
     def ready(self) -> None:
         import dramatiq
 
-        from workers import checks  # noqa: F401  registers them
         from workers.lifecycle import EngineLifecycle
 
         dramatiq.get_broker().add_middleware(EngineLifecycle())

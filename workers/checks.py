@@ -1,24 +1,21 @@
-"""System checks on the workers' settings."""
+"""System checks of the workers' settings."""
 
-from typing import Any
+from collections.abc import Iterator
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, register
 
+from workers.foundation.checks import Rule, register_rules
 from workers.kinds import LEASE_MARGIN
 
 
-@register
-def check_workers(**_: Any) -> list[CheckMessage]:
-    found: list[CheckMessage] = []
+@register_rules
+def leases_and_limits() -> Iterator[Rule]:
+    least = 2 * LEASE_MARGIN
+    hint = f"Set it to at least {least:g} seconds; a run is cut off {LEASE_MARGIN:g} s before the lease ends"
     for number, name in enumerate(("CREATE_LEASE", "TRACK_LEASE", "NOTIFY_LEASE"), start=1):
-        if getattr(settings, name) < 2 * LEASE_MARGIN:
-            hint = f"Give it at least {2 * LEASE_MARGIN:g} seconds; a run is cut off {LEASE_MARGIN:g} s before its end"
-            found.append(Error(f"{name} is too short", hint=hint, id=f"workers.E00{number}"))
+        yield getattr(settings, name) < least, f"workers.E00{number}", f"{name} is too short", hint
     for number, name in enumerate(("MAX_CRASHES", "WORKER_CAPACITY", "NOTIFICATIONS_IN_FLIGHT"), start=4):
-        if getattr(settings, name) < 1:
-            found.append(Error(f"{name} is less than 1", hint="Give a positive number", id=f"workers.E00{number}"))
-    if not 0 <= settings.WORKER_GRACE <= 600:
-        hint = "Less than what your supervisor waits between SIGTERM and SIGKILL"
-        found.append(Error("WORKER_GRACE is not between 0 and 600 seconds", hint=hint, id="workers.E007"))
-    return found
+        yield getattr(settings, name) < 1, f"workers.E00{number}", f"{name} is less than 1", "Set a positive number"
+    hint = "Set it to less than the time that your supervisor waits between SIGTERM and SIGKILL"
+    outside = not 0 <= settings.WORKER_GRACE <= 600
+    yield outside, "workers.E007", "WORKER_GRACE is not between 0 and 600 seconds", hint
