@@ -1,4 +1,4 @@
-"""Where a request comes from, as far as that can be known: a header that strangers can write proves nothing."""
+"""Client IP addresses behind trusted proxies. Callers can forge headers, so only what our proxies add counts."""
 
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -12,27 +12,27 @@ Network = IPv4Network | IPv6Network
 
 @lru_cache(maxsize=1000)
 def networks(text: str) -> tuple[Network, ...]:
-    """The networks in a comma separated text, such as `192.0.2.0/24, 2001:db8::1`. Raises ValueError."""
+    """Return the networks in a comma-separated text such as `192.0.2.0/24, 2001:db8::1`. Raises ValueError."""
     return tuple(ip_network(part.strip()) for part in text.split(",")) if text.strip() else ()
 
 
 def proxies(text: str) -> int | tuple[Network, ...]:
-    """What TRUSTED_PROXIES says: how many there are, or which. Raises ValueError."""
+    """Return the value of TRUSTED_PROXIES: the number of proxies or their networks. Raises ValueError."""
     text = text.strip()
     return int(text) if text.isascii() and text.isdigit() else networks(text)
 
 
 def caller(request: HttpRequest) -> Address | None:
-    """The address of who called, or of whom our proxies say that they were called by; None where nobody can tell.
+    """Return the client's address: the peer's, or the one that our proxies report; None if it is unknown.
 
-    X-Forwarded-For is read from the right: each proxy adds whom it was called by, so that what a caller has written
-    into it stands to the left of what ours have added, and is never reached.
+    X-Forwarded-For is read from the right. Each proxy appends the address that called it, so the entries that a client
+    forges are to the left of those that our proxies added, and are never reached.
     """
     forwarded = request.META.get("HTTP_X_FORWARDED_FOR", "")
     chain = [*(forwarded.split(",") if forwarded else []), request.META.get("REMOTE_ADDR", "")]
     trusted = proxies(settings.TRUSTED_PROXIES)
     if isinstance(trusted, int):
-        # Fewer than there are proxies: it came past them.
+        # A shorter chain means that the request bypassed the proxies.
         return _address(chain[-1 - trusted]) if trusted < len(chain) else None
     found = None
     for text in reversed(chain):
@@ -43,7 +43,7 @@ def caller(request: HttpRequest) -> Address | None:
 
 
 def may_call(request: HttpRequest, allowed: str) -> bool:
-    """Whether the caller's address is in one of the `allowed` networks; none named: anybody's is."""
+    """Return whether the client's address is in one of the `allowed` networks; an empty text allows all clients."""
     if not (among := networks(allowed)):
         return True
     address = caller(request)
@@ -51,10 +51,9 @@ def may_call(request: HttpRequest, allowed: str) -> bool:
 
 
 def _address(text: str) -> Address | None:
-    """A web server that listens on both families writes an IPv4 address as one of IPv6."""
+    """Parse an address. An IPv4 address that a dual-stack web server writes as IPv6 becomes IPv4 again."""
     try:
         address = ip_address(text.strip().partition("%")[0])
     except ValueError:
         return None
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return mapped or address
+    return getattr(address, "ipv4_mapped", None) or address

@@ -1,28 +1,23 @@
-"""Field types and validators that several models share."""
+"""Validators of the providers' settings."""
 
 import math
 import re
 from typing import Any
 
 from django.core.exceptions import ValidationError
+from django.core.validators import RegexValidator
 
 from providers.addresses import networks
 from providers.status import Status
 from workers.foundation.template import placeholders
 
-HEADER_NAME = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
-
-
-def validate_text_secret(secret: str) -> None:
-    """Raise ValidationError unless `secret` is 16 to 255 ASCII characters, as providers hand out."""
-    if not re.fullmatch(r"[\x21-\x7e][\x20-\x7e]{14,253}[\x21-\x7e]", secret):
-        raise ValidationError("A secret of this scheme has 16 to 255 ASCII characters, with no space at its ends.")
-
-
-def validate_header_name(name: str) -> None:
-    """Raise ValidationError unless `name` is the name of an HTTP header (RFC 9110, 5.1)."""
-    if not re.fullmatch(HEADER_NAME, name):
-        raise ValidationError(f"{name!r} is no name of a header.")
+validate_text_secret = RegexValidator(
+    r"^[\x21-\x7e][\x20-\x7e]{14,253}[\x21-\x7e]\Z",
+    "A secret of this scheme has 16 to 255 ASCII characters, without spaces at its ends.",
+)
+validate_header_name = RegexValidator(  # RFC 9110, 5.1. A code of its own: form fields replace the message of "invalid"
+    r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+\Z", "%(value)r is not the name of an HTTP header.", "header_name"
+)
 
 
 def validate_networks(text: str) -> None:
@@ -45,18 +40,18 @@ def validate_headers(value: Any) -> None:
     for name, content in value.items():
         validate_header_name(name)
         if not re.fullmatch(r"[\t\x20-\x7e]*", content):
-            raise ValidationError(f"The value of {name} can only have ASCII characters, and no line breaks.")
+            raise ValidationError(f"The value of {name} must consist of ASCII characters without line breaks.")
 
 
 def validate_status_map(value: Any) -> None:
-    """Raise ValidationError unless `value` is a JSON object from a provider's words to statuses."""
+    """Raise ValidationError unless `value` is a JSON object from a provider's names of statuses to ours."""
     validate_words(value)
     if strange := set(value.values()) - set(Status.values):
-        raise ValidationError(f"No such status: {', '.join(sorted(strange))}. There are {', '.join(Status.values)}.")
+        raise ValidationError(f"Unknown status: {', '.join(sorted(strange))}. Use {', '.join(Status.values)}.")
 
 
 def validate_finite(value: float) -> None:
-    """Raise ValidationError for NaN and infinities, which no comparison keeps out."""
+    """Raise ValidationError for NaN and infinities, which comparisons with bounds let through."""
     if not math.isfinite(value):
         raise ValidationError("Give a finite number.")
 
@@ -64,4 +59,4 @@ def validate_finite(value: float) -> None:
 def validate_path(path: str) -> None:
     """Raise ValidationError unless `path` starts with a slash and its only placeholder is {id}."""
     if not re.fullmatch(r"/[^\s?#]*", path.replace("{id}", "id")) or placeholders(path) - {"id"}:
-        raise ValidationError("Give a path that starts with /, with {id} where the id goes.")
+        raise ValidationError("Give a path that starts with /; {id} is the place of the id.")

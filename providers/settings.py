@@ -1,6 +1,8 @@
-"""Providers' settings as the hot path reads them: frozen, and at most two seconds old in every process."""
+"""Providers as the hot path reads them: with their live secrets, and at most two seconds old in every process.
 
-from dataclasses import dataclass, field
+Callers share the cached objects: they only read them.
+"""
+
 from threading import Lock
 from typing import Any
 
@@ -13,70 +15,23 @@ from workers.foundation.fields import not_expired
 from workers.lanes import STOPPED, Lane, Limit
 
 
-@dataclass(frozen=True, slots=True)
-class ProviderSettings:
-    """A provider's row and its live webhook secrets; durations in seconds. See `providers.models.Provider`.
-
-    Its `repr` leaves out the secrets, so a log or a traceback that shows settings shows none of them.
-    """
-
-    id: int
-    slug: str
-    adapter: str
-    base_url: str
-    create_path: str
-    status_path: str
-    create_body: dict[str, Any]
-    headers: dict[str, str] = field(repr=False)
-    status_field: str
-    status_map: dict[str, str]
-    create_timeout: float
-    settle_window: float
-    create_retries: int
-    create_retry_delay: float
-    first_poll: float
-    second_poll: float
-    poll_growth: float
-    poll_cap: float
-    track_for: float
-    track_grace: float
-    max_in_flight: int
-    max_calls_per_second: float | None
-    circuit_breaker: bool
-    check_before_create: bool
-    paused: bool
-    webhook_auth: str
-    webhook_signature_header: str
-    webhook_signature_prefix: str
-    webhook_allowed_ips: str
-    webhook_id_field: str
-    webhook_status_field: str
-    webhook_secrets: tuple[str, ...] = field(default=(), repr=False)
-
-    @property
-    def lane(self) -> Lane:
-        """The lane of its calls."""
-        return Lane.provider(self.id)
-
-
-def _from_row(found: Provider | None) -> ProviderSettings | None:
-    if found is None:
-        return None
-    fields = {name: getattr(found, name) for name in ProviderSettings.__dataclass_fields__ if name != "webhook_secrets"}
-    secrets = found.webhook_secrets.filter(not_expired()).values_list("secret", flat=True)
-    return ProviderSettings(**fields, webhook_secrets=tuple(secrets))
+def _read(**key: Any) -> Provider | None:
+    found = Provider.objects.filter(**key).first()
+    if found is not None:
+        found.live_secrets = tuple(found.webhook_secrets.filter(not_expired()).values_list("secret", flat=True))
+    return found
 
 
 @cached(settings_cache(), lock=Lock())
-def provider_by_id(provider_id: int) -> ProviderSettings | None:
-    """Return a provider's settings; None if there is no such provider."""
-    return retry_once(lambda: _from_row(Provider.objects.filter(pk=provider_id).first()))
+def provider_by_id(provider_id: int) -> Provider | None:
+    """Return a provider with its `live_secrets`; None if there is no such provider."""
+    return retry_once(lambda: _read(pk=provider_id))
 
 
 @cached(settings_cache(), lock=Lock())
-def provider_by_slug(slug: str) -> ProviderSettings | None:
-    """Return a provider's settings; None if there is no such provider."""
-    return retry_once(lambda: _from_row(Provider.objects.filter(slug=slug).first()))
+def provider_by_slug(slug: str) -> Provider | None:
+    """Return a provider with its `live_secrets`; None if there is no such provider."""
+    return retry_once(lambda: _read(slug=slug))
 
 
 def provider_limit(lane: Lane) -> Limit:

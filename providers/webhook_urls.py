@@ -1,4 +1,4 @@
-"""The address we hand to a provider for its webhooks, with a token for providers that cannot sign."""
+"""URLs to which providers send webhooks; those of providers that cannot sign contain a token."""
 
 import hashlib
 import hmac
@@ -7,11 +7,10 @@ from uuid import UUID
 from django.conf import settings
 
 from providers.models import Provider
-from providers.settings import ProviderSettings
 
 
-def webhook_url(provider: ProviderSettings, id: UUID) -> str:
-    """`{PUBLIC_URL}/webhooks/<provider>`, with `/<our id>/<token>` behind it for the scheme `url-token`."""
+def webhook_url(provider: Provider, id: UUID) -> str:
+    """Return `{PUBLIC_URL}/webhooks/<provider>`, followed by `/<our id>/<token>` for the scheme `url-token`."""
     address = f"{settings.PUBLIC_URL}/webhooks/{provider.slug}"
     if provider.webhook_auth == Provider.Auth.URL_TOKEN:
         return f"{address}/{id}/{url_tokens(provider.slug, id)[0]}"
@@ -19,7 +18,10 @@ def webhook_url(provider: ProviderSettings, id: UUID) -> str:
 
 
 def url_tokens(slug: str, id: UUID) -> list[str]:
-    """The tokens that authenticate a webhook of this provider for this transaction: an HMAC-SHA256 of both, by each
-    of ENCRYPTION_KEYS (the first makes new ones), so that rotating the keys does not shut out what is under way."""
+    """Return the tokens that authenticate a webhook of this provider for this transaction.
+
+    They are the HMAC-SHA256 of both by each of ENCRYPTION_KEYS. New URLs have the first token; the others keep URLs
+    valid that were sent before the keys were rotated.
+    """
     message = f"webhook-url:{slug}:{id}".encode()
     return [hmac.new(key.encode(), message, hashlib.sha256).hexdigest() for key in settings.ENCRYPTION_KEYS]

@@ -7,7 +7,7 @@ from typing import Any
 from clients.models import ApiKey, CallbackSecret, Client
 from clients.settings import ClientSettings, client_settings, key_owner
 from providers.models import Provider, WebhookSecret
-from providers.settings import ProviderSettings, provider_by_id, provider_by_slug
+from providers.settings import provider_by_id, provider_by_slug
 from transactions.models import Transaction
 from transactions.snapshot import TransactionSnapshot
 from transactions.store import Order, accept
@@ -44,7 +44,7 @@ class Third:
     secret: str
 
     @property
-    def settings(self) -> ProviderSettings:
+    def settings(self) -> Provider:
         found = provider_by_slug(self.provider.slug)
         assert found is not None
         return found
@@ -64,7 +64,7 @@ def make_client(name: str, provider: Provider | None, **fields: Any) -> Caller:
     return Caller(client, ApiKey.create_for(client), secret)
 
 
-def order(provider: ProviderSettings, **fields: Any) -> Order:
+def order(provider: Provider, **fields: Any) -> Order:
     """Return a valid order with a new id."""
     given: dict[str, Any] = {
         "client_ref": f"order-{next(_numbers)}",

@@ -9,7 +9,7 @@ from uuid import UUID
 from django.db import connection
 
 from clients.settings import ClientSettings
-from providers.settings import ProviderSettings
+from providers.models import Provider
 from providers.status import Status
 from transactions import sql
 from transactions.observations import Applied, Observation
@@ -44,7 +44,7 @@ class Order:
     currency: str
     reference: str
     metadata: dict[str, str]
-    provider: ProviderSettings | None
+    provider: Provider | None
     """None: the request names no provider and the client has no default."""
     provider_named: bool
 
@@ -101,7 +101,7 @@ def lock(ids: Collection[UUID]) -> None:
         cursor.execute(sql.LOCK, {"ids": [str(id_) for id_ in ids]})
 
 
-def _insert(client: ClientSettings, order: Order, provider: ProviderSettings) -> TransactionSnapshot | None:
+def _insert(client: ClientSettings, order: Order, provider: Provider) -> TransactionSnapshot | None:
     given = {
         "id": uuid7(),
         "client": client.id,

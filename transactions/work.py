@@ -14,7 +14,7 @@ from django.db import connection
 from providers import webhook_urls
 from providers.adapters.base import Order
 from providers.models import Provider
-from providers.settings import ProviderSettings, provider_by_id
+from providers.settings import provider_by_id
 from transactions import sql
 from transactions.observations import Observation
 from transactions.snapshot import TransactionSnapshot
@@ -56,7 +56,7 @@ class Work(Found):
     """A claimed job, its transaction and provider, as they were at the claim."""
 
     claim: Claim
-    provider: ProviderSettings
+    provider: Provider
     webhook_url: str = field(repr=False)  # its token authenticates webhooks
 
     @property

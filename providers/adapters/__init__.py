@@ -1,4 +1,4 @@
-"""Adapters by the name that a provider's row gives."""
+"""Adapters by the name in a provider's `adapter`."""
 
 from providers.adapters.base import Adapter
 from providers.adapters.http import HttpAdapter

@@ -1,11 +1,11 @@
-"""What an adapter says of a provider's answer. Handlers branch on these classes, never on a message."""
+"""The interface of adapters: one result and one exception for each kind of answer. Handlers branch on these classes,
+never on a message."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 from uuid import UUID
 
-from providers.settings import ProviderSettings
+from providers.models import Provider
 from providers.status import Status
 from workers.outbound import Http
 from workers.outcomes import Call
@@ -13,37 +13,29 @@ from workers.outcomes import Call
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is created at a provider; `id` is ours, amounts are minor units."""
+    """The values that a provider gets to create a transaction; placeholders of `create_body` have the same names."""
 
     id: UUID
+    """Our id, which the provider uses as well."""
     amount: int
+    """Minor units of the currency."""
     currency: str
     reference: str | None
     webhook_url: str = field(repr=False)  # its token authenticates webhooks
 
-    def values(self) -> Mapping[str, Any]:
-        """What a template's placeholders stand for."""
-        return {
-            "id": str(self.id),
-            "amount": self.amount,
-            "currency": self.currency,
-            "reference": self.reference,
-            "webhook_url": self.webhook_url,
-        }
-
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """The provider has the transaction, in this status. `unmapped`: its word, where the status map does not have it
-    (it counts as pending then)."""
+class Copy:
+    """The provider's copy of the transaction."""
 
     status: Status
     call: Call
     unmapped: str = ""
+    """The provider's name of the status if the status map lacks it; the status is then pending."""
 
 
 class ProviderError(Exception):
-    """The provider did not do what was asked; `call` records the try."""
+    """The provider did not do what was asked. `call` describes the attempt."""
 
     def __init__(self, message: str, call: Call) -> None:
         super().__init__(message)
@@ -51,24 +43,24 @@ class ProviderError(Exception):
 
 
 class Absent(ProviderError):
-    """It was not there when asked: proof of absence only where the look began later than `settle_window` after the
-    last create did. Looks can be slow, so the moment that counts is the one before it."""
+    """The status check did not find the transaction. This proves its absence only if the check began later than
+    `settle_window` after the last create began. Checks can be slow, so the time before the check counts."""
 
 
 class Exists(ProviderError):
-    """It exists already: read it."""
+    """The transaction exists already: read its status."""
 
 
 class Refused(ProviderError):
-    """The provider will not create it: final."""
+    """The provider will never create the transaction."""
 
 
 class CredentialsRefused(ProviderError):
-    """Our credentials are wrong: nothing that is asked can succeed until an operator mends them."""
+    """The provider refused our credentials: all calls fail until an operator corrects them."""
 
 
 class Throttled(ProviderError):
-    """Too many calls: wait `retry_after` seconds where the provider says so."""
+    """Too many calls: wait `retry_after` seconds; None if the provider gave no time."""
 
     def __init__(self, message: str, call: Call, retry_after: float | None) -> None:
         super().__init__(message, call)
@@ -76,18 +68,19 @@ class Throttled(ProviderError):
 
 
 class Unclear(ProviderError):
-    """No answer, or none that says anything. After a create: it may exist, now or later. After a look: who knows."""
+    """No answer, or an unusable one. After a create the transaction may exist, now or later; after a status check
+    nothing is known."""
 
 
 class Unsent(ProviderError):
-    """Nothing reached the provider: safe to send again."""
+    """The request did not reach the provider: it is safe to send it again."""
 
 
 class Adapter(Protocol):
-    """How one kind of provider is spoken to."""
+    """The calls to one kind of provider."""
 
-    async def create(self, provider: ProviderSettings, http: Http, order: Order) -> Seen:
-        """Create it. Raises Exists, Refused, CredentialsRefused, Throttled, Unclear, Unsent."""
+    async def create(self, provider: Provider, http: Http, order: Order) -> Copy:
+        """Create the transaction. Raises Exists, Refused, CredentialsRefused, Throttled, Unclear, Unsent."""
 
-    async def read(self, provider: ProviderSettings, http: Http, id: UUID) -> Seen:
-        """Look for it. Raises Absent, CredentialsRefused, Throttled, Unclear, Unsent."""
+    async def read(self, provider: Provider, http: Http, id: UUID) -> Copy:
+        """Check the transaction's status. Raises Absent, CredentialsRefused, Throttled, Unclear, Unsent."""

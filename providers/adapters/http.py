@@ -1,15 +1,14 @@
-"""The `http` adapter: JSON over HTTP, with configurable paths, body, headers and words for the status."""
+"""The `http` adapter: JSON over HTTP. Paths, body, headers and the names of statuses are settings of the provider."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 from uuid import UUID
 
-from providers.adapters.base import Absent, CredentialsRefused, Exists, Order, Refused, Seen, Throttled, Unclear, Unsent
-from providers.models import READ_TIMEOUT
-from providers.settings import ProviderSettings
+from providers.adapters.base import Absent, Copy, CredentialsRefused, Exists, Order, Refused, Throttled, Unclear, Unsent
+from providers.models import READ_TIMEOUT, Provider
 from providers.status import Status
 from providers.webhook_urls import url_tokens
 from workers.foundation.template import fill
@@ -17,49 +16,51 @@ from workers.foundation.text import as_storable
 from workers.outbound import Http, NotSent, OutcomeUnknown, Response, hide
 
 REASON_LENGTH = 500
-"""Characters of a provider's reason that are kept."""
-SHORTEST = 6
-"""Characters of a header's value that may be a secret."""
+"""Number of characters that are kept of a provider's reason."""
+SHORTEST_SECRET = 6
+"""Least number of characters of a header's value that is treated as a secret."""
 
 
 class HttpAdapter:
-    """See `providers.adapters.base.Adapter`; the rules are the answers table of docs/providers.md."""
+    """See `providers.adapters.base.Adapter`. The table of answers in docs/providers.md lists the rules."""
 
-    async def create(self, provider: ProviderSettings, http: Http, order: Order) -> Seen:
-        body = json.dumps(fill(provider.create_body, order.values())).encode()
-        headers = {"Idempotency-Key": str(order.id), "Content-Type": "application/json"}
-        url = _address(provider, provider.create_path, order.id)
-        hidden = _hidden(provider, order.id)
-        answer = await _call(http, "POST", url, _headers(provider, headers), body, provider.create_timeout, hidden)
+    async def create(self, provider: Provider, http: Http, order: Order) -> Copy:
+        body = json.dumps(fill(provider.create_body, {**asdict(order), "id": str(order.id)})).encode()
+        path, within = provider.create_path, provider.create_timeout
+        answer = await _call(provider, http, order.id, "POST", path, within, body)
         match answer.status:
             case status if 200 <= status < 300:
-                return _seen(provider, answer)
+                return _copy(provider, answer)
             case 409:
                 raise Exists("it exists already", answer.call)
             case 400 | 404 | 422:
-                raise Refused(_reason(answer, hidden), answer.call)
-        # 5xx, and what no table knows: it may exist, and a later look will tell.
+                raise Refused(_reason(answer, _hidden(provider, order.id)), answer.call)
+        # 5xx and statuses outside of the table: the transaction may exist, and a later status check finds out.
         raise Unclear(f"the create was answered {answer.status}", answer.call)
 
-    async def read(self, provider: ProviderSettings, http: Http, id: UUID) -> Seen:
-        url = _address(provider, provider.status_path, id)
-        answer = await _call(http, "GET", url, _headers(provider, {}), None, READ_TIMEOUT, _hidden(provider, id))
+    async def read(self, provider: Provider, http: Http, id: UUID) -> Copy:
+        answer = await _call(provider, http, id, "GET", provider.status_path, READ_TIMEOUT)
         if 200 <= answer.status < 300:
             if not isinstance(_json(answer), dict):
-                # A page that says "we will be back soon" is no sign that the transaction exists.
-                raise Unclear("the look was answered by what is no JSON object", answer.call)
-            return _seen(provider, answer)
+                # A maintenance page with status 200 does not prove that the transaction exists.
+                raise Unclear("the answer to the status check is not a JSON object", answer.call)
+            return _copy(provider, answer)
         if answer.status == 404:
-            raise Absent("it is not there now", answer.call)
-        raise Unclear(f"the look was answered {answer.status}", answer.call)
+            raise Absent("the status check did not find it", answer.call)
+        raise Unclear(f"the status check was answered {answer.status}", answer.call)
 
 
 async def _call(
-    http: Http, method: str, url: str, headers: dict[str, str], body: bytes | None, within: float, hidden: set[str]
+    provider: Provider, http: Http, id: UUID, method: str, path: str, within: float, body: bytes | None = None
 ) -> Response:
-    """One call, with what means the same for all: no answer, 401, 403, 429."""
+    """Make one call. Raise the error of the answers that mean the same for all calls: none, 401, 403, 429."""
+    url = provider.base_url.rstrip("/") + path.replace("{id}", str(id))
+    headers = {"Accept": "application/json"}
+    if body is not None:
+        headers |= {"Idempotency-Key": str(id), "Content-Type": "application/json"}
+    headers |= provider.headers
     try:
-        answer = await http.call(method, url, headers=headers, body=body, within=within, hidden=hidden)
+        answer = await http.call(method, url, headers=headers, body=body, within=within, hidden=_hidden(provider, id))
     except NotSent as error:
         raise Unsent(str(error), error.call) from error
     except OutcomeUnknown as error:
@@ -72,32 +73,24 @@ async def _call(
     return answer
 
 
-def _address(provider: ProviderSettings, path: str, id: UUID) -> str:
-    return provider.base_url.rstrip("/") + path.replace("{id}", str(id))
+def _hidden(provider: Provider, id: UUID) -> set[str]:
+    """Return the secrets that are masked in answers: values of headers, and the tokens of the webhook URL.
 
-
-def _headers(provider: ProviderSettings, ours: dict[str, str]) -> dict[str, str]:
-    return {"Accept": "application/json", **ours, **provider.headers}
-
-
-def _hidden(provider: ProviderSettings, id: UUID) -> set[str]:
-    """What we send it that nobody else shall read in its answers: its headers, and the token of the webhooks' address.
-
-    Shorter values are no secrets, and words of many an answer.
+    Shorter values are no secrets and occur in many answers.
     """
-    words = {word for value in provider.headers.values() for word in (value, *value.split()) if len(word) >= SHORTEST}
-    return words | set(url_tokens(provider.slug, id))
+    words = {word for value in provider.headers.values() for word in (value, *value.split())}
+    return {word for word in words if len(word) >= SHORTEST_SECRET} | set(url_tokens(provider.slug, id))
 
 
-def _seen(provider: ProviderSettings, answer: Response) -> Seen:
+def _copy(provider: Provider, answer: Response) -> Copy:
     status, unmapped = read_status(provider, at_path(_json(answer), provider.status_field))
-    return Seen(status, answer.call, unmapped)
+    return Copy(status, answer.call, unmapped)
 
 
-def read_status(provider: ProviderSettings, word: Any) -> tuple[Status, str]:
-    """The status that a provider's word means, and the word itself where the map does not have it.
+def read_status(provider: Provider, word: Any) -> tuple[Status, str]:
+    """Return the status that a provider's name for it means, and the name if the status map lacks it.
 
-    No word at all is pending and nothing strange: many a create answers with an empty body.
+    A missing name means pending, because many providers answer a create with an empty body.
     """
     if word is None or word == "":
         return Status.PENDING, ""
@@ -108,7 +101,7 @@ def read_status(provider: ProviderSettings, word: Any) -> tuple[Status, str]:
 
 
 def at_path(body: Any, path: str) -> Any:
-    """The value at a dotted path in nested objects; None where there is none."""
+    """Return the value at a dotted path in nested objects; None if there is none."""
     for name in path.split("."):
         body = body.get(name) if isinstance(body, dict) else None
     return body
@@ -122,7 +115,7 @@ def _json(answer: Response) -> Any:
 
 
 def _reason(answer: Response, hidden: set[str]) -> str:
-    """The provider's reason for a refusal, as text for the client: a usual field of its answer, else the status."""
+    """Return the reason of a refusal for the client: from one of the usual fields, or else the answer's status."""
     body = _json(answer)
     for field in ("detail", "message", "reason", "error", "title"):
         reason = at_path(body, field)

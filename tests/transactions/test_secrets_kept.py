@@ -79,19 +79,18 @@ def test_a_traceback_with_variables_contains_no_secret(carol, bank, secrets):
     except ValueError as error:
         told = "".join(traceback.TracebackException.from_exception(error, capture_locals=True).format())
 
-    assert "client = ClientSettings" in told
+    assert "client = ClientSettings" in told and "provider = <Provider: bank>" in told
     assert leaked(told.replace(repr(carol), "").replace(repr(bank), "").replace(repr(secrets), ""), secrets) == []
 
 
 def test_every_frozen_setting_that_is_secret_is_marked():
     """The `repr` leaves out fields that are read from an encrypted column or named after a secret."""
     from clients.settings import ClientSettings
-    from providers.settings import ProviderSettings
 
-    fields = [one for kind in (ClientSettings, ProviderSettings) for one in dataclasses.fields(kind)]
+    fields = dataclasses.fields(ClientSettings)
     secret = [one for one in fields if "secret" in one.name or one.name in ("headers", "key", "token", "password")]
 
-    assert len(secret) >= 3
+    assert len(secret) >= 1
     assert [one.name for one in secret if one.repr] == []
 
 

@@ -8,7 +8,8 @@ from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
 from clients.settings import ClientSettings
-from providers.settings import ProviderSettings, provider_by_id, provider_by_slug
+from providers.models import Provider
+from providers.settings import provider_by_id, provider_by_slug
 from providers.status import Status
 from transactions.api.fields import LONGEST_SLUG, SLUG, Amount, ClientRef, Currency, Metadata, ProviderSlug, Reference
 from transactions.api.pages import LARGEST_PAGE
@@ -63,7 +64,7 @@ class NewTransaction(serializers.Serializer[Order]):
         )
 
 
-def _provider(client: ClientSettings, slug: str | None) -> ProviderSettings | None:
+def _provider(client: ClientSettings, slug: str | None) -> Provider | None:
     if slug is None:
         return provider_by_id(client.default_provider) if client.default_provider else None
     found = provider_by_slug(slug)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from providers.adapters import ADAPTERS
-from providers.adapters.base import Absent, Exists, ProviderError, Refused, Seen, Unclear
+from providers.adapters.base import Absent, Copy, Exists, ProviderError, Refused, Unclear
 from providers.status import Status
 from transactions.handlers.answers import failed_call, pause, retry
 from transactions.observations import Observation, at_provider
@@ -78,7 +78,7 @@ def _while_absent(work: Work, asked_at: datetime, calls: list[Call]) -> Outcome 
     return _failed(Source.CLOCK, "not_created", why, calls)
 
 
-def _created(work: Work, seen: Seen, calls: list[Call], began_at: datetime | None = None) -> Outcome:
+def _created(work: Work, seen: Copy, calls: list[Call], began_at: datetime | None = None) -> Outcome:
     observation = replace(at_provider(Source.CREATE, seen.status, seen.unmapped), began_at=began_at)
     return Outcome(Done(), observation, _poll_soon(work), (*calls, seen.call))
 

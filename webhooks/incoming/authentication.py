@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from providers.models import Provider
-from providers.settings import ProviderSettings
 from providers.webhook_urls import url_tokens
 from workers.foundation.webhook_secrets import secret_bytes
 
@@ -36,7 +35,7 @@ class Sender:
 
 
 def authenticate(
-    provider: ProviderSettings, headers: Mapping[str, str], body: bytes, *, url: tuple[UUID, str] | None
+    provider: Provider, headers: Mapping[str, str], body: bytes, *, url: tuple[UUID, str] | None
 ) -> Sender:
     """Return the proven sender of a webhook. `url` holds the id and the token in its URL. Raises Refused."""
     match provider.webhook_auth:
@@ -49,7 +48,7 @@ def authenticate(
     return _standard(provider, headers, body)
 
 
-def _standard(provider: ProviderSettings, headers: Mapping[str, str], body: bytes) -> Sender:
+def _standard(provider: Provider, headers: Mapping[str, str], body: bytes) -> Sender:
     """Standard Webhooks: require a `v1` signature over id, timestamp and body with any live secret."""
     id_, timestamp = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
     given = headers.get("webhook-signature", "")
@@ -63,9 +62,9 @@ def _standard(provider: ProviderSettings, headers: Mapping[str, str], body: byte
     return Sender(id_)
 
 
-def _standard_signatures(provider: ProviderSettings, signed: bytes) -> Iterator[bytes]:
+def _standard_signatures(provider: Provider, signed: bytes) -> Iterator[bytes]:
     """Sign with each live secret. The package `standardwebhooks` signs only text, and reformats timestamps."""
-    for secret in provider.webhook_secrets:
+    for secret in provider.live_secrets:
         try:
             key = secret_bytes(secret)
         except ValueError:  # a secret of another scheme, which the provider used before
@@ -73,7 +72,7 @@ def _standard_signatures(provider: ProviderSettings, signed: bytes) -> Iterator[
         yield b"v1," + base64.b64encode(hmac.digest(key, signed, "sha256"))
 
 
-def _stripe(provider: ProviderSettings, headers: Mapping[str, str], body: bytes) -> Sender:
+def _stripe(provider: Provider, headers: Mapping[str, str], body: bytes) -> Sender:
     """`t=<seconds>,v1=<hex>,…`: require a `v1` over timestamp and body with any live secret, as Stripe's package does.
 
     Unlike that package, refuse a timestamp that is not all digits or is too far in the future.
@@ -87,23 +86,23 @@ def _stripe(provider: ProviderSettings, headers: Mapping[str, str], body: bytes)
     if ["t"] in pairs or ["v1"] in pairs or not timestamps or not candidates:
         raise Refused("malformed_headers")
     signed = b"%d." % _fresh(timestamps[0]) + body
-    keys = [secret.encode() for secret in provider.webhook_secrets]
+    keys = [secret.encode() for secret in provider.live_secrets]
     _require_match((hmac.digest(key, signed, "sha256").hex().encode() for key in keys), candidates)
     return Sender(None)
 
 
-def _hmac_sha256(provider: ProviderSettings, headers: Mapping[str, str], body: bytes) -> Sender:
+def _hmac_sha256(provider: Provider, headers: Mapping[str, str], body: bytes) -> Sender:
     """Require the body's HMAC in the provider's header. It covers no timestamp: a replay is detected by its body."""
     name = provider.webhook_signature_header.replace("_", "-")  # a web server treats both alike
     given = headers.get(name, "").strip()
     if not given:
         raise Refused("missing_headers")
     mark = _mac(given.removeprefix(provider.webhook_signature_prefix))
-    _require_match((hmac.digest(secret.encode(), body, "sha256") for secret in provider.webhook_secrets), [mark])
+    _require_match((hmac.digest(secret.encode(), body, "sha256") for secret in provider.live_secrets), [mark])
     return Sender(None)
 
 
-def _url_token(provider: ProviderSettings, url: tuple[UUID, str] | None) -> Sender:
+def _url_token(provider: Provider, url: tuple[UUID, str] | None) -> Sender:
     if url is None:
         raise Refused("missing_token")
     id_, token = url

@@ -10,7 +10,7 @@ import structlog
 from django.db import connection, transaction
 
 from providers.adapters.http import at_path, read_status
-from providers.settings import ProviderSettings
+from providers.models import Provider
 from providers.status import FINAL, Status
 from transactions.observations import Applied, Observation, at_provider
 from transactions.status import Source
@@ -29,7 +29,7 @@ class Malformed(Exception):
     """The body of an authentic webhook does not match the provider's settings."""
 
 
-def receive(provider: ProviderSettings, sender: Sender, body: bytes) -> str:
+def receive(provider: Provider, sender: Sender, body: bytes) -> str:
     """Record and apply an authentic webhook. Return its effect: a `Webhook.Result`, or `repeated`.
 
     Raises Malformed for an unusable body, and the errors of django.db (`is_away`) if the database is unavailable.
@@ -80,7 +80,7 @@ def _judge(applied: list[Applied], status: Status) -> Webhook.Result:
     return Webhook.Result.NOTED
 
 
-def _read(provider: ProviderSettings, sender: Sender, body: bytes) -> tuple[str, str]:
+def _read(provider: Provider, sender: Sender, body: bytes) -> tuple[str, str]:
     """Return the id and the provider's status in a webhook's body. Raises Malformed."""
     try:
         data = json.loads(body)
@@ -108,7 +108,7 @@ def _uuid(text: str) -> UUID | None:
         return None
 
 
-def count_refusal(provider: ProviderSettings | None, reason: str) -> None:
+def count_refusal(provider: Provider | None, reason: str) -> None:
     """Count a refused webhook, of which nothing else is stored. `provider` is None if it is unknown."""
     with connection.cursor() as cursor:
         cursor.execute(sql.REFUSED, {"provider": provider.id if provider else None, "reason": reason})

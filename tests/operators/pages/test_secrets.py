@@ -216,7 +216,7 @@ def test_the_older_webhook_secret_is_accepted_beside_a_new_one(admin_client, ban
 
     answer = admin_client.post(address, {"overlap_days": "7", "seen": seen(admin_client, address)})
 
-    assert bank.settings.webhook_secrets == (bank.secret, answer.context["secret"])
+    assert bank.settings.live_secrets == (bank.secret, answer.context["secret"])
     assert WebhookSecret.objects.filter(expires_at__lt=timezone.now() + timedelta(days=8)).count() == 1
 
 
@@ -227,7 +227,7 @@ def test_a_secret_issued_by_the_provider_is_stored_and_not_shown(admin_client):
     asked = {"overlap_days": "0", "secret": given, "seen": seen(admin_client, address)}
     answer = admin_client.post(address, asked, follow=True)
 
-    assert shop.settings.webhook_secrets == (given,)
+    assert shop.settings.live_secrets == (given,)
     assert given not in html.unescape(answer.content.decode())
 
 
@@ -240,7 +240,7 @@ def test_a_secret_in_the_wrong_format_is_refused_and_not_sent_back(admin_client,
 
     assert "A secret" in answer.content.decode()
     assert typed not in html.unescape(answer.content.decode())
-    assert shop.settings.webhook_secrets == (shop.secret,)
+    assert shop.settings.live_secrets == (shop.secret,)
 
 
 def test_a_secret_that_expires_sooner_is_not_prolonged(admin_client, carol):

@@ -44,7 +44,7 @@ def test_a_scheme_that_fits_no_secret_is_refused(admin_client):
     third.provider.webhook_secrets.update(secret="a secret of Stripe's")
 
     answer = change(admin_client, page_of(third.provider), webhook_auth="standard")
-    assert "secrets of another scheme only" in answer.content.decode()
+    assert "All secrets are of another scheme" in answer.content.decode()
 
     third.provider.webhook_secrets.create(secret=new_secret())
     change(admin_client, page_of(third.provider), webhook_auth="standard")
@@ -54,7 +54,7 @@ def test_a_scheme_that_fits_no_secret_is_refused(admin_client):
 @pytest.mark.parametrize(
     ("field", "value", "words"),
     [
-        ("webhook_signature_header", "X Signature", "is no name of a header"),
+        ("webhook_signature_header", "X Signature", "is not the name of an HTTP header"),
         ("webhook_allowed_ips", "192.0.2.1/24", "has host bits set"),
         ("create_timeout", "5000", "fit into a job&#x27;s lease"),
         ("base_url", "http://example.org", "Plain http is only allowed"),
@@ -63,8 +63,8 @@ def test_a_scheme_that_fits_no_secret_is_refused(admin_client):
         ("status_map", "not json", "Enter a valid JSON"),
         ("poll_growth", "0.5", "greater than or equal to 1"),
         ("new_headers", "[1]", "Give a JSON object of strings"),
-        ("new_headers", '{"bad name": "x"}', "is no name of a header"),
-        ("new_headers", '{"X-Key": "a\\nb"}', "can only have ASCII characters"),
+        ("new_headers", '{"bad name": "x"}', "is not the name of an HTTP header"),
+        ("new_headers", '{"X-Key": "a\\nb"}', "must consist of ASCII characters"),
     ],
 )
 def test_a_wrong_value_is_refused_with_the_reason(admin_client, third, field, value, words):

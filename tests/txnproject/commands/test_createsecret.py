@@ -59,7 +59,7 @@ def test_a_secret_issued_by_the_provider_can_be_given(third):
     theirs = new_secret()
 
     assert made("createsecret", "--provider", "third", "--secret", theirs)["webhook_secret"] == theirs
-    assert theirs in third.settings.webhook_secrets
+    assert theirs in third.settings.live_secrets
 
 
 def test_it_also_prints_the_secret_as_text(alice):
