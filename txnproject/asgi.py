@@ -1,7 +1,7 @@
-"""The web process's entry: `granian --interface asginl txnproject.asgi:application`.
+"""Entry point of the web process: `granian --interface asginl txnproject.asgi:application`.
 
-The event loop reads a request's body before the request gets one of the few threads that run Django. A body that
-arrives slowly, or never completely, thus occupies a connection for `BODY_TIMEOUT`, and no thread.
+The event loop reads the body before the request gets one of the few threads that run Django. A slow or incomplete
+body therefore occupies a connection for up to `BODY_TIMEOUT`, and no thread.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ from txnproject.wsgi import application as django  # sets up Django: the imports
 # isort: split
 from django.core.handlers.asgi import ASGIRequest
 from django.core.signals import request_started
+from django.http import HttpResponse
 from django.urls import set_script_prefix
 from django.utils.encoding import repercent_broken_unicode
 
@@ -26,12 +27,12 @@ from transactions.api.problems import RETRY_AFTER, problem_body
 THREADS = 16
 """Number of requests that Django handles at a time; each thread keeps a database connection."""
 BODY_TIMEOUT = 10.0
-"""Timeout in seconds for the complete body, from the end of the headers on."""
+"""Timeout in seconds for the complete body, from the end of the headers."""
 PIECE_TIMEOUT = 60.0
-"""Timeout in seconds for the reader of a streamed response to take in a piece."""
+"""Timeout in seconds for the reader of a streamed response to receive one piece."""
 MOST_TAKEN = 1000
-"""Limit on buffered requests, those that wait for a thread included. Clients that disconnect free their connection, but
-not the request that waits here."""
+"""Limit on requests in this process, including those that wait for a thread. A client that disconnects frees its
+connection, but its request still waits here."""
 
 Message = Mapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -42,8 +43,8 @@ _threads = ThreadPoolExecutor(THREADS, thread_name_prefix="web")
 
 
 class Unread(io.BytesIO):
-    """Stands for a body that was not read completely. Django turns the error into an `UnreadablePostError`; a view that
-    refuses the request without its body never sees it."""
+    """A body that was not read completely. Django turns its error into an `UnreadablePostError`. A view that does not
+    read the body gets no error."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         raise TimeoutError("The body did not arrive in time")
@@ -56,7 +57,7 @@ async def application(scope: Message, receive: Receive, send: Send) -> None:
     """Handle one request: the ASGI application."""
     global _taken
     if _taken >= MOST_TAKEN:
-        return await _refuse(scope, send)
+        return await _send(_refusal(scope["path"]), receive, send)
     _taken += 1
     try:
         headers = _headers(scope)
@@ -71,18 +72,11 @@ def _in_thread(work: Callable[..., Any], *arguments: Any) -> Awaitable[Any]:
     return asyncio.get_running_loop().run_in_executor(_threads, work, *arguments)
 
 
-async def _refuse(scope: Message, send: Send) -> None:
-    """Answer 503 without Django, in the form that `transactions.api.problems` gives it."""
-    headers = {
-        "content-type": "application/problem+json",
-        "retry-after": RETRY_AFTER,
-        "cache-control": "no-store",
-        "x-content-type-options": "nosniff",
-    }
-    body = json.dumps(problem_body("unavailable", scope["path"])).encode()
-    head = [(name.encode(), value.encode()) for name, value in headers.items()]
-    await send({"type": "http.response.start", "status": 503, "headers": head})
-    await send({"type": "http.response.body", "body": body})
+def _refusal(path: str) -> HttpResponse:
+    """Return the answer 503 without calling Django's middleware, in the form of `transactions.api.problems`."""
+    headers = {"Retry-After": RETRY_AFTER, "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+    body = json.dumps(problem_body("unavailable", path))
+    return HttpResponse(body, status=503, content_type="application/problem+json", headers=headers)
 
 
 # --- the request
@@ -91,9 +85,9 @@ async def _refuse(scope: Message, send: Send) -> None:
 def _headers(scope: Message) -> dict[bytes, bytes]:
     """Return the headers that Django gets.
 
-    Names with underscores are dropped: Django could not tell X_Forwarded_For, which any client may send, from the
-    proxy's X-Forwarded-For. Files are sent whole, so Range is ignored. Bodies are UTF-8, so a content type's parameters
-    are dropped: Python keeps the name of each charset that it is asked for.
+    Names with underscores are dropped, because Django cannot distinguish a client's X_Forwarded_For from the proxy's
+    X-Forwarded-For. Files are sent whole, so Range is ignored. Bodies are UTF-8, so the parameters of the content type
+    are dropped: Python caches the name of each charset that it looks up.
     """
     headers: dict[bytes, bytes] = {}
     for name, value in scope["headers"]:
@@ -105,9 +99,9 @@ def _headers(scope: Message) -> dict[bytes, bytes]:
 
 
 async def _read_body(scope: Message, headers: dict[bytes, bytes], receive: Receive) -> IO[bytes]:
-    """Read the body, at most MAX_BODY and a piece of it, and set its true length in the headers.
+    """Read the body up to the first piece beyond MAX_BODY, and set its true length in the headers.
 
-    A body is left unread if it is too large by its header, or if the request will be refused for its missing API key.
+    A body is left unread if its header says that it is too large, or if the request lacks the API key that it needs.
     """
     length = headers.get(b"content-length", b"").lstrip(b"0")[:20] or b"0"  # int() refuses 4300 digits
     headers[b"content-length"] = length
@@ -149,7 +143,7 @@ def _respond(scope: Message, headers: Mapping[bytes, bytes], body: IO[bytes]) ->
 
 
 def _is_stream(response: Any) -> bool:
-    """Return whether the response is made piece by piece; a file is not."""
+    """Return whether the response is generated in pieces; a file is not."""
     return response.streaming and not isinstance(getattr(response, "file_to_stream", None), io.BufferedReader)
 
 
@@ -157,7 +151,7 @@ def _is_stream(response: Any) -> bool:
 
 
 async def _send(response: Any, receive: Receive, send: Send) -> None:
-    """Send the response: files from the disk, so that a slow reader keeps none in memory, streams piece by piece."""
+    """Send the response: files from the disk, so that slow readers do not keep them in memory; streams in pieces."""
     head = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in response.items()]
     head += [(b"set-cookie", cookie.output(header="").strip().encode()) for cookie in response.cookies.values()]
     start = {"type": "http.response.start", "status": response.status_code, "headers": head}
@@ -171,11 +165,11 @@ async def _send(response: Any, receive: Receive, send: Send) -> None:
 
 
 async def _stream(start: Message, response: Any, receive: Receive, send: Send) -> None:
-    """Send a response piece by piece; a thread is in use only while it makes a piece.
+    """Send a response in pieces; a thread is in use only while it generates a piece.
 
-    `send` waits until the reader has room, so the next piece is made only then, and few are in memory. If the reader
-    disconnects, or has no room within PIECE_TIMEOUT, the response ends without its final message, so that it cannot be
-    taken for a complete one.
+    `send` waits until the reader has room, and only then the next piece is generated, so few are in memory. If the
+    reader disconnects, or has no room within PIECE_TIMEOUT, the response ends without its final message, so that the
+    reader can tell that it is incomplete.
     """
     pieces = iter(response)
     gone = asyncio.ensure_future(_disconnected(receive))

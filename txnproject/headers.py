@@ -1,9 +1,5 @@
-"""The headers that keep a browser from doing harm with our answers, on every one of them, whoever made it.
+"""Security headers of all answers, including errors. docs/security.md lists them with their reasons."""
 
-docs/security.md lists them by kind of answer, with their reasons.
-"""
-
-from collections.abc import Mapping
 from typing import Any
 
 from csp.constants import NONE, SELF, UNSAFE_EVAL
@@ -12,45 +8,32 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 PAGES = ("/admin/", "/docs", "/static/")
-"""Where browsers find pages, besides `/`, and what belongs to them; everywhere else an answer is data."""
+"""Prefixes of pages and their files, besides `/`; all other answers are data."""
 
-_CLOSED = {"base-uri": [NONE], "frame-ancestors": [NONE]}
-DATA_POLICY: Mapping[str, list[str]] = {"default-src": [NONE], "form-action": [NONE], **_CLOSED}
-PAGE_POLICY: Mapping[str, list[str]] = {
-    "default-src": [NONE],
-    "script-src": [SELF],
-    "style-src": [SELF],
-    "img-src": [SELF, "data:"],
-    "font-src": [SELF],
-    "connect-src": [SELF],
-    "object-src": [NONE],
-    "form-action": [SELF],
-    **_CLOSED,
-}
-# The admin's look (django-unfold) is moved by Alpine.js, which reads small expressions out of attributes and makes
-# functions of them. Scripts still come from our files alone, and none stands in a page.
-ADMIN_POLICY: Mapping[str, list[str]] = {**PAGE_POLICY, "script-src": [SELF, UNSAFE_EVAL]}
+DATA_POLICY = {name: [NONE] for name in ("default-src", "base-uri", "form-action", "frame-ancestors")}
+_OWN_FILES = ("script-src", "style-src", "font-src", "connect-src", "form-action")
+PAGE_POLICY = {**DATA_POLICY, **{name: [SELF] for name in _OWN_FILES}, "img-src": [SELF, "data:"], "object-src": [NONE]}
+# django-unfold uses Alpine.js, which compiles short expressions in attributes into functions. All scripts still come
+# from our own files; pages contain no inline scripts.
+ADMIN_POLICY = {**PAGE_POLICY, "script-src": [SELF, UNSAFE_EVAL]}
 
-NO_FEATURES = ", ".join(
-    f"{feature}=()"
-    for feature in (
-        "accelerometer", "camera", "display-capture", "geolocation", "gyroscope", "magnetometer", "microphone", "midi",
-        "payment", "publickey-credentials-get", "screen-wake-lock", "serial", "usb", "xr-spatial-tracking",
-    )
-)  # fmt: skip
+NO_FEATURES = (
+    "accelerometer=(), camera=(), display-capture=(), geolocation=(), gyroscope=(), magnetometer=(), microphone=(), "
+    "midi=(), payment=(), publickey-credentials-get=(), screen-wake-lock=(), serial=(), usb=(), xr-spatial-tracking=()"
+)
 
 
 class SecurityHeaders(CSPMiddleware):
-    """The first middleware, so that it sees refusals and redirects of the others, too.
+    """The first middleware, so that its headers are also on errors and redirects of the others.
 
-    Django's SecurityMiddleware, right behind it, adds those that need no thought of ours.
+    Django's SecurityMiddleware adds the headers that are the same for all answers.
     """
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         response.setdefault("Permissions-Policy", NO_FEATURES)
         response.setdefault("Cross-Origin-Resource-Policy", "same-origin")
         if not request.path.startswith("/static/"):
-            # Names, amounts and secrets that are shown once: no cache on the way keeps them.
+            # Answers contain names, amounts and secrets that are shown once: no cache may keep them.
             response["Cache-Control"] = "no-store"
         return super().process_response(request, response)
 
@@ -64,6 +47,7 @@ class SecurityHeaders(CSPMiddleware):
 
 
 def policy_of(path: str) -> dict[str, Any]:
+    """Return the content security policy of a path."""
     if path.startswith("/admin/"):
         return dict(ADMIN_POLICY)
     return dict(PAGE_POLICY if path == "/" or path.startswith(PAGES) else DATA_POLICY)

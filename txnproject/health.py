@@ -1,14 +1,16 @@
-"""`/healthz`: this process runs. `/readyz`: database, broker and dispatcher work."""
+"""Health probes: `/healthz` shows that this process runs, `/readyz` that database, broker and dispatcher work."""
 
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Any
 
 from django.db import Error, connection
-from django.http import HttpRequest, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils.deprecation import MiddlewareMixin
 
+from txnproject.metrics import metrics
 from workers.broker import check_broker
 from workers.models import WorkerProcess
 
@@ -21,56 +23,68 @@ _found = (-math.inf, False)
 _LAST_BEAT = "SELECT extract(epoch FROM clock_timestamp() - max(beat_at))::double precision FROM workers_workerprocess"
 
 
-def healthz(request: HttpRequest) -> JsonResponse:
+class Probes(MiddlewareMixin):
+    """Middleware that answers the probes and `/metrics` before the middleware that checks the host.
+
+    A probe on the same machine uses an address that is not in ALLOWED_HOSTS. SECURE_REDIRECT_EXEMPT lets it use plain
+    http as well.
+    """
+
+    def process_request(self, request: HttpRequest) -> HttpResponse | None:
+        probes = {"/healthz": healthz, "/readyz": readyz, "/metrics": metrics}
+        probe = probes.get(request.path) if request.method in ("GET", "HEAD") else None
+        return probe(request) if probe else None
+
+
+def healthz(request: HttpRequest) -> HttpResponse:
+    """Answer 200."""
     return JsonResponse({"status": "ok"})
 
 
-def readyz(request: HttpRequest) -> JsonResponse:
+def readyz(request: HttpRequest) -> HttpResponse:
     """Answer 200 if all parts work, else 503; the body names each part.
 
     `?only=database` checks one part: transactions are accepted without a broker and without workers, so load balancers
     in front of web processes use it.
     """
-    only = request.GET.get("only")
-    found = {name: part() for name, part in _parts().items() if only in (None, name)}
+    found = dict(_parts(request.GET.get("only")))
     ready = bool(found) and all(part["ok"] for part in found.values())
     return JsonResponse({"ready": ready, **found}, status=200 if ready else 503)
 
 
 def is_ready() -> bool:
-    """True if all parts worked at most `FRESH` seconds ago. One thread checks; the others use its last result."""
+    """Return whether all parts worked at most `FRESH` seconds ago. One thread checks; others use its last result."""
     global _found
     if time.monotonic() - _found[0] > FRESH and _looking.acquire(blocking=False):
         try:
-            ready = all(part()["ok"] for part in _parts().values())
+            ready = all(part["ok"] for _, part in _parts())
             _found = (time.monotonic(), ready)
         finally:
             _looking.release()
     return _found[1]
 
 
-def _parts() -> dict[str, Callable[[], dict[str, Any]]]:
-    return {"database": _database, "broker": check_broker, "dispatcher": _dispatcher}
+def _parts(only: str | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Check the parts one by one, or `only` one of them."""
+    for name, check in (("database", _database), ("broker", check_broker), ("dispatcher", _dispatcher)):
+        if only in (None, name):
+            try:
+                yield name, check()
+            except Error as error:
+                connection.close()
+                yield name, {"ok": False, "error": type(error).__name__}
 
 
 def _database() -> dict[str, Any]:
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
-    except Error as error:
-        connection.close()
-        return {"ok": False, "error": type(error).__name__}
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
     return {"ok": True}
 
 
 def _dispatcher() -> dict[str, Any]:
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute(_LAST_BEAT)
-            (lag,) = cursor.fetchone()
-    except Error as error:
-        connection.close()
-        return {"ok": False, "error": type(error).__name__}
+    with connection.cursor() as cursor:
+        cursor.execute(_LAST_BEAT)
+        (lag,) = cursor.fetchone()
     if lag is None:
         return {"ok": False, "error": "no worker has reported"}
     return {"ok": lag < WorkerProcess.SILENT_AFTER, "lag_seconds": round(lag, 3)}

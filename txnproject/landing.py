@@ -1,4 +1,4 @@
-"""`/`, for whoever opens the service's address in a browser: what runs here, and where to go on."""
+"""The landing page at `/`: the state of the service and links to its other pages."""
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
@@ -10,7 +10,7 @@ from txnproject.health import is_ready
 
 @require_safe
 def landing(request: HttpRequest) -> HttpResponse:
-    """Open to strangers: it tells them nothing but what `/readyz` and `/v1/schema` do, and opens no session."""
+    """Serve the public landing page. It shows only what `/readyz` and `/v1/schema` show, and opens no session."""
     shown = {
         "ready": is_ready(),
         "version": settings.SPECTACULAR_SETTINGS["VERSION"],

@@ -1,4 +1,4 @@
-"""Logging: one JSON line an event on stderr: a sentence, an action and one nested context (ids, never bodies)."""
+"""Logging to stderr: one JSON line per event with a sentence, an action and one nested context (ids, never bodies)."""
 
 import logging.config
 from typing import Any
@@ -14,7 +14,7 @@ _SHARED: list[structlog.typing.Processor] = [
 
 
 def logging_config(level: str) -> dict[str, Any]:
-    """Django's LOGGING for structlog's and the standard library's loggers alike; `level` is a logging level's name."""
+    """Return Django's LOGGING for the loggers of structlog and of the standard library; INFO if `level` is unknown."""
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -37,9 +37,9 @@ def logging_config(level: str) -> dict[str, Any]:
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
         "root": {"handlers": ["stderr"], "level": level if level in logging.getLevelNamesMapping() else "INFO"},
         "loggers": {
-            # Every 404 of an API is the caller's business; the answer says it, the log need not.
+            # The answer tells the caller about a 404; the log need not repeat it.
             "django.request": {"level": "ERROR"},
-            # A request for another host is answered 400: any scanner can send one, and each was a traceback.
+            # Requests for other hosts are answered 400. Scanners send many, and each would log a traceback.
             "django.security.DisallowedHost": {"level": "CRITICAL"},
         },
     }

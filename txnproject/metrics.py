@@ -1,4 +1,4 @@
-"""`/metrics` for Prometheus: read from PostgreSQL per request, so every web process reports the same values."""
+"""`/metrics` for Prometheus. Each request reads PostgreSQL, so all web processes report the same values."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -41,10 +41,11 @@ class ServiceCollector(Collector):
         yield _gauge("relay_breaker_open", help_text, ["provider", "kind"], rows(_BREAKERS))
         alive = [one for one in jobs.processes() if one.alive]
         yield _gauge("relay_workers", "Worker processes that report", [], [(len(alive),)])
-        yield _gauge("relay_in_flight", "Running jobs in them", [], [(sum(one.in_flight for one in alive),)])
+        yield _gauge("relay_in_flight", "Running jobs in workers", [], [(sum(one.in_flight for one in alive),)])
 
 
 def metrics(request: HttpRequest) -> HttpResponse:
+    """Answer with all series in the text format of Prometheus."""
     registry = CollectorRegistry()
     registry.register(ServiceCollector())
     return HttpResponse(generate_latest(registry), content_type="text/plain; version=0.0.4; charset=utf-8")

@@ -1,6 +1,6 @@
 """Settings, all from the environment (docs/configuration.md lists every variable).
 
-Nothing here has an unsafe default: what is missing or wrong is refused at boot by `txnproject.checks`.
+No default is unsafe: system checks (`checks.py` of each app) refuse missing and wrong values at boot.
 """
 
 import math
@@ -23,7 +23,7 @@ from txnproject.logs import logging_config
 env = environ.Env()
 BASE_DIR = Path(__file__).resolve().parent.parent
 
-# --- who we are
+# --- identity, keys and addresses
 VERSION = __version__
 DEBUG = False
 SECRET_KEY = env.str("SECRET_KEY", default="")
@@ -39,9 +39,7 @@ SANDBOX_URL = env.str("SANDBOX_URL", default="")
 OUTBOUND_ALLOWED_HOSTS: list[str] = env.list("OUTBOUND_ALLOWED_HOSTS", default=[])
 TRUSTED_PROXIES = env.str("TRUSTED_PROXIES", default="")
 ROOT_URLCONF = "txnproject.urls"
-WSGI_APPLICATION = "txnproject.wsgi.application"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-USE_TZ = True
 TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en"
 USE_I18N = False
@@ -74,7 +72,7 @@ MIDDLEWARE = [
     "txnproject.headers.SecurityHeaders",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django.middleware.security.SecurityMiddleware",
-    "txnproject.probes.Probes",
+    "txnproject.health.Probes",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "corsheaders.middleware.CorsMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -101,31 +99,28 @@ TEMPLATES = [
 ]
 
 # --- PostgreSQL
-# Every wait has an end: a thread that waits for ever on a dead connection is a worker lost without a trace.
+# Every wait has a timeout: a thread that waits on a dead connection for ever would silently be lost to its worker.
 try:
     _database = env.db_url_config(env.str("DATABASE_URL", "") or "postgresql:///unset")
-except ValueError:  # a port that is none, say; the check says it
+except ValueError:  # such as an invalid port; a system check reports it
     _database = env.db_url_config("postgresql:///unset")
-DATABASES: dict[str, Any] = {"default": _database}
-DATABASES["default"].update(
-    CONN_MAX_AGE=None,  # kept: a connection a request costs more than the request
-    DISABLE_SERVER_SIDE_CURSORS=False,
-)
-DATABASES["default"].setdefault("OPTIONS", {}).update(
+_database["CONN_MAX_AGE"] = None  # kept open: opening a connection costs more than a request
+_database.setdefault("OPTIONS", {}).update(
     connect_timeout=5,
     keepalives_idle=30,
     keepalives_interval=10,
     keepalives_count=3,
     tcp_user_timeout=30_000,
     application_name="transaction-relay",
-    # No transaction waits for anything but the database: one that is idle for seconds is of a process that is frozen,
-    # or cut off, and what it has locked holds up the others' settles. So this ends before their wait for a lock does.
+    # Transactions wait only for the database. One that is idle for seconds belongs to a process that is frozen or cut
+    # off, and its locks delay the settles of others. Its timeout is therefore shorter than their lock timeout.
     options="-c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_session_timeout=5s -c timezone=UTC "
-    "-c jit=off "  # every statement here is short: compiling one costs more than running it
-    # Foreign keys are checked by plans that a session keeps. One made while a table was small reads all of it, at every
-    # insert, until the next ANALYZE, however large it has become meanwhile; a fresh plan costs some 10 microseconds.
+    "-c jit=off "  # all statements are short: compiling one costs more than running it
+    # Sessions cache the plans that check foreign keys. A plan from the time when a table was small reads all of the
+    # table at every insert until the next ANALYZE, even when it has grown. A fresh plan costs about 10 microseconds.
     "-c plan_cache_mode=force_custom_plan",
 )
+DATABASES = {"default": _database}
 
 # --- the broker
 BROKER_URL = env.str("BROKER_URL", default="")
@@ -136,9 +131,9 @@ os.environ.setdefault("dramatiq_queue_prefetch", "64")
 
 
 def _with_limit(url: str) -> str:
-    """An amqp:// address, or several with `;` between, with an end to the wait for a broker that blocks who publishes.
+    """Add a timeout to an amqp:// URL, or to several that are separated by `;`, for brokers that block publishers.
 
-    RabbitMQ does so while its memory or disk is short, and pika would wait for it for ever.
+    RabbitMQ blocks them while its memory or disk is short, and pika would wait for ever.
     """
     if "blocked_connection_timeout=" in url:
         return url
@@ -146,19 +141,15 @@ def _with_limit(url: str) -> str:
 
 
 def _broker() -> dict[str, Any]:
-    """django-dramatiq's settings for BROKER_URL: redis://, rediss:// or unix:// (Redis, Valkey), or amqp://."""
-    middleware = [
-        "dramatiq.middleware.AgeLimit",
-        "dramatiq.middleware.TimeLimit",
-        "dramatiq.middleware.ShutdownNotifications",
-        "dramatiq.middleware.Retries",
-        "django_dramatiq.middleware.DbConnectionsMiddleware",
-    ]
+    """Return django-dramatiq's settings for BROKER_URL: redis://, rediss:// or unix:// (Redis, Valkey), or amqp://."""
+    names = ("AgeLimit", "TimeLimit", "ShutdownNotifications", "Retries")
+    middleware = [f"dramatiq.middleware.{name}" for name in names]
+    middleware.append("django_dramatiq.middleware.DbConnectionsMiddleware")
     if BROKER_URL.startswith(("amqp://", "amqps://")):
         options: dict[str, Any] = {"url": _with_limit(BROKER_URL), "confirm_delivery": True}
         return {"BROKER": "dramatiq.brokers.rabbitmq.RabbitmqBroker", "OPTIONS": options, "MIDDLEWARE": middleware}
-    # An explicit client: with `url=` redis-py neither retries nor times out. A socket's file needs no keep-alive, and
-    # redis-py refuses to be told of one.
+    # An explicit client: with `url=` redis-py neither retries nor times out. For a Unix socket redis-py refuses the
+    # option of keep-alive.
     keepalive = {} if BROKER_URL.startswith("unix:") else {"socket_keepalive": True}
     client = redis.Redis.from_url(
         BROKER_URL or "redis://unset",
@@ -170,7 +161,7 @@ def _broker() -> dict[str, Any]:
     )
     return {
         "BROKER": "dramatiq.brokers.redis.RedisBroker",
-        # A message is only a hint that is void after seconds, so dead ones are not kept for days.
+        # A message is a hint that is outdated after seconds, so dead messages need not be kept for days.
         "OPTIONS": {"client": client, "dead_message_ttl": 3_600_000},
         "MIDDLEWARE": middleware,
     }
@@ -180,12 +171,12 @@ DRAMATIQ_BROKER = _broker()
 DRAMATIQ_AUTODISCOVER_MODULES = ["jobs"]
 JOB_TABLE = "txnproject.jobs.JOBS"
 
-# --- jobs (seconds, counts); the apps' checks say what goes together
+# --- jobs (seconds, counts); the apps' system checks bound them and their combinations
 Number = TypeVar("Number", int, float)
 
 
 def _number(name: str, default: Number) -> Number:
-    """The variable as a number of the default's type."""
+    """Return the variable as a finite number of the default's type. Raises ImproperlyConfigured."""
     text = env.str(name, "")
     try:
         value = type(default)(text) if text else default
@@ -194,7 +185,7 @@ def _number(name: str, default: Number) -> Number:
     except ValueError:
         pass
     kind = "whole number" if isinstance(default, int) else "number"
-    raise ImproperlyConfigured(f"{name} is {text!r}: give a {kind}, or leave it out for {default:g}")
+    raise ImproperlyConfigured(f"{name} is {text!r}: set a {kind}, or leave it out for {default:g}")
 
 
 CREATE_LEASE = _number("CREATE_LEASE", 60.0)
@@ -206,7 +197,7 @@ WORKER_GRACE = _number("WORKER_GRACE", 8.0)
 NOTIFICATIONS_IN_FLIGHT = _number("NOTIFICATIONS_IN_FLIGHT", 100)
 ENDPOINT_DISABLED_AFTER = _number("ENDPOINT_DISABLED_AFTER", 432_000.0)
 
-# --- what staff may do
+# --- permissions of staff
 STATUS_BY_HAND_NEEDS_TWO = env.str("STATUS_BY_HAND_NEEDS_TWO", default="off")
 
 # --- the API
@@ -238,7 +229,7 @@ SPECTACULAR_SETTINGS = {
         "webhooks.openapi.describe_webhooks",
         "transactions.api.schema.add_problems",
     ],
-    # The page's files are served by us, and no other host is asked to validate the description.
+    # We serve the page's files ourselves, and no other host validates the description.
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SWAGGER_UI_SETTINGS": {"deepLinking": True, "validatorUrl": None},
@@ -248,9 +239,8 @@ SPECTACULAR_SETTINGS = {
 UNFOLD = menu.LOOK
 LOGIN_URL, LOGIN_REDIRECT_URL = "admin:login", "admin:index"
 STATIC_URL = "static/"
-WHITENOISE_USE_FINDERS = True  # the admin's few files are found in place: nothing to collect before a start
+WHITENOISE_USE_FINDERS = True  # no collectstatic: the admin's few files are served from where they are
 WHITENOISE_ALLOW_ALL_ORIGINS = False
-APPEND_SLASH = True
 TLS = env.str("TLS", default="on")
 SECURE_SSL_REDIRECT = TLS != "off"
 SECURE_REDIRECT_EXEMPT = [r"^(healthz|readyz|metrics)$"]
@@ -262,13 +252,12 @@ SESSION_COOKIE_SECURE = TLS != "off"
 CSRF_COOKIE_SECURE = TLS != "off"
 CSRF_COOKIE_HTTPONLY = True
 CSRF_COOKIE_SAMESITE = "Strict"
-# Strict would log out an operator who follows a link to the admin; Lax keeps it from every form of another site, too.
+# With Strict, an operator who follows a link to the admin would be logged out. Lax also protects against foreign forms.
 SESSION_COOKIE_SAMESITE = "Lax"
-if TLS != "off":  # no other host of the domain can set a cookie of such a name
+if TLS != "off":  # other hosts of the domain cannot set cookies with this prefix
     SESSION_COOKIE_NAME = "__Host-sessionid"
     CSRF_COOKIE_NAME = "__Host-csrftoken"
-DATA_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024  # bytes of a form: as much as is read of any body
-X_FRAME_OPTIONS = "DENY"
+DATA_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024  # bytes of a form: the limit of all bodies
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
@@ -279,10 +268,10 @@ AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = timedelta(minutes=15)
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
-AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # nothing is stored of a try that is refused anyway
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # attempts during a lockout are not stored
 AXES_USERNAME_CALLABLE = "operators.lockout.tried_name"
 AXES_VERBOSE = False
-AXES_ENABLE_ADMIN = False  # ours: operators.pages.access
+AXES_ENABLE_ADMIN = False  # operators.pages.access replaces it
 AXES_CLIENT_IP_CALLABLE = "operators.lockout.client_address"
 AXES_LOCKOUT_CALLABLE = "operators.lockout.locked_out"
 

@@ -1,4 +1,4 @@
-"""Every address of the service but the probes' (`txnproject.probes`)."""
+"""URLs of the service, except those of the probes (`txnproject.health`)."""
 
 from django.contrib import admin
 from django.urls import include, path

@@ -1,4 +1,4 @@
-"""What providers sent: every authentic webhook with what it did, and counts of those that were refused."""
+"""Records of webhooks from providers: each authentic webhook with its effect, and counts of refused ones."""
 
 from django.db import models
 from django.db.models.functions import Coalesce, Now
@@ -7,34 +7,34 @@ from providers.models import Provider
 
 
 class Webhook(models.Model):
-    """An authentic webhook, recorded once whatever happens."""
+    """An authentic webhook, recorded once, however often it is repeated."""
 
     class Result(models.TextChoices):
         APPLIED = "applied", "applied"
         """It brought the final status."""
         NOTED = "noted", "noted"
-        """It said pending, or a word that is not in the status map: nothing changed."""
+        """It said pending, or a status that the status map lacks: nothing changed."""
         LATE = "late", "late"
-        """The status was final already, and this agrees (or says pending)."""
+        """The status was final already, and the webhook agrees or says pending."""
         CONTRADICTING = "contradicting", "contradicting"
-        """The status was final already, and this says another: kept, not taken, flagged for review."""
+        """The status was final already, and the webhook says another final one: recorded and flagged for review."""
         UNMATCHED = "unmatched", "unmatched"
         """No transaction has this id."""
 
     provider = models.ForeignKey(Provider, on_delete=models.PROTECT, db_index=False, related_name="+")
-    webhook_id = models.CharField(max_length=255, help_text="The provider's; for unsigned ones a digest of the body")
+    webhook_id = models.CharField(max_length=255, help_text="The provider's id; without one, a digest of the body")
     transaction_id = models.UUIDField(null=True, db_index=True)
-    given_id = models.CharField(max_length=100, help_text="The id in its body")
-    word = models.CharField(max_length=100, blank=True, help_text="The status in its body")
+    given_id = models.CharField(max_length=100, help_text="The id in the body")
+    word = models.CharField(max_length=100, blank=True, help_text="The status in the body")
     result = models.CharField(max_length=13, choices=Result.choices)
-    repeats = models.IntegerField(default=0, db_default=0, help_text="How often it came again")
+    repeats = models.IntegerField(default=0, db_default=0, help_text="How often it was repeated")
     body = models.TextField()
     received_at = models.DateTimeField(db_default=Now())
 
     class Meta:
         ordering = ["-id"]
         constraints = [models.UniqueConstraint(fields=["provider", "webhook_id"], name="webhook_once")]
-        indexes = [  # of the operators' list, newest first
+        indexes = [  # for the operators' list, newest first
             models.Index(fields=["provider", "id"], include=["result"], name="webhook_provider"),
             models.Index(fields=["result", "id"], name="webhook_result"),
         ]
@@ -44,9 +44,9 @@ class Webhook(models.Model):
 
 
 class RefusalCount(models.Model):
-    """How many webhooks of a provider were refused on a day (UTC), by reason. Of a refused one nothing else is kept.
+    """Number of refused webhooks of a provider by day (UTC) and reason. Nothing else of a refused webhook is stored.
 
-    Those for no provider there is are one row a day: strangers choose their names.
+    All webhooks for unknown providers share one row per day, because strangers choose the names.
     """
 
     provider = models.ForeignKey(Provider, on_delete=models.CASCADE, null=True, related_name="+")

@@ -1,4 +1,4 @@
-"""Both directions of webhooks in the API's description."""
+"""Description of webhooks and notifications in the OpenAPI document."""
 
 from pathlib import Path
 from typing import Any

@@ -1,10 +1,9 @@
-"""The webhook path's SQL. Each statement has a name, a reason, a test."""
+"""SQL for webhooks. Each statement has a name, a reason and a test."""
 
 # ruff: noqa: S608  only constants are put into the statements
 from transactions.sql import CLOSED
 
-# An authentic webhook and what it did; a repeated one only counts, and the caller takes back what it applied.
-# Returns whether it is new.
+# Record an authentic webhook and its effect. Returns no row for a repeated one; the caller then rolls back its effect.
 RECORD = """
 INSERT INTO webhooks_webhook AS w
     (provider_id, webhook_id, transaction_id, given_id, word, result, body, received_at)
@@ -13,12 +12,12 @@ ON CONFLICT (provider_id, webhook_id) DO NOTHING
 RETURNING id
 """
 
-# A webhook that was recorded before has come again.
+# Count the repetition of a recorded webhook.
 REPEATED = """
 UPDATE webhooks_webhook SET repeats = repeats + 1 WHERE provider_id = %(provider)s AND webhook_id = %(webhook_id)s
 """
 
-# One more refused webhook of this provider, day and reason.
+# Count a refused webhook by provider, day and reason.
 REFUSED = """
 INSERT INTO webhooks_refusalcount AS r (provider_id, day, reason, count, last_at)
 VALUES (%(provider)s, (now() AT TIME ZONE 'utc')::date, %(reason)s, 1, now())

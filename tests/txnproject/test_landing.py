@@ -27,7 +27,7 @@ def looks(monkeypatch) -> list[str]:
         seen.append("part")
         return {"ok": True}
 
-    monkeypatch.setattr(health, "_parts", lambda: {"part": look})
+    monkeypatch.setattr(health, "_parts", lambda: [("part", look())])
     return seen
 
 

@@ -17,11 +17,7 @@ TOLERANCE = 300
 
 
 class Refused(Exception):
-    """The webhook is not authentic. `reason` is for the operators' counts; the response does not contain it."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
+    """The webhook is not authentic. Operators see counts by its text, the reason; responses do not contain it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,8 +56,7 @@ def _apply_once(row: dict[str, Any], id_: UUID | None, news: Observation, status
         result = _judge(applied, status)
         found = id_ if applied else None
         cursor.execute(sql.RECORD, {**row, "transaction": found, "result": result})
-        repeated = cursor.fetchone() is None
-        if repeated:
+        if repeated := cursor.fetchone() is None:
             transaction.set_rollback(True)
     if repeated:
         with connection.cursor() as cursor:

@@ -1,4 +1,4 @@
-"""`POST /webhooks/<provider>`; it makes no network calls but those to the database."""
+"""`POST /webhooks/<provider>`: the database is the only service that it calls."""
 
 from uuid import UUID
 
@@ -30,7 +30,7 @@ def webhook(request: HttpRequest, provider: str, id: UUID | None = None, token: 
         sender = authenticate(found, request.headers, body, url=(id, token) if id else None)
         receive(found, sender, body)
     except Refused as refused:
-        count_refusal(found, refused.reason)
+        count_refusal(found, str(refused))
         return problem(request, "webhook-not-authentic", headers={"WWW-Authenticate": "Signature"})
     except UnreadablePostError:
         count_refusal(found, "late")

@@ -1,4 +1,4 @@
-"""What the handler `notify` is given, and how its results are saved. The handler itself touches no database."""
+"""Input of the handler `notify` and saving of its results. The handler itself does not use the database."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from workers.outcomes import Claim, Failed, Settled, Wake
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A claimed notification: the transaction as it is now, whatever it was when the job was written."""
+    """A claimed notification with the transaction as it is now, not as it was when the job was created."""
 
     claim: Claim
     snapshot: TransactionSnapshot
@@ -32,14 +32,14 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryResult:
-    """The endpoint's answer: it confirmed this sequence (0: none), or it is gone."""
+    """The endpoint's answer: the sequence that it confirmed (0: none), and whether it is gone."""
 
     confirmed: int = 0
     gone: bool = False
 
 
 def load(claims: Sequence[Claim]) -> Mapping[int, Delivery]:
-    """Read the deliveries of claimed jobs. A status that a later one has replaced is left out: it has a later job."""
+    """Read the deliveries of claimed jobs. A replaced status is left out, because the new one has its own job."""
     deliveries: dict[int, Delivery] = {}
     found = snapshots(claims)
     for claim in claims:
@@ -54,7 +54,7 @@ def load(claims: Sequence[Claim]) -> Mapping[int, Delivery]:
 
 
 def save_results(settled: Sequence[Settled]) -> Sequence[Wake]:
-    """Save what clients confirmed, report on their endpoints, flag transactions whose notification was given up."""
+    """Save confirmations, report on the endpoints, and flag transactions whose notification was given up."""
     _save_confirmed(settled)
     reports: dict[int, EndpointReport] = defaultdict(EndpointReport)
     for claim, outcome in settled:

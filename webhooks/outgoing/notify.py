@@ -1,4 +1,4 @@
-"""The handler `notify`: send a transaction's status to the client's endpoint, signed, until it is confirmed."""
+"""The handler `notify`: send a transaction's signed status to the client's endpoint until it is confirmed."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from transactions.snapshot import TransactionSnapshot
 from webhooks.outgoing.deliveries import Delivery, DeliveryResult
 from workers.foundation.template import fill
 from workers.foundation.text import rfc3339
-from workers.outbound import CallFailed, Http, Response
+from workers.outbound import CallFailed, Http
 from workers.outcomes import Again, Call, Done, Failed, Outcome
 
 TIMEOUT = 15.0
-"""Seconds for the endpoint to answer."""
+"""Timeout of an attempt in seconds."""
 DELAYS = (0.0, 5.0, 300.0, 1800.0, 7200.0, 18000.0, 36000.0, 36000.0)
 """Seconds before each retry, jittered by 20 % (schedule of the Standard Webhooks specification)."""
 MAX_RETRY_AFTER = 36000.0
@@ -39,7 +39,8 @@ async def notify(delivery: Delivery, http: Http) -> Outcome:
         # The endpoint's lane stops. The job waits in it like all its other notifications until the endpoint is enabled.
         again = Again(5.0, why="the endpoint answered 410: it is gone")
         return Outcome(again, DeliveryResult(gone=True), calls=(answer.call,))
-    return _retry(delivery, f"the endpoint answered {answer.status}", answer.call, _asked_to_wait(answer))
+    asked = answer.retry_after() if answer.status in (429, 503) else None
+    return _retry(delivery, f"the endpoint answered {answer.status}", answer.call, asked or 0.0)
 
 
 def _retry(delivery: Delivery, why: str, call: Call, asked: float = 0.0) -> Outcome:
@@ -47,12 +48,8 @@ def _retry(delivery: Delivery, why: str, call: Call, asked: float = 0.0) -> Outc
     if tries >= len(DELAYS):
         return Outcome(Failed(f"given up after {tries + 1} tries: {why}"), calls=(call,))
     after = DELAYS[tries] * random.uniform(0.8, 1.2)  # noqa: S311  no secret
-    # Never sooner than the schedule: an endpoint that asks for seconds during a restart would use up all tries in them.
+    # Never sooner than the schedule: a restarting endpoint that asks for seconds would use up all retries in them.
     return Outcome(Again(max(after, min(asked, MAX_RETRY_AFTER)), tries + 1, why), calls=(call,))
-
-
-def _asked_to_wait(answer: Response) -> float:
-    return (answer.retry_after() or 0.0) if answer.status in (429, 503) else 0.0
 
 
 def _body(delivery: Delivery) -> bytes:
@@ -65,7 +62,7 @@ def _body(delivery: Delivery) -> bytes:
 
 
 def _values(snapshot: TransactionSnapshot) -> Mapping[str, Any]:
-    """What the placeholders of a client's own body stand for."""
+    """Return the values of the placeholders in a client's own body."""
     return {
         "id": snapshot.client_ref,
         "status": snapshot.status,
@@ -78,7 +75,7 @@ def _values(snapshot: TransactionSnapshot) -> Mapping[str, Any]:
 
 
 def _headers(delivery: Delivery, body: bytes) -> dict[str, str]:
-    """Sign with every live secret, so that a receiver can switch to a new one at any time."""
+    """Return the headers. Every live secret signs, so that a receiver can switch to a new one at any time."""
     claim, now = delivery.claim, datetime.now(UTC)
     message_id = f"msg_{claim.transaction_id.hex}_{claim.key.replace(':', '-')}"
     signatures = [Signer(secret).sign(message_id, now, body.decode()) for secret in delivery.client.callback_secrets]
