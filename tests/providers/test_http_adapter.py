@@ -1,4 +1,4 @@
-"""The `http` adapter: what it sends, and what class of answer each one is. No database."""
+"""The `http` adapter: requests and classification of answers, without a database."""
 
 import asyncio
 import threading
@@ -69,7 +69,7 @@ def test_it_posts_the_order_with_our_id_as_the_idempotency_key(provider, far):
     }
 
 
-def test_it_gets_the_address_with_our_id(provider, far):
+def test_a_status_check_gets_the_path_with_our_id(provider, far):
     far.on("GET", Answer(200, {"status": "completed"}))
     read(provider)
 
@@ -135,7 +135,7 @@ def test_it_sends_the_providers_headers_with_both_calls(provider, far):
         (Answer(201, {"status": "completed"}, cut=True), Unclear),
     ],
 )
-def test_a_create_is_judged_by_its_answer(provider, far, answer, error):
+def test_the_answer_to_a_create_decides_the_result(provider, far, answer, error):
     far.on("POST", answer)
 
     with pytest.raises(error) as caught:
@@ -163,7 +163,7 @@ def test_a_create_is_judged_by_its_answer(provider, far, answer, error):
         (Answer(lost=True), Unclear),
     ],
 )
-def test_a_look_is_judged_by_its_answer(provider, far, answer, error):
+def test_the_answer_to_a_status_check_decides_the_result(provider, far, answer, error):
     far.on("GET", answer)
 
     with pytest.raises(error) as caught:
@@ -173,7 +173,7 @@ def test_a_look_is_judged_by_its_answer(provider, far, answer, error):
 
 
 @pytest.mark.parametrize("call", [create, read])
-def test_nobody_at_its_address_is_unsent(provider, call):
+def test_a_refused_connection_is_unsent(provider, call):
     with pytest.raises(Unsent) as caught:
         call(changed(provider, base_url="http://127.0.0.1:1"))
 
@@ -200,7 +200,7 @@ def test_a_create_that_takes_too_long_is_unclear(provider, far):
 
 
 @pytest.mark.parametrize(("given", "seconds"), [("3", 3.0), ("0", 0.0), ("", None), ("later", None), ("-1", None)])
-def test_it_says_how_long_to_wait_where_the_provider_does(provider, far, given, seconds):
+def test_a_429_gives_the_providers_retry_after(provider, far, given, seconds):
     far.on("GET", Answer(429, headers={"Retry-After": given}))
 
     with pytest.raises(Throttled) as caught:
@@ -241,7 +241,7 @@ def test_it_reads_the_status(provider, far, settings, body, status, unmapped):
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"\xff", b"{", b"[" * 10_000, b'"\\ud800"'])
-def test_a_body_that_is_no_json_has_no_status(provider, far, body):
+def test_a_body_that_is_invalid_json_has_no_status(provider, far, body):
     far.on("POST", Answer(201, body=body))
 
     assert create(provider).status == "pending"
@@ -250,14 +250,14 @@ def test_a_body_that_is_no_json_has_no_status(provider, far, body):
 @pytest.mark.parametrize(
     "body", [b"<html>We will be back soon", b"", b'{"status": "comp', b"[]", b"null", b'"completed"']
 )
-def test_a_look_answered_by_what_is_no_json_object_does_not_say_that_it_is_there(provider, far, body):
+def test_a_status_check_answered_without_a_json_object_is_unclear(provider, far, body):
     far.on("GET", Answer(200, body=body))
 
     with pytest.raises(Unclear):
         read(provider)
 
 
-def test_each_call_is_kept_for_operators(provider, far):
+def test_each_call_is_recorded_for_operators(provider, far):
     far.on("POST", Answer(201, {"status": "completed", "token": "hush"}))
 
     call = create(provider).call
@@ -287,13 +287,13 @@ SECRET = "hunter2/and+more"
 
 @pytest.fixture
 def secretive(provider):
-    """Its headers are secret, and so is the token in the address that it sends its webhooks to."""
+    """A provider with secret headers and a secret token in its webhook URL."""
     headers = {"Authorization": f"Bearer {SECRET}", "X-Version": "2"}
     return changed(provider, headers=headers, webhook_auth="url-token")
 
 
 @pytest.mark.parametrize("written", [SECRET, SECRET.replace("/", r"\/")])
-def test_a_header_that_a_provider_repeats_is_kept_from_client_and_operators(secretive, far, written):
+def test_a_header_that_a_provider_repeats_is_hidden_from_client_and_operators(secretive, far, written):
     far.on("POST", Answer(422, body=b'{"message": "no account 2 for %s"}' % written.encode()))
 
     with pytest.raises(Refused) as refused:
@@ -304,7 +304,7 @@ def test_a_header_that_a_provider_repeats_is_kept_from_client_and_operators(secr
 
 
 @pytest.mark.parametrize("method", ["POST", "GET"])
-def test_a_webhooks_token_that_a_provider_repeats_is_kept_from_operators(secretive, far, method):
+def test_a_webhook_token_that_a_provider_repeats_is_hidden_from_operators(secretive, far, method):
     url = webhook_url(secretive, ID)
     far.on(method, Answer(200, {"status": "pending", "webhookUrl": url}))
 

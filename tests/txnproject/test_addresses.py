@@ -56,7 +56,7 @@ def test_an_unknown_id_is_a_problem(api, id_, end):
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE", "TRACE", "BREW"])
-def test_a_method_that_it_does_not_have_is_a_problem_that_names_those_it_has(api, path, allowed, method):
+def test_an_unsupported_method_is_a_problem_that_names_the_allowed_ones(api, path, allowed, method):
     if method in allowed:
         return
     answer = api.web.generic(method, path)
@@ -76,14 +76,14 @@ def test_a_thousand_parameters_are_a_problem(api, path):
 
 
 @pytest.mark.parametrize("accept", ["", "*/*", "application/*", "application/json", "text/html, */*;q=0.1"])
-def test_it_gives_json_to_whoever_takes_it(api, accept):
+def test_it_sends_json_to_clients_that_accept_it(api, accept):
     answer = api.web.get("/v1/transactions", headers={"Accept": accept})
 
     assert (answer.status_code, answer["Content-Type"]) == (200, "application/json")
 
 
 @pytest.mark.parametrize("accept", ["text/html", "application/xml", ";", "json"])
-def test_it_says_so_to_whoever_does_not_take_json(api, accept):
+def test_it_answers_406_to_clients_that_do_not_accept_json(api, accept):
     problem(api.web.get("/v1/transactions", headers={"Accept": accept}), 406, "not-acceptable")
 
 
@@ -96,7 +96,7 @@ def test_no_error_is_html_even_to_a_browser(api, path, accept):
     assert answer["Content-Type"] == "application/problem+json"
 
 
-def test_an_unexpected_error_is_a_problem_without_its_story(api, monkeypatch, caplog):
+def test_an_unexpected_error_is_a_problem_without_details(api, monkeypatch, caplog):
     def broken(**_: object) -> None:
         raise RuntimeError("a story with secrets")
 
@@ -109,7 +109,7 @@ def test_an_unexpected_error_is_a_problem_without_its_story(api, monkeypatch, ca
     assert "request_failed" in caplog.text
 
 
-def test_an_unexpected_error_of_a_webhook_is_a_problem_without_its_story(api, monkeypatch):
+def test_an_unexpected_error_of_a_webhook_is_a_problem_without_details(api, monkeypatch):
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("a story with secrets")
 
@@ -121,7 +121,7 @@ def test_an_unexpected_error_of_a_webhook_is_a_problem_without_its_story(api, mo
     assert b"story" not in answer.content
 
 
-def test_too_many_requests_say_when_to_come_back():
+def test_too_many_requests_are_answered_with_retry_after():
     answer = problems.for_exception(Throttled(wait=7.2), RequestFactory().get("/v1/transactions"))
 
     assert answer.status_code == 429

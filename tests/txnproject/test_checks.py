@@ -1,4 +1,4 @@
-"""Every system check, by its id: what is just good enough, and what is not."""
+"""All system checks by id: values at their bounds, and beyond them."""
 
 import os
 import subprocess
@@ -29,7 +29,7 @@ def ids(**options: Any) -> list[str | None]:
 
 
 def program(*words: str, **environment: str | None) -> subprocess.CompletedProcess[str]:
-    """A program of ours in an environment where these variables are changed, or (None) left out."""
+    """Run Python with these environment variables changed, or left out (None)."""
     changed = {name: value for name, value in (os.environ | environment).items() if value is not None}
     return subprocess.run(
         [sys.executable, *words],
@@ -42,7 +42,7 @@ def program(*words: str, **environment: str | None) -> subprocess.CompletedProce
     )
 
 
-def test_the_tests_settings_are_good():
+def test_the_settings_of_the_tests_have_no_errors():
     assert ids() == []
 
 
@@ -123,7 +123,7 @@ def test_a_bad_value_is_an_error_with_a_hint(settings, name, value, id_):
         ("WORKER_GRACE", 600),
     ],
 )
-def test_what_is_just_good_enough_is_no_error(settings, name, value):
+def test_a_value_at_its_bound_is_no_error(settings, name, value):
     setattr(settings, name, value)
 
     assert ids() == []
@@ -186,7 +186,7 @@ def test_a_provider_that_no_lease_can_hold_is_an_error(settings):
 
 
 @pytest.mark.django_db
-def test_providers_are_not_asked_for_where_the_database_is_not(settings):
+def test_providers_are_not_read_when_no_database_is_checked(settings):
     make_provider("slow", create_timeout=settings.CREATE_LEASE)
 
     assert ids() == []

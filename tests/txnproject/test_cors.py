@@ -1,4 +1,4 @@
-"""Pages of other origins: none may read anything, unless its origin is named."""
+"""CORS: only pages of configured origins may read answers."""
 
 from typing import Any
 
@@ -76,7 +76,7 @@ def test_a_named_origin_may_read_the_answer_and_its_headers(settings, alice):
 
 
 @pytest.mark.parametrize("origin", ["*", "https://*.example", "shop.example", "https://shop.example/path"])
-def test_what_is_no_origin_stops_the_boot(settings, origin):
+def test_an_invalid_origin_stops_the_boot(settings, origin):
     settings.CORS_ALLOWED_ORIGINS = [origin]
 
     found = [error for error in run_checks() if str(error.id).startswith("corsheaders.E")]

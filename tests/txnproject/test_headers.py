@@ -24,7 +24,7 @@ BY_THE_SERVER = {"Server"}  # granian's own: tests/e2e/test_hostile_connections.
 
 
 def listed(kind: str) -> dict[str, str]:
-    """The headers of this kind of answer, as the document says."""
+    """The headers of this kind of answer in the document."""
     found = {}
     for row in table("security.md", "header"):
         by_kind = {one: row[one].strip("`") for one in KINDS}
@@ -34,7 +34,7 @@ def listed(kind: str) -> dict[str, str]:
 
 
 def directives(value: str) -> list[str]:
-    """A header's parts, in whatever order."""
+    """The directives of a header in sorted order."""
     return sorted(part.strip() for part in value.split(";"))
 
 
@@ -46,7 +46,7 @@ def _tls(settings) -> None:
 
 
 class Asker:
-    """Asks over https, as one client."""
+    """Requests of one client over https."""
 
     def __init__(self, caller: Caller) -> None:
         self.web = Web(raise_request_exception=False)
@@ -160,7 +160,7 @@ def test_a_probe_is_answered_over_plain_http(db, path):
     assert Web().get(path, headers={"Host": "10.0.0.1"}).status_code == 200
 
 
-def test_no_policy_lets_a_page_run_or_show_what_stands_in_it(db):
+def test_no_policy_allows_inline_scripts_or_styles(db):
     policies = {kind: listed(kind)["Content-Security-Policy"] for kind in KINDS}
     policies["admin"] = policies["admin"].replace(ALLOWED, "")
 
@@ -168,7 +168,7 @@ def test_no_policy_lets_a_page_run_or_show_what_stands_in_it(db):
 
 
 @pytest.mark.parametrize("template", sorted(TEMPLATES.rglob("*.html")), ids=lambda path: path.name)
-def test_no_page_of_ours_has_scripts_or_styles_in_it(template):
+def test_our_pages_have_no_inline_scripts_or_styles(template):
     assert not re.search(
         r"<style|\sstyle=|\son\w+=|javascript:|<script(?![^>]*\ssrc=)", template.read_text(), re.IGNORECASE
     )

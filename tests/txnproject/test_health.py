@@ -20,14 +20,14 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
 @pytest.fixture(autouse=True)
 def _new_connection(transactional_db: None) -> Iterator[None]:
-    """Django closes a dead connection at a request's end; not so its test client."""
+    """Close dead connections, as Django does at the end of a request and its test client does not."""
     yield
     connection.close()
 
 
 @pytest.fixture
 def broker_lost(settings) -> Iterator[None]:
-    """Nobody listens where the broker should be."""
+    """No process listens at the address of the broker."""
     settings.BROKER_URL = f"redis://127.0.0.1:{free_port()}/0"
     broker._probe.cache_clear()
     yield
@@ -35,7 +35,7 @@ def broker_lost(settings) -> Iterator[None]:
 
 
 def worker(seconds_ago: float = 0.0) -> None:
-    """A worker process that reported so many seconds ago."""
+    """Add a worker process that reported `seconds_ago`."""
     made = WorkerProcess.objects.create(id=uuid.uuid4(), host="host", pid=1, queues="create")
     WorkerProcess.objects.filter(pk=made.pk).update(beat_at=Now() - timedelta(seconds=seconds_ago))
 
@@ -46,13 +46,13 @@ def ready(query: str = "") -> tuple[int, dict[str, Any]]:
     return answer.status_code, answer.json()
 
 
-def test_a_living_process_says_so():
+def test_a_running_process_is_healthy():
     answer = Web().get("/healthz")
 
     assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
 
 
-def test_a_living_process_says_so_without_any_store(broker_lost):
+def test_a_running_process_is_healthy_without_its_stores(broker_lost):
     with database_away():
         assert Web().get("/healthz").status_code == 200
 
@@ -106,7 +106,7 @@ def test_it_is_not_ready_without_the_broker(broker_lost):
     assert (body["database"]["ok"], body["broker"]["ok"], body["dispatcher"]["ok"]) == (True, False, True)
 
 
-def test_it_says_no_more_of_an_error_than_its_name(broker_lost):
+def test_errors_are_shown_by_their_name_only(broker_lost):
     with database_away():
         text = Web().get("/readyz").content.decode()
 
@@ -114,18 +114,18 @@ def test_it_says_no_more_of_an_error_than_its_name(broker_lost):
 
 
 @pytest.mark.parametrize("part", ["database", "broker"])
-def test_one_part_alone_can_be_asked_for(part):
+def test_one_part_can_be_checked_alone(part):
     assert ready(f"?only={part}") == (200, {"ready": True, part: {"ok": True}})
 
 
-def test_a_part_alone_does_not_care_for_the_others(broker_lost):
+def test_a_single_check_ignores_the_other_parts(broker_lost):
     assert ready("?only=database")[0] == 200
     assert ready("?only=broker")[0] == 503
     assert ready("?only=dispatcher")[0] == 503
 
 
 @pytest.mark.parametrize("part", ["", "nothing", "databas"])
-def test_a_part_that_there_is_not_is_not_ready(part):
+def test_an_unknown_part_is_not_ready(part):
     assert ready(f"?only={part}") == (503, {"ready": False})
 
 
@@ -137,7 +137,7 @@ def test_it_is_ready_again_once_a_cut_connection_was_noticed():
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
-def test_probes_beside_us_ask_over_plain_http(settings, path):
+def test_probes_can_use_plain_http(settings, path):
     settings.SECURE_SSL_REDIRECT = True
     worker()
 
@@ -146,7 +146,7 @@ def test_probes_beside_us_ask_over_plain_http(settings, path):
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
-def test_probes_beside_us_ask_by_any_address(path):
+def test_probes_can_use_any_host_name(path):
     worker()
 
     assert Web(headers={"Host": "10.1.2.3:8000"}).get(path).status_code == 200

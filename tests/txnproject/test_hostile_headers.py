@@ -20,27 +20,27 @@ ODD = [
 
 @pytest.mark.parametrize("path", ["/v1/transactions", "/healthz", "/webhooks/third", "/docs"])
 @pytest.mark.parametrize("type_", ODD)
-def test_no_parameter_of_a_content_type_is_an_error_of_ours(path, type_):
+def test_no_parameter_of_a_content_type_is_a_server_error(path, type_):
     status, _, _ = ask(path, {"Content-Type": type_}, Body(), method="GET")
 
     assert status in (200, 401, 405)
 
 
 @pytest.mark.parametrize("name", ["Content-Type", "Accept"])
-def test_no_name_of_a_charset_is_kept(alice, name):
+def test_names_of_charsets_are_not_cached(alice, name):
     ask("/v1/transactions", alice.bearer | {name: "application/json; charset=kept-for-ever"}, Body(), method="GET")
 
     assert not [known for known in encodings._cache if "kept" in known]
 
 
 @pytest.mark.parametrize("length", ["0" * 5000 + "5", "9" * 5000, "5,5", "-5", ""])
-def test_no_length_is_an_error_of_ours(alice, length):
+def test_no_length_is_a_server_error(alice, length):
     status, _, _ = ask("/v1/transactions", alice.bearer | {"Content-Length": length}, Body([b"{}   "]))
 
     assert status in (400, 413)
 
 
-def test_a_name_that_no_provider_can_have_is_not_remembered():
+def test_invalid_provider_names_are_not_cached():
     slug = "x" * 60_000
 
     status, _, _ = ask(f"/webhooks/{slug}", {}, Body())
@@ -56,7 +56,7 @@ def test_a_file_is_sent_from_the_disk_and_whole():
     assert int(headers["content-length"]) > 1000
 
 
-def test_with_too_many_in_hand_it_says_when_to_come_back(alice, monkeypatch):
+def test_too_many_requests_in_process_are_answered_503_with_retry_after(alice, monkeypatch):
     monkeypatch.setattr("txnproject.asgi.MOST_TAKEN", 0)
 
     status, headers, found = ask("/v1/transactions", alice.bearer, Body())
@@ -65,7 +65,7 @@ def test_with_too_many_in_hand_it_says_when_to_come_back(alice, monkeypatch):
     assert found["type"].endswith("/problems/unavailable")
 
 
-def test_what_is_answered_is_in_hand_no_more(alice):
+def test_answered_requests_are_no_longer_counted(alice):
     from txnproject import asgi  # its import asks the database, which tests may only do when they run
 
     for _ in range(3):

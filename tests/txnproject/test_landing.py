@@ -1,4 +1,4 @@
-"""The page at `/`: what it says, to strangers as well, and what it may cost."""
+"""The landing page: content and cost."""
 
 import re
 from contextlib import closing
@@ -20,7 +20,7 @@ def _nobody_has_looked(monkeypatch) -> None:
 
 @pytest.fixture
 def looks(monkeypatch) -> list[str]:
-    """Grows by each look at the one part that there is, and that is well."""
+    """Replace the parts by one that is well; the list gets an entry for each check of it."""
     seen: list[str] = []
 
     def look() -> dict[str, bool]:
@@ -42,27 +42,27 @@ def page() -> str:
     return text
 
 
-def test_it_links_to_what_there_is(looks):
+def test_its_links_exist(looks):
     assert re.findall(r'<a href="([^"]*)"', page()) == ["/docs", "/v1/schema", "/admin/"]
 
 
-def test_all_that_it_loads_is_there(looks):
+def test_the_files_that_it_loads_exist(looks):
     for address in re.findall(r'(?:src|<link [^>]*href)="([^"]*)"', page()):
         with closing(get(address)) as answer:
             assert answer.status_code == 200, address
 
 
-def test_it_links_to_the_sandbox_where_there_is_one(looks, settings):
+def test_it_links_to_the_sandbox_if_there_is_one(looks, settings):
     settings.SANDBOX_URL = "http://127.0.0.1:9100"
 
     assert '<a href="http://127.0.0.1:9100">' in page()
 
 
-def test_it_says_that_all_is_well(looks):
+def test_it_shows_that_the_service_is_ready(looks):
     assert "Ready." in page()
 
 
-def test_it_says_that_something_is_wrong_and_not_what():
+def test_it_shows_that_the_service_is_not_ready_without_details():
     with database_away():
         text = page()
 
@@ -70,21 +70,21 @@ def test_it_says_that_something_is_wrong_and_not_what():
     assert "database" not in text.lower() and "error" not in text.lower()
 
 
-def test_a_crowd_of_strangers_has_it_look_once(looks):
+def test_many_visitors_cost_one_check(looks):
     for _ in range(5):
         page()
 
     assert looks == ["part"]
 
 
-def test_nobody_waits_while_another_looks(looks):
+def test_visitors_do_not_wait_for_a_running_check(looks):
     with health._looking:
         assert "Not ready." in page()
 
     assert looks == []
 
 
-def test_it_asks_the_database_for_nothing_but_health(looks, django_assert_num_queries):
+def test_it_makes_no_queries_besides_the_checks(looks, django_assert_num_queries):
     with django_assert_num_queries(0):
         page()
 

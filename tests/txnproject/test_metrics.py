@@ -18,7 +18,7 @@ pytestmark = pytest.mark.django_db
 
 
 def values(name: str) -> dict[tuple[str, ...], float]:
-    """A metric's values by those of its labels."""
+    """The values of a metric by their labels."""
     answer = Web().get("/metrics")
     assert answer.status_code == 200
     assert answer["Content-Type"].startswith("text/plain; version=0.0.4")
@@ -47,7 +47,7 @@ def test_it_counts_jobs_that_are_due_running_or_failed(alice, third):
     }  # fmt: skip
 
 
-def test_it_says_how_long_the_oldest_due_job_has_waited(alice, third):
+def test_it_shows_the_age_of_the_oldest_due_job(alice, third):
     record = accepted(alice, third)
     Job.objects.update(run_at=Now() + timedelta(hours=1))
     set_state(job(record, "create"), run_at=Now() - timedelta(seconds=90))
@@ -55,7 +55,7 @@ def test_it_says_how_long_the_oldest_due_job_has_waited(alice, third):
     assert values("relay_oldest_due_seconds") == {("create",): pytest.approx(90, abs=10)}
 
 
-def test_it_counts_what_needs_an_operator(alice, third):
+def test_it_counts_reviews(alice, third):
     for review in ("overdue", "overdue", "contradiction", ""):
         Transaction.objects.filter(pk=accepted(alice, third).id).update(review=review)
 
@@ -100,7 +100,7 @@ def test_without_the_database_it_fails_in_plain_text():
     assert b"nonexistent" not in answer.content
 
 
-def test_it_says_which_circuit_breakers_are_open(third):
+def test_it_shows_open_circuit_breakers(third):
     Breaker.objects.create(lane=third.settings.lane, kind="create", opened_at=Now(), probe_at=Now())
     Breaker.objects.create(lane=third.settings.lane, kind="track")
 

@@ -21,7 +21,7 @@ DOCUMENTED = {
     "ALLOWED_HOSTS": "relay.example",
     "PUBLIC_URL": "https://relay.example",
 }
-"""What docs/configuration.md calls required, and nothing else."""
+"""The variables that docs/configuration.md calls required."""
 COOKIES = """
 import django, json
 django.setup()
@@ -48,7 +48,7 @@ def test_the_environment_tried_here_is_the_documented_one():
     assert {row["variable"].strip("`") for row in rows if row["default"] == "required"} == set(DOCUMENTED)
 
 
-def test_djangos_check_for_production_has_nothing_to_say():
+def test_djangos_check_for_production_finds_nothing():
     run = in_production("manage.py", "check", "--deploy", "--fail-level", "WARNING")
 
     assert (run.returncode, run.stderr) == (0, "")

@@ -67,14 +67,14 @@ def test_it_does_not_read_a_body_that_says_it_is_too_large(alice):
 
 @pytest.mark.parametrize("length", [NOT_NOTIFIED, told(100)])
 @pytest.mark.parametrize("pieces", [[], [b'{"id": "a"']])
-def test_a_body_that_does_not_come_in_time_is_a_problem(alice, pieces, length):
+def test_a_late_body_is_a_problem(alice, pieces, length):
     status, found = post(alice, Body(pieces, "silence"), length)
 
     assert (status, slug(found)) == (408, "body-late")
     assert stored() == (0, 0, 0)
 
 
-def test_half_a_body_is_not_taken_for_a_whole_one(alice):
+def test_an_incomplete_body_is_not_accepted(alice):
     status, _ = post(alice, Body([as_bytes(100)], "disconnect"), told(200))
 
     assert status == 408
@@ -82,7 +82,7 @@ def test_half_a_body_is_not_taken_for_a_whole_one(alice):
 
 
 @pytest.mark.parametrize("length", [NOT_NOTIFIED, told(100)])
-def test_it_does_not_wait_for_the_body_of_a_stranger(db, length):
+def test_it_does_not_wait_for_a_body_without_a_key(db, length):
     body = Body([], "silence")
 
     status, found = post(None, body, length)
@@ -97,7 +97,7 @@ def test_an_unknown_key_is_refused_before_a_late_body_is(db):
     assert (status, slug(found)) == (401, "not-authenticated")
 
 
-def test_a_webhook_that_does_not_come_in_time_is_a_problem(third):
+def test_a_late_webhook_is_a_problem(third):
     status, _, found = ask("/webhooks/third", NOT_NOTIFIED, Body([b"{"], "silence"))
 
     assert (status, slug(found)) == (408, "body-late")
@@ -110,7 +110,7 @@ def test_an_unknown_provider_is_refused_before_a_late_body_is(db):
 
 
 @pytest.mark.parametrize(("name", "status"), [("Idempotency-Key", 202), ("Idempotency_Key", 400)])
-def test_a_header_that_is_not_the_one_it_looks_like_is_dropped(alice, name, status):
+def test_headers_with_underscores_are_dropped(alice, name, status):
     headers = alice.bearer | NOT_NOTIFIED | {name: "order-1"}
 
     assert ask("/v1/transactions", headers, Body([b'{"amount": 1250, "currency": "EUR"}']))[0] == status

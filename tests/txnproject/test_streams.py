@@ -1,4 +1,4 @@
-"""An answer that is made piece by piece, by our web server: nobody's slowness takes memory or a thread."""
+"""Streamed responses: slow readers occupy neither memory nor a thread."""
 
 import json
 import os
@@ -81,7 +81,7 @@ class Server:
         return found
 
     def memory(self) -> int:
-        """Bytes, of all its processes."""
+        """Memory of all its processes in bytes."""
         return sum(one.memory_info().rss for one in (self._process, *self._process.children(recursive=True)))
 
 
@@ -99,7 +99,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 
 def taken_in(connection: socket.socket) -> tuple[int, bytes]:
-    """How many bytes came in all, and the last ones."""
+    """The number of bytes received, and the last ones."""
     size, last = 0, b""
     while piece := connection.recv(1 << 20):
         size, last = size + len(piece), (last + piece)[-7:]
@@ -118,7 +118,7 @@ def test_a_reader_gets_all_of_it_and_memory_does_not_grow(server):
     assert server.known() == {"made": 2 * PIECES, "open": 0}
 
 
-def test_readers_who_take_nothing_in_hold_no_thread_and_little_memory_and_are_let_go(server):
+def test_stalled_readers_hold_no_thread_and_little_memory_and_are_disconnected(server):
     before = server.memory()
     readers = [server.asked("/") for _ in range(2)]
     until(lambda: server.known()["open"] == 2)
@@ -132,7 +132,7 @@ def test_readers_who_take_nothing_in_hold_no_thread_and_little_memory_and_are_le
         reader.close()
 
 
-def test_a_reader_who_hangs_up_in_the_middle_frees_all(server):
+def test_a_reader_that_disconnects_frees_everything(server):
     with server.asked("/") as connection:
         connection.recv(100_000)
 
@@ -140,7 +140,7 @@ def test_a_reader_who_hangs_up_in_the_middle_frees_all(server):
     assert server.known()["made"] < PIECES
 
 
-def test_what_fails_in_the_middle_does_not_look_like_a_whole_answer(server):
+def test_a_response_that_fails_halfway_does_not_look_complete(server):
     with server.asked("/bad") as connection:
         size, last = taken_in(connection)
 

@@ -1,4 +1,4 @@
-"""Every wait for a store has an end."""
+"""Timeouts of the stores."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
     ("name", "value"),
     [("statement_timeout", "30s"), ("lock_timeout", "10s"), ("idle_in_transaction_session_timeout", "5s")],
 )
-def test_postgresql_ends_what_takes_too_long(name, value):
+def test_postgresql_has_timeouts(name, value):
     with connection.cursor() as cursor:
         cursor.execute(f"SHOW {name}")
         assert cursor.fetchone() == (value,)
@@ -47,7 +47,7 @@ def test_calls_of_redis_end():
         ("amqp://broker.example?blocked_connection_timeout=3", [3]),
     ],
 )
-def test_rabbitmq_that_blocks_who_publishes_is_given_up(url, limits):
+def test_publishing_to_a_blocking_rabbitmq_times_out(url, limits):
     printed = """
 import django, dramatiq
 django.setup()
@@ -59,7 +59,7 @@ print([one.blocked_connection_timeout for one in (given if isinstance(given, lis
     assert run.stdout.strip() == str([float(limit) for limit in limits]), run.stderr
 
 
-def test_the_broker_may_be_at_a_socket(tmp_path):
+def test_the_broker_can_use_a_unix_socket(tmp_path):
     ping = "import django, dramatiq; django.setup(); dramatiq.get_broker().client.ping()"
 
     run = program("-c", ping, BROKER_URL=f"unix://{tmp_path}/nobody.sock")

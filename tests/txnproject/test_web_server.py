@@ -1,4 +1,4 @@
-"""What is relied on of the web server, asked of a real one."""
+"""Behaviour of the web server that the service relies on."""
 
 import json
 import os
@@ -36,7 +36,7 @@ application = asgi.application
 
 @pytest.fixture
 def port(tmp_path: Path) -> Iterator[int]:
-    """Of our web server and its entry, with an application in Django's place that answers what it was told."""
+    """The port of our web server and entry point, with an application that echoes requests in place of Django."""
     (tmp_path / "telling.py").write_text(APP)
     found = free_port()
     command = [*web_command(LOOPBACK, found)[:-1], "telling:application"]
@@ -49,7 +49,7 @@ def port(tmp_path: Path) -> Iterator[int]:
 
 
 def told(port: int, *headers: str) -> dict[str, Any]:
-    """What the application is told of a request with these headers."""
+    """The request that the application gets for these headers."""
     with socket.create_connection((LOOPBACK, port), 5) as connection:
         request = "\r\n".join(["GET / HTTP/1.1", "Host: relay", "Connection: close", *headers, "", ""])
         connection.sendall(request.encode())
@@ -58,7 +58,7 @@ def told(port: int, *headers: str) -> dict[str, Any]:
     return found
 
 
-def test_its_entry_needs_no_variable_that_says_where_the_settings_are():
+def test_the_entry_point_does_not_need_django_settings_module():
     known = {name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"}
     load = [sys.executable, "-c", "import txnproject.asgi"]
 
@@ -67,20 +67,20 @@ def test_its_entry_needs_no_variable_that_says_where_the_settings_are():
     assert run.returncode == 0, run.stderr
 
 
-def test_it_tells_who_has_connected_whatever_a_header_says(port):
+def test_the_peers_address_does_not_depend_on_headers(port):
     environ = told(port, "X-Forwarded-For: 192.0.2.1", "Forwarded: for=192.0.2.1", "Remote-Addr: 192.0.2.1")
 
     assert environ["REMOTE_ADDR"] == "127.0.0.1"
 
 
-def test_it_drops_a_header_that_could_pass_for_the_proxys(port):
+def test_it_drops_headers_that_imitate_the_proxys(port):
     environ = told(port, "X-Forwarded-For: 192.0.2.1", "X_Forwarded_For: 192.0.2.9", "X_Forwarded_Proto: https")
 
     assert environ["HTTP_X_FORWARDED_FOR"] == "192.0.2.1"
     assert "HTTP_X_FORWARDED_PROTO" not in environ
 
 
-def test_it_joins_the_values_of_a_header_that_comes_twice_in_their_order(port):
+def test_it_joins_the_values_of_a_repeated_header_in_order(port):
     environ = told(port, "X-Forwarded-For: 192.0.2.1", "Webhook-Signature: a", "X-Forwarded-For: 192.0.2.2, 192.0.2.3")
 
     assert environ["HTTP_X_FORWARDED_FOR"].replace(" ", "") == "192.0.2.1,192.0.2.2,192.0.2.3"

@@ -44,7 +44,7 @@ def signed_by_stripe(secret: str, body: bytes, *, at: datetime | None = None) ->
 
 
 def signed_by_hmac(secret: str, body: bytes) -> dict[str, str]:
-    """The header of the scheme hmac-sha256, as a provider has it that was set up with nothing said."""
+    """The header of the scheme hmac-sha256 with its default settings."""
     return {"X-Signature": "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()}
 
 
@@ -55,7 +55,7 @@ def send(path: str, body: bytes, headers: dict[str, str] | None = None) -> Any:
 
 
 def send_signed(third: Third, body: bytes, **signing: Any) -> Any:
-    """The answer to this body, well signed by this provider."""
+    """The answer to this body with a valid signature of the provider."""
     return send(f"/webhooks/{third.provider.slug}", body, signed(third.secret, body, **signing))
 
 
@@ -66,15 +66,15 @@ def tell(third: Third, id: UUID | str, status: object = "completed", webhook: st
 
 
 def recorded() -> list[str]:
-    """What the recorded webhooks did, in their order."""
+    """The results of the recorded webhooks in order."""
     return list(Webhook.objects.order_by("id").values_list("result", flat=True))
 
 
 def refusals() -> dict[str, int]:
-    """How many were refused, by reason."""
+    """Counts of refused webhooks by reason."""
     return dict(RefusalCount.objects.values_list("reason", "count"))
 
 
 def everything() -> list[Any]:
-    """All that a webhook could change, but for the count of refusals."""
+    """All rows that a webhook could change, except the counts of refusals."""
     return [list(model.objects.order_by("pk").values()) for model in (Transaction, Event, Job, Webhook)]

@@ -24,7 +24,7 @@ def record(alice, third) -> TransactionSnapshot:
 
 @pytest.fixture
 def sends(third, record):
-    """Sends an authentic webhook from this address, with this X-Forwarded-For; whether it was taken."""
+    """Sends an authentic webhook from an address with X-Forwarded-For; returns whether it was accepted."""
 
     def send(address: str, forwarded: str | None = None) -> bool:
         body = words(record.id)
@@ -45,7 +45,7 @@ def test_an_allowed_address_is_taken(sends, address):
 @pytest.mark.parametrize(
     "address", [MALLORY, "198.51.101.1", "2001:db8:8::1", "::ffff:203.0.113.66", "::198.51.100.7", "", "unknown", "::1"]
 )
-def test_any_other_is_refused_and_counted(sends, address):
+def test_any_other_address_is_refused_and_counted(sends, address):
     before = everything()
 
     assert not sends(address)
@@ -53,7 +53,7 @@ def test_any_other_is_refused_and_counted(sends, address):
     assert refusals() == {"address": 1}
 
 
-def test_it_is_told_no_more_than_that_it_is_not_authentic(third, record, client):
+def test_the_response_does_not_reveal_that_the_address_was_the_reason(third, record, client):
     answer = client.generic("POST", "/webhooks/third", b"", "application/json", REMOTE_ADDR=MALLORY)
 
     problem(answer, 401, "webhook-not-authentic")
@@ -79,7 +79,7 @@ def test_no_list_allows_all(third, alice, client):
 
 
 @pytest.mark.parametrize("forwarded", [THEIRS, f"{THEIRS}, {THEIRS}", f"{MALLORY}, {THEIRS}"])
-def test_without_proxies_the_header_counts_for_nothing(sends, forwarded):
+def test_without_proxies_the_header_is_ignored(sends, forwarded):
     assert not sends(MALLORY, forwarded)
     assert sends(THEIRS, MALLORY)
 
@@ -104,14 +104,14 @@ def test_behind_two_proxies_the_last_but_one_counts(settings, sends, trusted):
 
 
 @pytest.mark.parametrize("trusted", [PROXY, f"{PROXY},{OUTER_PROXY}"])
-def test_who_comes_past_named_proxies_is_taken_for_themselves(settings, sends, trusted):
+def test_a_request_that_bypasses_named_proxies_has_its_own_address(settings, sends, trusted):
     settings.TRUSTED_PROXIES = trusted
 
     assert not sends(MALLORY, THEIRS)
     assert not sends(MALLORY, f"{THEIRS}, {OUTER_PROXY}")
 
 
-def test_fewer_entries_than_proxies_tell_nothing(settings, sends):
+def test_with_fewer_entries_than_proxies_the_address_is_unknown(settings, sends):
     settings.TRUSTED_PROXIES = "2"
 
     assert not sends(THEIRS)
@@ -121,13 +121,13 @@ def test_fewer_entries_than_proxies_tell_nothing(settings, sends):
 
 @pytest.mark.parametrize("trusted", ["1", PROXY])
 @pytest.mark.parametrize("forwarded", ["unknown", f"{THEIRS}, unknown", f"{THEIRS},", "198.51.100.7:80", "x" * 1000])
-def test_an_entry_that_is_no_address_is_nobodys(settings, sends, trusted, forwarded):
+def test_an_invalid_entry_matches_no_network(settings, sends, trusted, forwarded):
     settings.TRUSTED_PROXIES = trusted
 
     assert not sends(PROXY, forwarded)
 
 
-def test_what_goes_out_by_a_proxy_of_ours_is_its_own(settings, third, sends):
+def test_a_request_from_a_proxy_itself_has_the_proxys_address(settings, third, sends):
     settings.TRUSTED_PROXIES = "198.51.100.0/24"
 
     assert sends(THEIRS)

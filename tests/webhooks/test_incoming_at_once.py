@@ -28,12 +28,12 @@ def record(alice, third) -> TransactionSnapshot:
 
 
 def together(works: list[Callable[[], Any]]) -> None:
-    """Do these at once; none fails."""
+    """Run these concurrently; none may fail."""
     assert errors(at_once(*works)) == []
 
 
 def notifications() -> list[str]:
-    """The keys of the notifications that wait."""
+    """Keys of the waiting notifications."""
     return list(Job.objects.filter(kind="notify", state="waiting").values_list("key", flat=True))
 
 

@@ -34,7 +34,7 @@ def sized(record: TransactionSnapshot, size: int) -> bytes:
         b"[" * 60_000, b'{"id":' * 9000,
     ],
 )  # fmt: skip
-def test_what_is_no_such_json_is_refused(third, body):
+def test_a_body_that_is_not_a_json_object_is_refused(third, body):
     problem(send_signed(third, body), 400, "invalid")
 
     assert recorded() == []
@@ -42,12 +42,12 @@ def test_what_is_no_such_json_is_refused(third, body):
 
 
 @pytest.mark.parametrize("id_", ["", None, 1, 1.5, True, [], {}, ["a"]])
-def test_an_id_that_is_no_text_is_refused(third, id_):
+def test_an_id_that_is_not_a_string_is_refused(third, id_):
     problem(send_signed(third, json.dumps({"id": id_, "status": "completed"}).encode()), 400, "invalid")
 
 
 @pytest.mark.parametrize("status", [None, True, False, 1.5, [], {}, ["completed"], {"status": "completed"}])
-def test_a_status_that_is_no_word_is_refused(third, record, status):
+def test_a_status_that_is_neither_string_nor_integer_is_refused(third, record, status):
     before = everything()
 
     problem(send_signed(third, words(record.id, status)), 400, "invalid")
@@ -63,7 +63,7 @@ def test_a_body_without_id_or_status_is_refused_by_the_fields_name(third, record
 
 
 @pytest.mark.parametrize("text", ["\x00", "a\x00b", "\ud800", "\udfff", "ab\ud83d"])
-def test_text_that_the_database_cannot_hold_does_no_harm(third, record, text):
+def test_text_that_the_database_cannot_store_is_replaced(third, record, text):
     for n, body in enumerate([words(text), words(record.id, text), words(record.id, "pending", more={text: text})]):
         assert send_signed(third, body, id=f"msg_{n}").status_code in (204, 400)
 
@@ -74,18 +74,18 @@ def test_text_that_the_database_cannot_hold_does_no_harm(third, record, text):
 @pytest.mark.parametrize(
     "status", ["completed\x00", "complet\x00ed", "completed\ud800", "COMPLETED", " completed", "final"]
 )
-def test_a_word_that_is_only_like_a_status_is_none(third, record, status):
+def test_a_status_must_match_exactly(third, record, status):
     send_signed(third, words(record.id, status))
 
     assert (now(record).status, now(record).review) == ("pending", "unmapped")
 
 
-def test_what_else_is_in_the_body_is_no_matter(third, record):
+def test_other_fields_of_the_body_are_ignored(third, record):
     assert send_signed(third, words(record.id, amount=-1, nested={"id": "x"}, text="é€𝄞")).status_code == 204
     assert now(record).status == "completed"
 
 
-def test_the_body_is_kept_as_it_came(third, record):
+def test_the_body_is_stored_unchanged(third, record):
     body = b' {"status" : "completed",\r\n "id":"%s", "text": "\xc3\xa9"} ' % str(record.id).encode()
 
     send_signed(third, body)
@@ -94,7 +94,7 @@ def test_the_body_is_kept_as_it_came(third, record):
 
 
 @pytest.mark.parametrize("content_type", ["", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data"])
-def test_the_content_type_is_no_matter(client, third, record, content_type):
+def test_the_content_type_is_ignored(client, third, record, content_type):
     from tests.webhooks.senders import signed
 
     body = words(record.id)
@@ -117,7 +117,7 @@ def test_a_larger_body_is_refused(third, record):
 
 
 @pytest.mark.parametrize("slug", ["nobody", "THIRD", "x" * 300])
-def test_a_provider_that_there_is_not_is_unknown(third, record, slug):
+def test_an_unknown_provider_is_answered_404(third, record, slug):
     before = everything()
 
     problem(send(f"/webhooks/{slug}", words(record.id)), 404, "not-found")
@@ -126,7 +126,7 @@ def test_a_provider_that_there_is_not_is_unknown(third, record, slug):
     assert refusals() == {"unknown_provider": 2}
 
 
-def test_strangers_names_fill_no_table(db):
+def test_unknown_providers_share_one_row_of_counts(db):
     for n in range(5):
         send(f"/webhooks/stranger-{n}", b"")
 
@@ -150,7 +150,7 @@ def test_id_and_status_are_found_where_the_settings_say():
 
 
 @pytest.mark.parametrize("data", [None, "text", [], [{"ref": "x"}], {"ref": None}, {}])
-def test_a_path_that_leads_nowhere_is_refused(data):
+def test_a_body_without_the_configured_path_is_refused(data):
     third, _ = another(webhook_id_field="data.ref")
 
     answer = send_signed(third, json.dumps({"data": data, "status": "completed"}).encode())
@@ -162,7 +162,7 @@ def test_a_path_that_leads_nowhere_is_refused(data):
     ("word", "status"),
     [("OK", "completed"), ("KO", "declined"), ("ERR", "failed"), ("...", "pending"), (1, "completed"), (-1, "failed")],
 )
-def test_its_words_are_mapped(word, status):
+def test_the_status_map_translates_the_providers_statuses(word, status):
     words_ = {"OK": "completed", "KO": "declined", "ERR": "failed", "...": "pending", "1": "completed", "-1": "failed"}
     third, record = another(status_map=words_)
 
@@ -173,7 +173,7 @@ def test_its_words_are_mapped(word, status):
 
 
 @pytest.mark.parametrize("word", ["completed", "ok", "OK ", 2])
-def test_a_word_that_the_map_does_not_have_is_flagged(word):
+def test_a_status_that_the_map_lacks_is_flagged(word):
     third, record = another(status_map={"OK": "completed"})
 
     send_signed(third, words(record.id, word))

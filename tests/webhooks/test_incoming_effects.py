@@ -60,7 +60,7 @@ def test_a_failure_says_so(third, record):
     assert now(record).failure_detail
 
 
-def test_a_final_status_cancels_what_waits_and_starts_one_notification(third, record):
+def test_a_final_status_cancels_waiting_jobs_and_starts_one_notification(third, record):
     tell(third, record.id)
 
     assert states() == {
@@ -69,7 +69,7 @@ def test_a_final_status_cancels_what_waits_and_starts_one_notification(third, re
     assert job(record, "notify", "seq:2").run_at <= datetime.now(UTC)
 
 
-def test_it_is_recorded_with_what_it_said(third, record):
+def test_it_is_recorded_with_its_content(third, record):
     tell(third, record.id, "completed")
 
     found = Webhook.objects.get()
@@ -100,7 +100,7 @@ def test_a_repeated_contradiction_is_one(third, record):
     assert everything()[:3] == before
 
 
-def test_a_webhook_id_that_was_used_says_nothing_new(third, record):
+def test_a_used_webhook_id_has_no_effect(third, record):
     tell(third, record.id, "pending", webhook="msg_1")
     before = everything()[:3]
 
@@ -120,7 +120,7 @@ def test_the_workers_are_told_at_once_and_once(monkeypatch, third, record):
     assert told == [Wake("notify", Lane.client(record.client_id))]
 
 
-def test_a_repeated_webhook_of_none_counts_too(third):
+def test_a_repeated_unmatched_webhook_is_counted(third):
     id_ = uuid7()
     tell(third, id_)
     tell(third, id_)
@@ -139,7 +139,7 @@ def test_two_providers_may_use_the_same_webhook_id(third, record):
 
 
 @pytest.mark.parametrize("status", ["completed", "pending"])
-def test_one_that_comes_after_the_final_status_is_late(third, record, status):
+def test_a_webhook_after_the_final_status_is_late(third, record, status):
     tell(third, record.id, "completed", webhook="msg_1")
     before = everything()[:3]
 
@@ -152,7 +152,7 @@ def test_one_that_comes_after_the_final_status_is_late(third, record, status):
 @pytest.mark.parametrize(
     ("first", "second"), [("completed", "declined"), ("declined", "completed"), ("failed", "completed")]
 )
-def test_one_that_contradicts_is_kept_flagged_and_not_taken(third, record, first, second):
+def test_a_contradicting_webhook_is_recorded_and_flagged_but_not_applied(third, record, first, second):
     tell(third, record.id, first, webhook="msg_1")
     as_told = states()
 
@@ -165,7 +165,7 @@ def test_one_that_contradicts_is_kept_flagged_and_not_taken(third, record, first
     assert states() == as_told
 
 
-def test_it_contradicts_whatever_brought_the_first(third, record):
+def test_it_contradicts_a_status_from_any_source(third, record):
     apply([(record.id, Observation(Source.POLL, status=Status.DECLINED))])
 
     tell(third, record.id, "completed")
@@ -183,7 +183,7 @@ def test_pending_is_noted(third, record):
     assert len(timeline()) == 1
 
 
-def test_an_unknown_word_counts_as_pending_and_is_flagged(third, record):
+def test_an_unknown_status_counts_as_pending_and_is_flagged(third, record):
     tell(third, record.id, "frozen")
 
     assert (now(record).status, now(record).review) == ("pending", "unmapped")
@@ -193,7 +193,7 @@ def test_an_unknown_word_counts_as_pending_and_is_flagged(third, record):
     assert set(states().values()) == {"waiting"}
 
 
-def test_a_final_status_is_applied_after_an_unknown_word(third, record):
+def test_a_final_status_is_applied_after_an_unknown_one(third, record):
     tell(third, record.id, "frozen", webhook="msg_1")
     tell(third, record.id, "completed", webhook="msg_2")
 
@@ -220,7 +220,7 @@ def test_the_clients_own_id_is_not_the_providers(third, record):
     assert now(record).status == "pending"
 
 
-def test_a_provider_may_not_speak_of_anothers_transactions(third, record):
+def test_a_webhook_cannot_change_another_providers_transaction(third, record):
     other = make_provider("other")
     before = everything()[:3]
 
@@ -230,7 +230,7 @@ def test_a_provider_may_not_speak_of_anothers_transactions(third, record):
     assert recorded() == ["unmatched"]
 
 
-def test_another_providers_word_does_not_stop_the_true_one(third, record):
+def test_another_providers_webhook_does_not_block_the_right_one(third, record):
     tell(make_provider("other"), record.id, "declined")
 
     tell(third, record.id, "completed")
@@ -247,7 +247,7 @@ def test_a_paused_providers_webhook_is_applied(third, record):
     assert now(record).status == "completed"
 
 
-def test_one_that_comes_before_the_creates_own_answer_is_applied(third, record):
+def test_a_webhook_before_the_answer_to_the_create_is_applied(third, record):
     creating = jobs.claim_one(job(record, "create"))
     assert creating is not None
 
@@ -280,7 +280,7 @@ def test_the_creates_own_answer_after_it_changes_no_status(third, record, outcom
     assert sorted(one for one in states() if one.startswith("notify")) == ["notify seq:1", "notify seq:2"]
 
 
-def test_a_job_that_runs_is_not_cancelled(third, record):
+def test_a_running_job_is_not_cancelled(third, record):
     jobs.claim_one(job(record, "track"))
 
     tell(third, record.id)

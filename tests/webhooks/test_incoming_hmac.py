@@ -37,7 +37,7 @@ def taken(body: bytes, header: str, name: str = "X-Signature") -> bool:
     return bool(send("/webhooks/shop", body, {name: header}).status_code == 204)
 
 
-def test_it_takes_what_is_signed(shop, record):
+def test_a_signed_webhook_is_accepted(shop, record):
     body = words(record.id)
 
     assert send("/webhooks/shop", body, signed_by_hmac(shop.secret, body)).status_code == 204
@@ -95,7 +95,7 @@ def test_the_prefix_is_the_one_that_the_settings_name(shop, record, prefix):
         ("sha256=" + "A" * 43 + "=", "wrong_signature"), ("sha256=" + "A" * 60_000, "wrong_signature"),
     ],
 )  # fmt: skip
-def test_it_refuses_a_header_of_any_other_shape(shop, record, header, reason):
+def test_it_refuses_a_malformed_header(shop, record, header, reason):
     body = words(record.id)
     before = everything()
 

@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
 @pytest.fixture(autouse=True)
 def _new_connection(transactional_db: None) -> Iterator[None]:
-    """Django closes a dead connection at a request's end; not so its test client."""
+    """Close dead connections, as Django does at the end of a request and its test client does not."""
     yield
     connection.close()
 
@@ -29,18 +29,18 @@ def record(alice, third) -> TransactionSnapshot:
 
 
 def settings_known(known: bool) -> None:
-    """Whether the web process has read the provider's settings within the last two seconds."""
+    """Whether the web process has cached the provider's settings."""
     provider_by_slug("third") if known else clear_caches()
 
 
 def chunked(third: Third, body: bytes) -> int:
-    """The status of the answer to a signed body whose length no header tells."""
+    """The status of the answer to a signed body without a length."""
     headers = signed(third.secret, body[: LARGEST + 1]) | {"Transfer-Encoding": "chunked"}
     return ask("/webhooks/third", headers, Body([body]))[0]
 
 
 @pytest.mark.parametrize("known", [True, False])
-def test_without_the_database_it_says_when_to_come_back(third, record, known):
+def test_without_the_database_it_answers_503_with_retry_after(third, record, known):
     before = everything()
     settings_known(known)
     with database_away():
@@ -51,7 +51,7 @@ def test_without_the_database_it_says_when_to_come_back(third, record, known):
     assert everything() == before
 
 
-def test_a_refused_one_without_the_database_says_when_to_come_back(third, record):
+def test_a_refused_webhook_without_the_database_is_answered_503_with_retry_after(third, record):
     settings_known(True)
     with database_away():
         answer = send("/webhooks/third", words(record.id))
@@ -69,7 +69,7 @@ def test_the_same_webhook_is_applied_once_the_database_is_back(third, record):
 
 
 @pytest.mark.parametrize("known", [True, False])
-def test_it_gets_over_a_connection_that_was_cut(third, record, known):
+def test_it_recovers_from_a_cut_connection(third, record, known):
     settings_known(known)
     cut_connection()
 
@@ -77,7 +77,7 @@ def test_it_gets_over_a_connection_that_was_cut(third, record, known):
     assert now(record).status == "completed"
 
 
-def test_it_gets_over_a_crash_of_the_database(third, record):
+def test_it_recovers_from_a_crash_of_the_database(third, record):
     settings_known(True)
     crash_connection()
 
@@ -92,12 +92,12 @@ def test_without_the_broker_it_is_applied(third, record):
     assert now(record).status == "completed"
 
 
-def test_a_body_whose_length_is_not_told_is_read(third, record):
+def test_a_body_without_a_length_is_read(third, record):
     assert chunked(third, words(record.id)) == 204
     assert now(record).status == "completed"
 
 
-def test_a_large_body_whose_length_is_not_told_is_refused(third, record):
+def test_a_large_body_without_a_length_is_refused(third, record):
     body = words(record.id)
 
     assert chunked(third, body + b" " * (LARGEST + 1 - len(body))) == 413

@@ -34,14 +34,14 @@ def noon(monkeypatch) -> datetime:
 
 
 def refused(body: bytes, headers: dict[str, str], reason: str) -> None:
-    """It is answered 401, and nothing but a count is stored."""
+    """Assert that it is answered 401 and only a count is stored."""
     before = everything()
     problem(send("/webhooks/third", body, headers), 401, "webhook-not-authentic")
     assert everything() == before
     assert refusals() == {reason: 1}
 
 
-def test_it_takes_what_the_official_package_signs(third, record):
+def test_signatures_of_the_official_package_are_accepted(third, record):
     assert send_signed(third, words(record.id)).status_code == 204
     assert now(record).status == "completed"
 
@@ -69,7 +69,7 @@ def test_it_refuses_an_unsigned_webhook(third, record):
     "timestamp",
     ["noon", "1.5", "-1", "+1768046400", "1e9", "0x1", "1 2", "9" * 16, "9" * 5000, "²", "1768046400Z", "nan"],
 )
-def test_it_refuses_a_timestamp_that_is_no_count_of_seconds(third, record, noon, timestamp):
+def test_it_refuses_a_timestamp_that_is_not_a_number_of_seconds(third, record, noon, timestamp):
     body = words(record.id)
 
     refused(body, {**signed(third.secret, body, at=noon), "webhook-timestamp": timestamp}, "malformed_headers")
@@ -118,7 +118,7 @@ def test_it_refuses_a_tampered_body(third, record, change):
     refused(body.replace(*change), signed(third.secret, body), "wrong_signature")
 
 
-def test_a_signature_of_one_body_is_none_of_another(third, record, alice):
+def test_a_signature_is_valid_for_its_body_only(third, record, alice):
     other = words(accepted(alice, third).id)
 
     refused(words(record.id), signed(third.secret, other), "wrong_signature")
@@ -129,7 +129,7 @@ def test_a_signature_of_one_body_is_none_of_another(third, record, alice):
     ["{0}", "v1,", "v1", ",", ",{0}", "v2,{0}", "v1a,{0}", "V1,{0}", "v1;{0}", "v1, {0}", "v1,{0}=", "v1,x{0}",
      "v1,{1}", "v1,é", "v1,{0},", "v1,v1,{0}"],
 )  # fmt: skip
-def test_it_refuses_a_signature_of_any_other_shape(third, record, shape):
+def test_it_refuses_a_malformed_signature(third, record, shape):
     body = words(record.id)
     headers = signed(third.secret, body)
     mark = headers["webhook-signature"].removeprefix("v1,")
@@ -171,7 +171,7 @@ def test_one_good_signature_among_several_is_enough(third, record, others):
 
 
 def rotate(third: Third, *, ends_in: timedelta) -> Third:
-    """The provider with a new secret; the old one is taken for so long yet."""
+    """The provider with a new secret; the old one expires in `ends_in`."""
     third.provider.webhook_secrets.update(expires_at=datetime.now(UTC) + ends_in)
     secret = new_secret()
     WebhookSecret.objects.create(provider=third.provider, secret=secret)
@@ -179,7 +179,7 @@ def rotate(third: Third, *, ends_in: timedelta) -> Third:
     return Third(third.provider, secret)
 
 
-def test_old_and_new_secret_are_taken_during_a_rotation(third, alice):
+def test_old_and_new_secret_are_accepted_during_a_rotation(third, alice):
     rotated = rotate(third, ends_in=HOUR)
 
     for n, signer in enumerate([third, rotated]):
@@ -203,7 +203,7 @@ def test_an_expired_secret_is_refused(third, record):
     refused(body, signed(third.secret, body), "wrong_signature")
 
 
-def test_a_provider_without_secrets_is_refused_whatever_it_signs(third, record):
+def test_a_provider_without_secrets_is_always_refused(third, record):
     third.provider.webhook_secrets.all().delete()
     clear_caches()
     body = words(record.id)
@@ -232,7 +232,7 @@ def test_refusals_are_counted_by_reason_and_day(third, record):
     assert set(RefusalCount.objects.values_list("provider", "day")) == {(third.provider.pk, datetime.now(UTC).date())}
 
 
-def test_a_refusal_does_not_say_why(third, record):
+def test_a_refusal_does_not_reveal_its_reason(third, record):
     body = words(record.id)
     missing = send("/webhooks/third", body)
     wrong = send("/webhooks/third", body, signed(new_secret(), body))
@@ -240,7 +240,7 @@ def test_a_refusal_does_not_say_why(third, record):
     assert missing.content == wrong.content
 
 
-def test_a_good_webhook_counts_as_no_refusal(third, record):
+def test_an_authentic_webhook_is_not_counted_as_a_refusal(third, record):
     send_signed(third, words(record.id))
 
     assert refusals() == {}

@@ -38,13 +38,13 @@ def record(shop) -> TransactionSnapshot:
 
 @pytest.fixture
 def noon(monkeypatch) -> datetime:
-    """It is noon exactly, for whoever checks a timestamp."""
+    """Freeze the clock of the authentication at noon."""
     monkeypatch.setattr(authentication, "time", SimpleNamespace(time=NOON.timestamp))
     return NOON
 
 
 def refused(body: bytes, header: str | None, reason: str) -> None:
-    """It is answered 401, and nothing but a count is stored."""
+    """Assert that it is answered 401 and only a count is stored."""
     before = everything()
     headers = {} if header is None else {"Stripe-Signature": header}
     problem(send("/webhooks/shop", body, headers), 401, "webhook-not-authentic")
@@ -52,7 +52,7 @@ def refused(body: bytes, header: str | None, reason: str) -> None:
     assert refusals() == {reason: 1}
 
 
-def test_it_takes_what_the_official_package_signs(shop, record):
+def test_signatures_of_the_official_package_are_accepted(shop, record):
     body = words(record.id)
 
     assert send("/webhooks/shop", body, signed_by_stripe(shop.secret, body)).status_code == 204
@@ -83,7 +83,7 @@ def test_an_event_that_comes_again_with_a_new_signature_is_the_same_webhook(shop
     ],
 )  # fmt: skip
 @needs_database
-def test_it_refuses_a_header_of_any_other_shape(shop, record, noon, header, reason):
+def test_it_refuses_a_malformed_header(shop, record, noon, header, reason):
     body = words(record.id)
     mark = signed_by_stripe(shop.secret, body, at=noon)["Stripe-Signature"].partition("v1=")[2]
     given_ = None if header is None else header.format(mark=mark, time=int(noon.timestamp()))
@@ -140,7 +140,7 @@ def theirs(body: str, header: str) -> bool:
 
 @st.composite
 def headers_of(draw: st.DrawFn, body: str) -> str:
-    """A header for this body: parts of good ones and of bad ones, in any order and number."""
+    """A header for this body: valid and invalid parts in any order and number."""
     at = int(NOON.timestamp()) + draw(st.sampled_from([-(10**6), -301, -300, -1, 0]))
     good = WebhookSignature.generate_signature_header(body, SECRET, timestamp=at).partition(",")[2]
     bad = WebhookSignature.generate_signature_header(body + " ", SECRET, timestamp=at).partition(",")[2]
@@ -165,6 +165,6 @@ def test_the_official_package_agrees_on_good_and_tampered_headers(data, body):
 @given(header=st.text(max_size=80), body=st.text(max_size=40))
 @example(header="t=+1768046400,v1=x", body="")
 @settings(max_examples=200, deadline=None)
-def test_nothing_is_taken_that_the_official_package_refuses(header, body):
+def test_headers_that_the_official_package_refuses_are_refused(header, body):
     assert not ours(body, header)
     assert not theirs(body, header)

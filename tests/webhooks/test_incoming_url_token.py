@@ -28,14 +28,14 @@ def record(unsigned) -> TransactionSnapshot:
 
 
 def path(third: Third, id: UUID) -> str:
-    """The address we gave the provider for this transaction's webhooks."""
+    """The webhook URL of this transaction."""
     url = webhook_url(third.settings, id)
     assert url.startswith("http://testserver/webhooks/")
     return url.removeprefix("http://testserver")
 
 
 def refused(path: str, body: bytes, reason: str, **headers: str) -> None:
-    """It is answered 401, and nothing but a count is stored."""
+    """Assert that it is answered 401 and only a count is stored."""
     before = everything()
     problem(send(path, body, headers), 401, "webhook-not-authentic")
     assert everything() == before
@@ -90,7 +90,7 @@ def test_another_providers_token_is_refused(unsigned, record):
     refused(f"/webhooks/unsigned/{record.id}/{token}", words(record.id), "wrong_token")
 
 
-def test_it_may_speak_of_its_own_transaction_only(unsigned, record):
+def test_a_token_is_valid_for_its_own_transaction_only(unsigned, record):
     other = accepted(make_client("carol", unsigned.provider), unsigned)
     before = everything()
 
@@ -102,7 +102,7 @@ def test_it_may_speak_of_its_own_transaction_only(unsigned, record):
 
 
 @pytest.mark.parametrize("id_", ["", "nothing", "00000000-0000-0000-0000-000000000000"])
-def test_the_bodys_id_must_be_the_addresss(unsigned, record, id_):
+def test_the_id_in_the_body_must_equal_the_id_in_the_url(unsigned, record, id_):
     before = everything()
 
     problem(send(path(unsigned, record.id), words(id_)), 400, "invalid")
@@ -115,7 +115,7 @@ def test_the_id_may_be_written_in_capitals(unsigned, record):
     assert now(record).status == "completed"
 
 
-def test_an_address_of_a_transaction_that_there_is_not_is_kept_as_unmatched(unsigned):
+def test_the_url_of_an_unknown_transaction_is_recorded_as_unmatched(unsigned):
     id_ = uuid7()
 
     assert send(path(unsigned, id_), words(id_)).status_code == 204
@@ -136,7 +136,7 @@ def test_another_body_is_another_webhook(unsigned, record):
     assert recorded() == ["noted", "applied", "contradicting"]
 
 
-def test_an_address_outlives_the_rotation_of_the_keys(unsigned, record, settings):
+def test_a_url_stays_valid_when_the_keys_are_rotated(unsigned, record, settings):
     address = path(unsigned, record.id)
     settings.ENCRYPTION_KEYS = [Fernet.generate_key().decode(), *settings.ENCRYPTION_KEYS]
 
@@ -144,7 +144,7 @@ def test_an_address_outlives_the_rotation_of_the_keys(unsigned, record, settings
     assert send(address, words(record.id)).status_code == 204
 
 
-def test_an_address_of_a_key_that_is_gone_is_refused(unsigned, record, settings):
+def test_a_url_made_with_a_removed_key_is_refused(unsigned, record, settings):
     old, address = settings.ENCRYPTION_KEYS, path(unsigned, record.id)
     settings.ENCRYPTION_KEYS = [Fernet.generate_key().decode()]
 
@@ -154,5 +154,5 @@ def test_an_address_of_a_key_that_is_gone_is_refused(unsigned, record, settings)
     problem(answer, 401, "webhook-not-authentic")
 
 
-def test_the_token_gives_no_key_away(unsigned, record, settings):
+def test_the_token_does_not_reveal_a_key(unsigned, record, settings):
     assert not any(key in path(unsigned, record.id) for key in settings.ENCRYPTION_KEYS)

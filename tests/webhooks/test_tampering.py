@@ -34,14 +34,14 @@ class Sent:
 
 @dataclass(frozen=True)
 class Scheme:
-    """One scheme's provider, and how it proves itself."""
+    """A scheme with a provider that uses it."""
 
     third: Third
     headers: Callable[..., dict[str, str]]
     token: bool = False
 
     def sent(self, id: UUID, status: str = "completed", secret: str = "", **when: Any) -> Sent:
-        """A webhook about this transaction, authentic unless `secret` is another."""
+        """A webhook about this transaction; not authentic if `secret` is a foreign one."""
         body = words(id, status)
         path = f"/webhooks/tester/{id}/{url_tokens('tester', id)[0]}" if self.token else "/webhooks/tester"
         return Sent(path, body, self.headers(secret or self.third.secret, body, **when))
@@ -74,7 +74,7 @@ def of(*names: str) -> pytest.MarkDecorator:
 
 
 def refused(sent: Sent) -> None:
-    """It is answered 401, and nothing but a count is stored."""
+    """Assert that it is answered 401 and only a count is stored."""
     before = everything()
     problem(sent.arrive(), 401, "webhook-not-authentic")
     assert everything() == before
@@ -82,7 +82,7 @@ def refused(sent: Sent) -> None:
 
 
 @of(*EVERY)
-def test_what_nobody_has_touched_is_taken(scheme, record):
+def test_an_unchanged_webhook_is_accepted(scheme, record):
     assert scheme.sent(record.id).arrive().status_code == 204
     assert now(record).status == "completed"
 
@@ -127,7 +127,7 @@ def test_a_changed_id_is_refused(scheme, record):
 
 @of(*TIMED)
 @pytest.mark.parametrize("seconds", [-310, 310])
-def test_an_old_or_early_one_is_refused_however_well_signed(scheme, record, seconds):
+def test_a_stale_or_future_webhook_is_refused_despite_its_signature(scheme, record, seconds):
     refused(scheme.sent(record.id, at=datetime.now(UTC) + timedelta(seconds=seconds)))
 
 
@@ -157,8 +157,8 @@ def test_a_missing_token_is_refused(scheme, record):
 
 
 @of(*SIGNED)
-def test_a_doubled_header_gets_a_foreign_signature_nowhere(scheme, record):
-    """Web servers write the values of a header that comes twice as one, with a comma between them."""
+def test_a_repeated_header_does_not_make_a_foreign_signature_valid(scheme, record):
+    """Web servers join the values of a repeated header with a comma."""
     good, bad = scheme.sent(record.id), scheme.sent(record.id, secret=new_secret())
     changed = replace(good, body=good.body.replace(b"completed", b"declined"))
     before = everything()
@@ -187,7 +187,7 @@ def test_old_and_new_secret_are_taken_while_both_live_and_the_old_one_no_longer(
 
 
 @of(*SIGNED)
-def test_a_provider_without_secrets_is_refused_whatever_it_signs(scheme, record):
+def test_a_provider_without_secrets_is_always_refused(scheme, record):
     WebhookSecret.objects.all().delete()
     clear_caches()
 
@@ -207,7 +207,7 @@ def test_a_replay_has_no_effect(scheme, record):
 
 
 @of(*EVERY)
-def test_the_proof_of_one_provider_is_none_for_another(scheme, record):
+def test_a_signature_is_valid_for_its_provider_only(scheme, record):
     name = scheme.third.provider.webhook_auth
     other = make_provider("other", webhook_auth=name)
     sent = scheme.sent(record.id)
@@ -217,7 +217,7 @@ def test_the_proof_of_one_provider_is_none_for_another(scheme, record):
 
 @of(*EVERY)
 @pytest.mark.parametrize("answer", [True, False])
-def test_what_decides_is_a_comparison_in_constant_time(scheme, record, monkeypatch, answer):
+def test_signatures_are_compared_in_constant_time(scheme, record, monkeypatch, answer):
     compared: list[Any] = []
 
     def compare(*pair: Any) -> Any:
@@ -234,7 +234,7 @@ def test_what_decides_is_a_comparison_in_constant_time(scheme, record, monkeypat
 
 
 @of("standard")
-def test_svix_signs_what_we_take(scheme, record):
+def test_signatures_of_svix_are_accepted(scheme, record):
     at, body = datetime.now(UTC), words(record.id)
     mark = Svix(scheme.third.secret).sign("msg_1", at, body.decode())
     headers = {"webhook-id": "msg_1", "webhook-timestamp": str(int(at.timestamp())), "webhook-signature": mark}
@@ -244,7 +244,7 @@ def test_svix_signs_what_we_take(scheme, record):
 
 
 @of("standard")
-def test_secrets_of_another_scheme_are_passed_over(scheme, record):
+def test_secrets_of_another_scheme_are_skipped(scheme, record):
     WebhookSecret.objects.create(provider=scheme.third.provider, secret="It's a Secret to Everybody")
     clear_caches()
 

@@ -1,4 +1,4 @@
-"""A client whose endpoint is a server on loopback that answers as a test says."""
+"""A client whose endpoint is a server on loopback with scripted answers."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,7 @@ from workers.models import Job
 
 @pytest.fixture
 def endpoint() -> Iterator[Server]:
-    """The client's endpoint; it confirms unless told otherwise."""
+    """The client's endpoint; it confirms by default."""
     with serving() as server:
         for method in ("POST", "PUT", "PATCH"):
             server.on(method, Answer(204))
@@ -21,7 +21,7 @@ def endpoint() -> Iterator[Server]:
 
 @pytest.fixture
 def alice(db: None, endpoint: Server) -> Caller:
-    """A client; somebody is at its address."""
+    """A client with a running endpoint."""
     return make_client("alice", make_provider().provider, callback_url=endpoint.url + "/callback")
 
 
@@ -40,5 +40,5 @@ def record(alice: Caller, third: Third) -> TransactionSnapshot:
 
 @pytest.fixture
 def telling(record: TransactionSnapshot) -> Job:
-    """The job that tells of `pending`."""
+    """The notification job of `pending`."""
     return job(record, "notify")

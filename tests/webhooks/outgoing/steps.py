@@ -1,4 +1,4 @@
-"""What happens to a client and its transaction in tests of notifications."""
+"""Steps of the notification tests."""
 
 from typing import Any
 
@@ -13,12 +13,12 @@ from workers.models import Job
 
 
 def end(record: TransactionSnapshot, status: str = "completed", **fields: Any) -> Job:
-    """Its final status arrives; the job that tells of it."""
+    """Apply a final status and return its notification job."""
     apply([(record.id, Observation(Source.WEBHOOK, status=Status(status), **fields))])
     return job(record, "notify", "seq:2")
 
 
 def change(alice: Caller, **fields: Any) -> None:
-    """Change settings of a client, and have them seen at once."""
+    """Change settings of a client and clear the caches."""
     Client.objects.filter(pk=alice.client.pk).update(**fields)
     clear_caches()

@@ -1,4 +1,4 @@
-"""Endpoints that fail for days are disabled; the client sees it by the API, enables it, and is told what was kept."""
+"""Endpoints that fail for days are disabled. Clients see this by the API, enable them and get queued notifications."""
 
 import re
 from datetime import timedelta
@@ -25,7 +25,7 @@ STATE = ["url", "enabled", "disabled_at", "disabled_reason", "failing_since"]
 
 
 def failing(alice, days: float) -> None:
-    """Let its deliveries have failed for so long."""
+    """Make the failures of the endpoint begin that long ago."""
     change(alice, endpoint_failing_since=Now() - timedelta(days=days))
 
 
@@ -35,7 +35,7 @@ def row(alice) -> Client:
 
 @pytest.fixture
 def asks(client, alice):
-    """Alice's calls of the API."""
+    """The API as Alice calls it."""
 
     def ask(method: str, path: str):
         return client.generic(method, path, headers=alice.bearer)
@@ -47,7 +47,7 @@ def asks(client, alice):
 
 
 @pytest.mark.parametrize("answer", [Answer(500), Answer(404), Answer(302), Answer(lost=True)])
-def test_the_first_failure_is_noted(telling, endpoint, alice, answer):
+def test_the_first_failure_is_recorded(telling, endpoint, alice, answer):
     endpoint.on("POST", answer)
     run(telling)
 
@@ -82,7 +82,7 @@ def test_after_five_days_without_a_success_it_is_disabled(record, telling, endpo
     assert now(record).notified_sequence == 0
 
 
-def test_before_that_it_is_not(telling, endpoint, alice):
+def test_before_five_days_it_is_not_disabled(telling, endpoint, alice):
     failing(alice, 4.999)
     endpoint.on("POST", Answer(500))
     run(telling)
@@ -90,7 +90,7 @@ def test_before_that_it_is_not(telling, endpoint, alice):
     assert row(alice).endpoint_disabled_at is None
 
 
-def test_a_success_after_five_days_is_in_time(telling, endpoint, alice):
+def test_a_success_after_five_days_keeps_it_enabled(telling, endpoint, alice):
     failing(alice, 30)
     run(telling)
 
@@ -115,7 +115,7 @@ def test_another_clients_endpoint_is_left_alone(telling, endpoint, alice, third)
     assert Client.objects.get(pk=bob.client.pk).endpoint_disabled_at is None
 
 
-def test_what_called_nobody_says_nothing_of_the_endpoint(telling, alice):
+def test_a_run_without_a_call_does_not_count_for_the_endpoint(telling, alice):
     settle(claim(telling), Outcome(Again(5.0)))
     settle(claim(telling), Outcome(Done()))
 
@@ -133,7 +133,7 @@ def test_one_success_in_a_batch_is_a_success(alice, third, endpoint):
 
 
 @pytest.mark.parametrize("status", [204, 500])
-def test_a_delivery_that_is_as_the_last_one_writes_nothing_to_the_client(record, telling, endpoint, status):
+def test_a_delivery_with_the_same_result_as_the_last_does_not_write_the_client(record, telling, endpoint, status):
     endpoint.on("POST", Answer(status))
     run(telling)
     last, before = end(record), version()
@@ -171,7 +171,7 @@ def test_a_client_sees_that_it_fails_and_that_it_is_disabled(asks, telling, endp
     assert shown["failing_since"] < shown["disabled_at"]
 
 
-def test_enabling_it_tells_at_once_what_was_kept(asks, telling, endpoint, alice):
+def test_enabling_it_sends_queued_notifications_at_once(asks, telling, endpoint, alice):
     failing(alice, 6)
     Job.objects.filter(pk=telling.pk).update(tries=6)
     endpoint.on("POST", Answer(500), Answer(204))
@@ -185,7 +185,7 @@ def test_enabling_it_tells_at_once_what_was_kept(asks, telling, endpoint, alice)
     assert [one.id for one in lane.claims] == [telling.pk]
 
 
-def test_enabling_it_hastens_nothing_that_has_not_been_tried(asks, telling, alice):
+def test_enabling_it_does_not_hasten_notifications_without_an_attempt(asks, telling, alice):
     Job.objects.filter(pk=telling.pk).update(run_at=Now() + timedelta(seconds=60))
     change(alice, endpoint_disabled_at=Now(), endpoint_disabled_why="it answered 410 Gone")
     asks("POST", "/v1/endpoint/enable")
@@ -216,7 +216,7 @@ def test_an_endpoint_that_fails_again_gets_its_five_days_again(asks, telling, en
     assert row(alice).endpoint_disabled_at is None
 
 
-def test_what_staff_have_disabled_only_staff_enable(asks, alice):
+def test_only_staff_enable_an_endpoint_that_staff_disabled(asks, alice):
     change(alice, endpoint_disabled_at=Now(), endpoint_disabled_why="by staff")
 
     problem(asks("POST", "/v1/endpoint/enable"), 409, "endpoint-disabled-by-staff")
@@ -233,7 +233,7 @@ def test_a_client_enables_its_own_endpoint_only(client, alice, third):
     assert row(alice).endpoint_disabled_at is not None
 
 
-def test_many_that_wait_are_hastened_in_short_transactions(asks, alice, third, monkeypatch):
+def test_many_queued_notifications_are_hastened_in_short_transactions(asks, alice, third, monkeypatch):
     monkeypatch.setattr("clients.endpoints.BATCH", 2)
     for _ in range(5):
         accepted(alice, third)

@@ -1,4 +1,4 @@
-"""Notifications: what a client's endpoint is sent, and how it is signed."""
+"""Notifications: content and signatures."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -52,7 +52,7 @@ def test_its_transaction_has_the_fields_of_the_api(telling, endpoint):
     assert set(endpoint.asked[0].json["data"]) == set(TransactionBody().fields)
 
 
-def test_it_is_sent_as_the_description_of_the_api_says(telling, endpoint):
+def test_it_matches_the_openapi_description(telling, endpoint):
     run(telling)
 
     described = description()
@@ -64,7 +64,7 @@ def test_it_is_sent_as_the_description_of_the_api_says(telling, endpoint):
 
 
 @pytest.mark.parametrize("status", ["completed", "declined", "failed"])
-def test_a_final_status_is_told_with_its_sequence_and_failure(record, endpoint, status):
+def test_a_final_status_is_sent_with_its_sequence_and_failure(record, endpoint, status):
     failure = {"failure_code": "refused", "failure_detail": "no"} if status == "failed" else {}
     run(end(record, status, **failure))
 
@@ -76,14 +76,14 @@ def test_a_final_status_is_told_with_its_sequence_and_failure(record, endpoint, 
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
-def test_a_client_may_have_another_method(telling, endpoint, alice, method):
+def test_a_client_can_choose_another_method(telling, endpoint, alice, method):
     change(alice, callback_method=method)
     run(telling)
 
     assert endpoint.methods == [method]
 
 
-def test_a_client_may_have_a_body_of_its_own(record, endpoint, alice):
+def test_a_client_can_choose_its_own_body(record, endpoint, alice):
     names = ("id", "status", "sequence", "amount", "currency", "reference", "provider_transaction_id")
     change(alice, callback_body={"order": {name: f"{{{name}}}" for name in names}, "text": "{id} is {status}", "v": 1})
     run(end(record))
@@ -103,7 +103,7 @@ def test_a_client_may_have_a_body_of_its_own(record, endpoint, alice):
     }
 
 
-def test_a_body_of_its_own_is_signed_as_well(telling, endpoint, alice):
+def test_a_clients_own_body_is_signed_as_well(telling, endpoint, alice):
     change(alice, callback_body={"id": "{id}"})
     run(telling)
 
@@ -111,7 +111,7 @@ def test_a_body_of_its_own_is_signed_as_well(telling, endpoint, alice):
     assert Webhook(alice.secret).verify(asked.body, dict(asked.headers)) == asked.json
 
 
-def test_what_it_sends_is_json(telling, endpoint):
+def test_the_content_type_is_json(telling, endpoint):
     run(telling)
 
     assert json.loads(endpoint.asked[0].body)
@@ -174,14 +174,14 @@ def test_two_live_secrets_sign_side_by_side(telling, endpoint, alice):
         Webhook(secret).verify(asked.body, dict(asked.headers))
 
 
-def test_an_expired_secret_signs_no_more(telling, endpoint, alice):
+def test_an_expired_secret_does_not_sign(telling, endpoint, alice):
     secret_of(alice, expires_at=Now() - timedelta(seconds=1))
     run(telling)
 
     assert len(endpoint.asked[0].headers["webhook-signature"].split(" ")) == 1
 
 
-def test_its_id_stays_over_the_retries_and_its_time_does_not(telling, endpoint):
+def test_retries_keep_the_id_but_not_the_timestamp(telling, endpoint):
     endpoint.on("POST", Answer(500))
     for _ in range(3):
         run(telling)

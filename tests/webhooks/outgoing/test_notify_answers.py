@@ -1,4 +1,4 @@
-"""Notifications: what becomes of an endpoint's answer."""
+"""Notifications: effects of the endpoint's answer."""
 
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -30,7 +30,7 @@ def test_2xx_confirms(telling, endpoint, status):
     assert tries(telling) == [("POST", status)]
 
 
-def test_what_is_confirmed_is_kept_apart_from_what_is_final(record, telling):
+def test_confirmations_are_stored_separately_from_the_final_status(record, telling):
     run(telling)
     first = now(record)
     run(end(record))
@@ -73,7 +73,7 @@ def test_a_final_status_is_final_before_the_client_knows_it(record):
     assert (now(record).status, now(record).notified_sequence) == ("completed", 0)
 
 
-def test_410_disables_the_endpoint_and_keeps_the_news_for_it(record, telling, endpoint, alice):
+def test_410_disables_the_endpoint_and_queues_its_notifications(record, telling, endpoint, alice):
     endpoint.on("POST", Answer(410))
 
     assert run(telling).state == "waiting"
@@ -84,14 +84,14 @@ def test_410_disables_the_endpoint_and_keeps_the_news_for_it(record, telling, en
 
 
 def test_an_endpoint_that_is_gone_is_not_called_again_at_once(telling, endpoint, alice):
-    """For two seconds processes may not know yet that it is disabled: that is no time for a storm."""
+    """Processes may see for up to two seconds later that it is disabled; they must not send many calls until then."""
     endpoint.on("POST", Answer(410))
     run(telling)
 
     assert [one.claims for one in jobs.claim_lanes({alice.settings.lane: 9}, [kinds.kind_of("notify")])] in ([], [()])
 
 
-def test_an_endpoint_that_is_enabled_again_gets_what_was_kept(telling, endpoint, alice):
+def test_an_enabled_endpoint_gets_the_queued_notifications(telling, endpoint, alice):
     endpoint.on("POST", Answer(410), Answer(204))
     run(telling)
     change(alice, endpoint_disabled_at=None)
@@ -117,7 +117,7 @@ def test_410_does_not_overwrite_why_it_was_disabled(telling, endpoint, alice):
 
 @pytest.mark.parametrize("status", [429, 503])
 @pytest.mark.parametrize(("asked", "wait"), [("70", 70), ("0", 0), ("999999", 36000)])
-def test_429_and_503_say_when(telling, endpoint, status, asked, wait):
+def test_retry_after_of_429_and_503_is_honoured(telling, endpoint, status, asked, wait):
     endpoint.on("POST", Answer(status, headers={"Retry-After": asked}))
 
     found = run(telling)
@@ -126,7 +126,7 @@ def test_429_and_503_say_when(telling, endpoint, status, asked, wait):
     assert wait_of(found) == pytest.approx(wait, abs=0.1)
 
 
-def test_503_may_give_a_date(telling, endpoint):
+def test_retry_after_of_503_can_be_a_date(telling, endpoint):
     date = format_datetime(datetime.now(UTC) + timedelta(seconds=100), usegmt=True)
     endpoint.on("POST", Answer(503, headers={"Retry-After": date}))
 
@@ -134,14 +134,14 @@ def test_503_may_give_a_date(telling, endpoint):
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_without_a_time_they_are_as_any_other_answer(telling, endpoint, status):
+def test_429_and_503_without_retry_after_are_retried_by_the_schedule(telling, endpoint, status):
     Job.objects.filter(pk=telling.pk).update(tries=2)
     endpoint.on("POST", Answer(status))
 
     assert wait_of(run(telling)) == pytest.approx(300, rel=0.21)
 
 
-def test_another_answers_retry_after_is_not_asked_for(telling, endpoint):
+def test_retry_after_of_other_answers_is_ignored(telling, endpoint):
     Job.objects.filter(pk=telling.pk).update(tries=2)
     endpoint.on("POST", Answer(500, headers={"Retry-After": "7"}))
 
@@ -152,7 +152,7 @@ def test_another_answers_retry_after_is_not_asked_for(telling, endpoint):
     "answer",
     [*(Answer(status) for status in (300, 301, 304, 400, 401, 404, 500, 502)), Answer(lost=True)],
 )
-def test_any_other_answer_is_tried_again(record, telling, endpoint, answer):
+def test_any_other_answer_is_retried(record, telling, endpoint, answer):
     endpoint.on("POST", answer)
 
     found = run(telling)
@@ -168,7 +168,7 @@ def test_redirects_are_not_followed(telling, endpoint):
     assert [asked.path for asked in endpoint.asked] == ["/callback"]
 
 
-def test_an_endpoint_that_cannot_be_reached_is_tried_again(telling, alice):
+def test_an_unreachable_endpoint_is_retried(telling, alice):
     change(alice, callback_url="http://127.0.0.1:1/callback")
 
     assert (run(telling).state, again(telling).tries) == ("waiting", 1)
@@ -194,7 +194,7 @@ def test_the_schedule_is_jittered(alice, third, endpoint):
     assert len({round(wait_of(run(one))) for one in telling}) > 1
 
 
-def test_being_asked_to_wait_counts_as_a_try(telling, endpoint):
+def test_a_requested_delay_counts_as_a_retry(telling, endpoint):
     endpoint.on("POST", Answer(503, headers={"Retry-After": "0"}))
     for _ in range(9):
         found = run(telling)
@@ -202,7 +202,7 @@ def test_being_asked_to_wait_counts_as_a_try(telling, endpoint):
     assert found.state == "failed"
 
 
-def test_a_notification_that_is_given_up_asks_for_a_look_and_changes_no_status(record, endpoint):
+def test_a_failed_notification_flags_the_transaction_and_keeps_its_status(record, endpoint):
     endpoint.on("POST", Answer(500))
     told = end(record)
     Job.objects.filter(pk=told.pk).update(tries=8)
@@ -211,7 +211,7 @@ def test_a_notification_that_is_given_up_asks_for_a_look_and_changes_no_status(r
     assert (now(record).status, now(record).review, now(record).notified_sequence) == ("completed", "given_up", 0)
 
 
-def test_a_lost_run_is_told_again_under_the_same_id(telling, endpoint):
+def test_a_lost_run_is_repeated_with_the_same_id(telling, endpoint):
     claimed = claim(telling)
     perform(claimed)
     expire(again(telling))

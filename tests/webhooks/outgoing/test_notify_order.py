@@ -1,4 +1,4 @@
-"""Notifications: never backwards, and never to an endpoint that is disabled."""
+"""Notifications: order, and disabled endpoints."""
 
 import contextlib
 
@@ -26,11 +26,11 @@ pytestmark = pytest.mark.django_db
 # --- never backwards
 
 
-def test_pending_is_told_200_ms_after_acceptance(record, telling):
+def test_pending_is_sent_200_ms_after_acceptance(record, telling):
     assert (telling.run_at - record.created_at).total_seconds() == pytest.approx(0.2)
 
 
-def test_a_final_status_before_that_is_all_that_is_told(record, telling, endpoint):
+def test_a_final_status_before_that_replaces_pending(record, telling, endpoint):
     end(record)
 
     assert again(telling).state == "cancelled"
@@ -38,14 +38,14 @@ def test_a_final_status_before_that_is_all_that_is_told(record, telling, endpoin
     assert endpoint.asked == []
 
 
-def test_a_pending_that_has_not_begun_when_the_final_status_comes_is_not_sent(record, telling, endpoint):
+def test_a_waiting_pending_is_not_sent_after_the_final_status(record, telling, endpoint):
     claimed = claim(telling)
     end(record)
 
     assert jobs.load([claimed]) == {}
 
 
-def test_a_pending_that_is_to_be_tried_again_is_not_once_there_is_a_final_status(record, telling, endpoint):
+def test_a_pending_is_not_retried_after_the_final_status(record, telling, endpoint):
     claimed = claim(telling)
     end(record)
     settle(claimed, Outcome(Again(0.0, 1)))
@@ -54,7 +54,7 @@ def test_a_pending_that_is_to_be_tried_again_is_not_once_there_is_a_final_status
     assert endpoint.asked == []
 
 
-def test_the_final_status_waits_for_the_pending_that_is_under_way(record, telling, endpoint, alice):
+def test_the_final_status_waits_for_a_running_pending(record, telling, endpoint, alice):
     claimed = claim(telling)
     told = end(record)
     kind, lane = kinds.kind_of("notify"), alice.settings.lane
@@ -78,7 +78,7 @@ def test_a_slow_pending_and_the_final_status_arrive_in_their_order(record, telli
     assert [asked.json["data"]["sequence"] for asked in endpoint.asked] == [1, 2]
 
 
-def test_news_that_is_asked_for_again_is_the_transaction_as_it_is_then(record, telling, endpoint, alice):
+def test_a_notification_on_request_has_the_current_status(record, telling, endpoint, alice):
     run(telling)
     notify_again(record)
     waiting = Job.objects.get(kind="notify", state="waiting")
@@ -94,7 +94,7 @@ def test_news_that_is_asked_for_again_is_the_transaction_as_it_is_then(record, t
     assert "pending" not in [asked.json["data"]["status"] for asked in endpoint.asked[2:]]
 
 
-def test_a_review_or_a_contradiction_is_not_told(record, endpoint):
+def test_a_review_or_a_contradiction_is_not_sent(record, endpoint):
     run(end(record))
     apply([(record.id, Observation(Source.POLL, status=Status.DECLINED))])
 
@@ -104,7 +104,7 @@ def test_a_review_or_a_contradiction_is_not_told(record, endpoint):
 # --- disabled endpoints
 
 
-def test_a_disabled_endpoint_is_told_later(record, alice):
+def test_a_disabled_endpoint_is_notified_later(record, alice):
     due = end(record)
     change(alice, endpoint_disabled_at=Now())
     kind = kinds.kind_of("notify")
@@ -115,7 +115,7 @@ def test_a_disabled_endpoint_is_told_later(record, alice):
     assert [one.id for one in found.claims] == [due.pk]
 
 
-def test_a_secret_that_no_key_opens_is_not_a_reason_to_send_unsigned(telling, endpoint, alice):
+def test_nothing_is_sent_unsigned_if_a_secret_cannot_be_decrypted(telling, endpoint, alice):
     with connection.cursor() as cursor:
         cursor.execute("UPDATE clients_callbacksecret SET secret = 'unreadable'")
     clear_caches()
