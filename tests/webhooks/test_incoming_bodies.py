@@ -63,7 +63,7 @@ def test_a_body_without_id_or_status_is_refused_by_the_fields_name(third, record
 
 
 @pytest.mark.parametrize("text", ["\x00", "a\x00b", "\ud800", "\udfff", "ab\ud83d"])
-def test_text_that_the_database_cannot_store_is_replaced(third, record, text):
+def test_text_that_the_database_cannot_store_is_never_applied(third, record, text):
     for n, body in enumerate([words(text), words(record.id, text), words(record.id, "pending", more={text: text})]):
         assert send_signed(third, body, id=f"msg_{n}").status_code in (204, 400)
 

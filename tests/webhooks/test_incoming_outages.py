@@ -29,7 +29,7 @@ def record(alice, third) -> TransactionSnapshot:
 
 
 def settings_known(known: bool) -> None:
-    """Whether the web process has cached the provider's settings."""
+    """Cache the provider, or clear the caches."""
     provider_by_slug("third") if known else clear_caches()
 
 
