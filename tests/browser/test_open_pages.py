@@ -18,7 +18,7 @@ def test_the_page_is_accessible(visitor, path):
 def test_the_landing_page_says_that_the_service_is_ready(page):
     page.goto("/")
 
-    expect(page.get_by_text("Transactions are accepted, and worked on")).to_be_visible()
+    expect(page.get_by_text("The service accepts and processes transactions")).to_be_visible()
 
 
 @pytest.mark.parametrize(
