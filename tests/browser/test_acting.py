@@ -35,13 +35,13 @@ def test_an_operator_retries_a_failed_job_and_sees_it_finish(at_work, ours):
     expect(at_work.locator("#review")).to_contain_text("a job was given up")
     at_work.get_by_role("link", name="Retry job").click()
 
-    expect(at_work.get_by_text("It tells demo the status as it is now (completed)")).to_be_visible()
+    expect(at_work.get_by_text("It sends demo the current status (completed)")).to_be_visible()
     at_work.get_by_label("Reason").fill("The endpoint is back")
     at_work.get_by_role("button", name="Retry").click()
 
     expect(at_work.get_by_text("Done: retry.")).to_be_visible()
     expect(at_work.get_by_text("The endpoint is back").first).to_be_visible()
-    shows_after_a_while(at_work, "yes, of the status completed")
+    shows_after_a_while(at_work, "yes, status completed")
     expect(at_work.locator("#review")).to_be_hidden()
 
 

@@ -27,7 +27,7 @@ def test_the_landing_page_says_that_the_service_is_ready(page):
         ("API documentation", "/v1/transactions"),
         ("API description", "openapi"),
         ("Operators' pages", "Password"),
-        ("Sandbox", "Forget everything"),
+        ("Sandbox", "Delete all records"),
     ],
 )
 def test_the_landing_page_links_to_other_pages(page, link, shown):

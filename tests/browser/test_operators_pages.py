@@ -24,8 +24,8 @@ def test_an_operator_logs_in_and_reads_the_dashboard(page):
         "",
         "transactions/transaction/?status=pending",
         "workers/job/?state=failed&q=order-not_notified",
-        "transactions/provider/1/change/",
-        "transactions/client/1/change/",
+        "providers/provider/1/change/",
+        "clients/client/1/change/",
         "workers/workerprocess/",
     ],
 )
