@@ -244,9 +244,8 @@ def _settle(results: Sequence[tuple[Claim, Result]]) -> list[Wake]:
 
 def _owned(results: Sequence[tuple[Claim, Result]]) -> list[tuple[Claim, Result]]:
     """Lock the jobs whose lease is still ours; return their results."""
-    jobs = Job.objects.filter(pk__in=[claim.id for claim, _ in results], state=JobState.RUNNING)
     # With the claim's number: a batch may hold an earlier run of the same job as well.
-    ours = set(jobs.order_by("pk").select_for_update().values_list("pk", "claim_count"))
+    ours = set(rows(sql.OWNED, ids=[claim.id for claim, _ in results]))
     for claim, _ in results:
         if (claim.id, claim.claim_count) not in ours:
             log.warning("A run ended after its lease", action="lease_lost", job={"id": claim.id})

@@ -120,7 +120,16 @@ WHERE j.id = %(id)s AND j.state = 'waiting'
 RETURNING id, transaction_id, kind, key, lane, claim_count, tries, crashes, lost_at, updated_at, lease_until
 """
 
-# running -> the state that the outcome says, for jobs that `jobs._owned` has locked. Returns the lanes in which a
+# The jobs of a batch that still have the claim's own number and run. Locked until the settle commits, in the order of
+# their ids, so that no two batches deadlock.
+OWNED = """
+SELECT j.id, j.claim_count FROM workers_job j
+WHERE j.id = ANY (%(ids)s) AND j.state = 'running'
+ORDER BY j.id
+FOR UPDATE
+"""
+
+# running -> the state that the outcome says, for jobs that OWNED has locked. Returns the lanes in which a
 # sibling waited for one of them (see CLAIM).
 SETTLE = """
 WITH o AS (
