@@ -82,7 +82,7 @@ class Transaction(models.Model):
             ("poll_now", "Can poll now"),
             ("create_again", "Can have a transaction created again"),
             ("cancel_tracking", "Can cancel the tracking"),
-            ("notify_again", "Can have the client told again"),
+            ("notify_again", "Can notify the client again"),
             ("set_status", "Can set a status by hand, or propose it"),
             ("approve_status", "Can approve or reject a status that was proposed"),
             ("resolve_review", "Can resolve a review"),

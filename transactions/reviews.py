@@ -10,17 +10,17 @@ from transactions.status import Review, Source
 from workers.models import Job, JobState
 
 
-def withdraw(transaction_id: UUID, was: str, source: Source, **told: Any) -> None:
-    """Remove the review flag if its reason is `was`, and record it on the timeline with `told`."""
+def withdraw(transaction_id: UUID, was: str, source: Source, **detail: Any) -> None:
+    """Remove the review flag if its reason is `was`, and record it on the timeline with `detail`."""
     if Transaction.objects.filter(pk=transaction_id, review=was).update(review=""):
-        detail = told | {"review": "", "was": was}
-        Event.objects.create(transaction_id=transaction_id, kind=Event.Kind.REVIEW, source=source, detail=detail)
+        entry = detail | {"review": "", "was": was}
+        Event.objects.create(transaction_id=transaction_id, kind=Event.Kind.REVIEW, source=source, detail=entry)
 
 
-def withdraw_given_up(transaction_id: UUID, source: Source, **told: Any) -> None:
+def withdraw_given_up(transaction_id: UUID, source: Source, **detail: Any) -> None:
     """Remove the flag `given_up`, unless another job of the transaction has failed."""
     if not Job.objects.filter(transaction_id=transaction_id, state=JobState.FAILED).exists():
-        withdraw(transaction_id, Review.GIVEN_UP, source, **told)
+        withdraw(transaction_id, Review.GIVEN_UP, source, **detail)
 
 
 def client_notified(transaction_id: UUID) -> None:

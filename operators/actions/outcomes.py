@@ -94,9 +94,9 @@ def _set(of: Transaction, status: Status, context: ActionContext, what: str, **d
         raise Refused("a create is running: try again in a moment")
     context.note(what, was=of.status, **detail)
     code = "" if status == Status.COMPLETED else "set_by_staff"
-    told = "an operator has set the status" if code else ""
-    news = Observation(Source.STAFF, status=status, failure_code=code, failure_detail=told)
-    [applied], wakes = apply([(of.pk, news)])
+    explanation = "an operator has set the status" if code else ""
+    observation = Observation(Source.STAFF, status=status, failure_code=code, failure_detail=explanation)
+    [applied], wakes = apply([(of.pk, observation)])
     if not applied.won:
         raise Refused(MOVED)
     return wakes

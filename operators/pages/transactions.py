@@ -40,7 +40,7 @@ STEP = {
 }
 
 
-def informed(transaction: Transaction) -> str:
+def confirmed_status(transaction: Transaction) -> str:
     """Return which status the client has confirmed."""
     if transaction.notified_sequence >= transaction.sequence:
         return f"yes, status {transaction.status}"
@@ -88,7 +88,7 @@ class TransactionAdmin(ActingAdmin, FoundAdmin):
             "review": review_text(obj.review),
             "status": STATUS[obj.status],
             "submission": SUBMISSION[obj.submission],
-            "informed": informed(obj),
+            "confirmed_status": confirmed_status(obj),
             "took": (obj.finalised_at - obj.created_at).total_seconds() if obj.finalised_at else None,
             "next_step": next_step(obj, jobs, timezone.now()),
             "timeline": timeline(obj),

@@ -40,7 +40,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['-id'],
-                'permissions': [('poll_now', 'Can poll now'), ('create_again', 'Can have a transaction created again'), ('cancel_tracking', 'Can cancel the tracking'), ('notify_again', 'Can have the client told again'), ('set_status', 'Can set a status by hand, or propose it'), ('approve_status', 'Can approve or reject a status that was proposed'), ('resolve_review', 'Can resolve a review'), ('export_transaction', 'Can export lists of transactions and jobs')],
+                'permissions': [('poll_now', 'Can poll now'), ('create_again', 'Can have a transaction created again'), ('cancel_tracking', 'Can cancel the tracking'), ('notify_again', 'Can notify the client again'), ('set_status', 'Can set a status by hand, or propose it'), ('approve_status', 'Can approve or reject a status that was proposed'), ('resolve_review', 'Can resolve a review'), ('export_transaction', 'Can export lists of transactions and jobs')],
             },
         ),
         migrations.CreateModel(

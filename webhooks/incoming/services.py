@@ -44,15 +44,15 @@ def receive(provider: Provider, sender: Sender, body: bytes) -> str:
         "word": word,
         "body": body.decode("utf-8", "replace").replace("\x00", "�"),
     }
-    news = at_provider(Source.WEBHOOK, status, unmapped)
-    news = replace(news, provider=provider.id, detail=news.detail | {"webhook": webhook_id})
-    return retry_once(lambda: _apply_once(row, _uuid(given_id), news, status))
+    observation = at_provider(Source.WEBHOOK, status, unmapped)
+    observation = replace(observation, provider=provider.id, detail=observation.detail | {"webhook": webhook_id})
+    return retry_once(lambda: _apply_once(row, _uuid(given_id), observation, status))
 
 
-def _apply_once(row: dict[str, Any], id_: UUID | None, news: Observation, status: Status) -> str:
+def _apply_once(row: dict[str, Any], id_: UUID | None, observation: Observation, status: Status) -> str:
     """Apply a webhook in one transaction; roll back a repeated one and count it."""
     with transaction.atomic(durable=True), connection.cursor() as cursor:
-        applied, wakes = apply([(id_, news)] if id_ else [])
+        applied, wakes = apply([(id_, observation)] if id_ else [])
         result = _judge(applied, status)
         found = id_ if applied else None
         cursor.execute(sql.RECORD, {**row, "transaction": found, "result": result})
