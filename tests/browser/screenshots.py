@@ -34,7 +34,7 @@ TREATED = (
     "sync", "webhook", "ghost504", "sync", "decline", "webhook", "sync", "slow", "sync", "webhook", STORY, "sync",
     "sync", "refuse", "webhook", "sync", "silent", "decline", "sync", "webhook", "sync", "lost504",
 )  # fmt: skip
-MIN_CALLS = 100
+SHOWN_PROGRESS = 100
 """Number of finished rows at which the picture of the bulk run is taken."""
 PAUSE = 6.0  # seconds between two orders: about ten a minute, as on the day before
 
@@ -95,7 +95,7 @@ def take_all(stack: Stack, told: Any) -> None:
     with chromium() as browser:
         visitor = Visitor(browser, stack.url, others=[], sessions={"operator": told["session"]})
         page = visitor.page("operator", size=(1280, 860))
-        take(page, "/", "landing", shows="Transactions are accepted")
+        take(page, "/", "landing", shows="The service accepts")
         take(page, "/admin/", "dashboard", shows="northbank", whole=True)
         take(page, "/admin/transactions/transaction/", "list", shows="order-")
         path = f"/admin/transactions/transaction/{story(stack)}/change/"
@@ -120,7 +120,7 @@ def bulk(page: Page) -> None:
 
     def under_way() -> bool:
         page.reload()
-        return float(page.get_by_role("progressbar").get_attribute("value") or 0) > MIN_CALLS
+        return float(page.get_by_role("progressbar").get_attribute("value") or 0) > SHOWN_PROGRESS
 
     until(under_way, seconds=60)
     page.screenshot(path=FOLDER / "bulk.png")

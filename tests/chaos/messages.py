@@ -10,7 +10,7 @@ import redis
 ACTORS = {"create": "create_at_provider", "track": "track_status", "notify": "notify_client"}
 WATCHED = 3.0
 """Longest time in seconds to watch for messages."""
-MIN_CALLS = 30
+MIN_MESSAGES = 30
 """Largest number of messages to catch."""
 RUBBISH: tuple[dict[str, float], ...] = (
     {"p999999": 0.0},
@@ -46,7 +46,7 @@ def _caught(broker: "redis.Redis") -> list[tuple[str, bytes, bytes]]:
     """Return queue, id and content of messages that workers hold now. A message exists only for milliseconds."""
     found: dict[bytes, tuple[str, bytes, bytes]] = {}
     until = time.monotonic() + WATCHED
-    while len(found) < MIN_CALLS and time.monotonic() < until:
+    while len(found) < MIN_MESSAGES and time.monotonic() < until:
         for queue in ACTORS:
             held: dict[bytes, bytes] = broker.hgetall(f"dramatiq:{queue}.msgs")  # type: ignore[assignment]
             found |= {id_: (queue, id_, message) for id_, message in held.items()}

@@ -10,9 +10,9 @@ WINDOW = 2.0
 STEP = 0.1
 BEFORE = 5.0
 """Seconds before a fault over which the reference throughput is measured."""
-FAILURE_RATIO = 0.8
+RECOVERED_RATIO = 0.8
 WITHIN = 10.0
-"""Within WITHIN seconds of the fault's end, the throughput must reach FAILURE_RATIO of the reference throughput."""
+"""Within WITHIN seconds of the fault's end, the throughput must reach RECOVERED_RATIO of the reference throughput."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ def recoveries(faults: Sequence[Happened], told: Sequence[float], *, offered: fl
 def _recovery(fault: Happened, told: Sequence[float], offered: float, limit: float) -> Recovery:
     before = _rate(told, fault.began - BEFORE, fault.began)
     during = _rate(told, fault.began, max(fault.ended, fault.began + WINDOW))
-    enough = FAILURE_RATIO * min(offered, before) if before > 0 else FAILURE_RATIO * offered
+    enough = RECOVERED_RATIO * min(offered, before) if before > 0 else RECOVERED_RATIO * offered
     seen = max(0.0, limit - fault.ended - WINDOW)
     for step in range(int(seen / STEP) + 1):
         start = fault.ended + step * STEP

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.chaos.faults import FAULTS
-from tests.chaos.recovery import FAILURE_RATIO, Recovery
+from tests.chaos.recovery import RECOVERED_RATIO, Recovery
 from tests.chaos.run import Found
 
 SHOWN = 5
@@ -34,7 +34,7 @@ def faults_table(recoveries: Sequence[Recovery], began: float) -> Table:
     rows = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     rows.add_column("fault")
     rows.add_column("description")
-    for heading in ("at s", "lasted s", "notified/s before", "during", f"back to {FAILURE_RATIO:.0%} after s"):
+    for heading in ("at s", "lasted s", "notified/s before", "during", f"back to {RECOVERED_RATIO:.0%} after s"):
         rows.add_column(heading, justify="right")
     for one in recoveries:
         fault = one.fault
