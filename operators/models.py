@@ -34,7 +34,7 @@ OVER = (BulkState.DONE, BulkState.STOPPED, BulkState.FAILED)
 class BulkRun(models.Model):
     """One staff action on many rows, processed in the background by `operators.actions.bulk`."""
 
-    action = models.CharField(max_length=32, help_text="Name in the table of actions")
+    action = models.CharField(max_length=32, help_text="Name in `operators.actions.table.ACTIONS`")
     params = models.JSONField(default=dict, help_text="Filters of the list")
     chosen = models.JSONField(null=True, help_text="Keys of the rows, if they were selected one by one")
     newest = models.CharField(max_length=36, help_text="Key of the newest row at the start; newer rows are excluded")
@@ -116,7 +116,7 @@ class SavedView(models.Model):
 
     name = models.CharField(max_length=60)
     of = models.CharField(max_length=64, help_text="The list's model, such as transactions.transaction")
-    query = models.CharField(max_length=LONGEST, help_text="Its filters, as in its address")
+    query = models.CharField(max_length=LONGEST, help_text="Filters of the list, as the query string of its address")
     by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
     shared = models.BooleanField("show it to all", default=False)
 

@@ -42,7 +42,7 @@ class Migration(migrations.Migration):
             name='BulkRun',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('action', models.CharField(help_text='Name in the table of actions', max_length=32)),
+                ('action', models.CharField(help_text='Name in `operators.actions.table.ACTIONS`', max_length=32)),
                 ('params', models.JSONField(default=dict, help_text='Filters of the list')),
                 ('chosen', models.JSONField(help_text='Keys of the rows, if they were selected one by one', null=True)),
                 ('newest', models.CharField(help_text='Key of the newest row at the start; newer rows are excluded', max_length=36)),
@@ -91,7 +91,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('name', models.CharField(max_length=60)),
                 ('of', models.CharField(help_text="The list's model, such as transactions.transaction", max_length=64)),
-                ('query', models.CharField(help_text='Its filters, as in its address', max_length=500)),
+                ('query', models.CharField(help_text='Filters of the list, as the query string of its address', max_length=500)),
                 ('shared', models.BooleanField(default=False, verbose_name='show it to all')),
                 ('by', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to=settings.AUTH_USER_MODEL)),
             ],

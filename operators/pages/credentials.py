@@ -61,7 +61,7 @@ class GivenSecretForm(SecretForm):
         required=False,
         widget=WriteOnlyTextInput(PRIVATE),
         strip=False,
-        help_text="The secret that the provider has issued; it is stored and not shown again. Empty: generate one",
+        help_text="The secret that the provider has issued; it is not shown again. Leave empty to generate one.",
     )
 
 
