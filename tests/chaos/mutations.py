@@ -155,8 +155,8 @@ MUTATIONS = (
         (
             Edit(
                 "webhooks/incoming/services.py",
-                "apply([(id_, news)] if id_ else [])",
-                "apply([(id_, news)] if not id_ else [])",
+                "apply([(id_, observation)] if id_ else [])",
+                "apply([(id_, observation)] if not id_ else [])",
             ),
         ),
     ),
