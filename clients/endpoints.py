@@ -7,7 +7,7 @@ from typing import Any
 
 import structlog
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
@@ -15,6 +15,7 @@ from clients import sql
 from clients.models import BY_STAFF, Client
 from clients.settings import client_settings
 from workers.announce import announce
+from workers.foundation.database import rows
 from workers.foundation.text import rfc3339
 from workers.lanes import Lane
 from workers.models import Job, JobKind, JobState
@@ -93,14 +94,12 @@ def report_deliveries(reports: Mapping[int, EndpointReport]) -> None:
     if not reports:
         return
     disable_after = settings.ENDPOINT_DISABLED_AFTER
-    rows = [{"id": client, "confirmed": one.confirmed, "gone": one.gone} for client, one in reports.items()]
+    deliveries = [{"id": client, "confirmed": one.confirmed, "gone": one.gone} for client, one in reports.items()]
     given: dict[str, Any] = {
-        "deliveries": json.dumps(rows),
+        "deliveries": json.dumps(deliveries),
         "disable_after": disable_after,
         "why": f"every delivery has failed for {disable_after / 3600:g} hours",
     }
-    with connection.cursor() as cursor:
-        cursor.execute(sql.ENDPOINTS, given)
-        for name, why in cursor.fetchall():
-            if why:
-                log.warning("An endpoint is disabled", action="endpoint_disabled", client={"name": name, "why": why})
+    for name, why in rows(sql.ENDPOINTS, **given):
+        if why:
+            log.warning("An endpoint is disabled", action="endpoint_disabled", client={"name": name, "why": why})

@@ -15,7 +15,7 @@ from transactions import sql
 from transactions.observations import Applied, Observation
 from transactions.snapshot import TransactionSnapshot
 from workers.announce import announce
-from workers.foundation.database import retry_once
+from workers.foundation.database import retry_once, rows
 from workers.foundation.ids import uuid7
 from workers.lanes import Lane
 from workers.models import JobKind
@@ -85,13 +85,11 @@ def apply(observations: Sequence[tuple[UUID, Observation]]) -> tuple[list[Applie
     applied: list[Applied] = []
     wakes: set[Wake] = set()
     for batch in _one_per_transaction(observations):
-        rows = json.dumps([asdict(one) | {"id": id_} for id_, one in batch.items()], default=str)
-        with connection.cursor() as cursor:
-            cursor.execute(sql.APPLY, {"observations": rows})
-            for id_, client, won, contradicts, before in cursor.fetchall():
-                applied.append(Applied(id_, won, contradicts, Status(before)))
-                if won:
-                    wakes.add(Wake(JobKind.NOTIFY, Lane.client(client)))
+        given = json.dumps([asdict(one) | {"id": id_} for id_, one in batch.items()], default=str)
+        for id_, client, won, contradicts, before in rows(sql.APPLY, observations=given):
+            applied.append(Applied(id_, won, contradicts, Status(before)))
+            if won:
+                wakes.add(Wake(JobKind.NOTIFY, Lane.client(client)))
     return applied, list(wakes)
 
 

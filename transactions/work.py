@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from django.db import connection
-
 from providers import webhook_urls
 from providers.adapters.base import Order
 from providers.models import Provider
@@ -20,6 +18,7 @@ from transactions.observations import Observation
 from transactions.snapshot import TransactionSnapshot
 from transactions.status import Review, Source, Submission
 from transactions.store import apply
+from workers.foundation.database import rows
 from workers.models import JobKind
 from workers.outcomes import Claim, Failed, Settled, Wake
 
@@ -68,10 +67,9 @@ class Work(Found):
 
 def snapshots(claims: Sequence[Claim]) -> dict[int, Found]:
     """Read the transactions of claimed jobs, by job id; jobs whose transaction does not exist are left out."""
-    with connection.cursor() as cursor:
-        cursor.execute(sql.SNAPSHOTS, {"ids": [str(claim.transaction_id) for claim in claims]})
-        rows = {row[0]: Found(TransactionSnapshot.from_row(row[:16]), *row[16:]) for row in cursor.fetchall()}
-    return {claim.id: rows[claim.transaction_id] for claim in claims if claim.transaction_id in rows}
+    read = rows(sql.SNAPSHOTS, ids=[str(claim.transaction_id) for claim in claims])
+    found = {row[0]: Found(TransactionSnapshot.from_row(row[:16]), *row[16:]) for row in read}
+    return {claim.id: found[claim.transaction_id] for claim in claims if claim.transaction_id in found}
 
 
 def load(claims: Sequence[Claim]) -> Mapping[int, Work]:
@@ -129,10 +127,9 @@ def poll_soon(commands: Sequence[tuple[UUID, PollSoon]]) -> list[Wake]:
     if not commands:
         return []
     after = {str(id_): command.after for id_, command in commands}
-    rows = json.dumps([{"id": id_, "after": seconds} for id_, seconds in after.items()])
-    with connection.cursor() as cursor:
-        cursor.execute(sql.POLL_SOON, {"commands": rows, "ids": list(after)})
-        return [Wake(JobKind.TRACK, lane, max(seconds, 0.0)) for lane, seconds in cursor.fetchall()]
+    given = json.dumps([{"id": id_, "after": seconds} for id_, seconds in after.items()])
+    resumed = rows(sql.POLL_SOON, commands=given, ids=list(after))
+    return [Wake(JobKind.TRACK, lane, max(seconds, 0.0)) for lane, seconds in resumed]
 
 
 def given_up(claim: Claim, reason: str) -> Observation:

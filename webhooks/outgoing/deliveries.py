@@ -7,8 +7,6 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from django.db import connection
-
 from clients.endpoints import EndpointReport, report_deliveries
 from clients.settings import ClientSettings, client_settings
 from providers.settings import provider_by_id
@@ -17,6 +15,7 @@ from transactions.reviews import client_notified
 from transactions.snapshot import TransactionSnapshot
 from transactions.store import apply
 from transactions.work import given_up, snapshots
+from workers.foundation.database import rows
 from workers.outcomes import Claim, Failed, Settled, Wake
 
 
@@ -76,8 +75,6 @@ def _save_confirmed(settled: Sequence[Settled]) -> None:
     ]
     if not confirmed:
         return
-    with connection.cursor() as cursor:
-        cursor.execute(sql.CONFIRMED, {"confirmed": json.dumps(confirmed)})
-        flagged = [id_ for (id_,) in cursor.fetchall() if id_]
-    for id_ in flagged:
-        client_notified(id_)
+    for (flagged,) in rows(sql.CONFIRMED, confirmed=json.dumps(confirmed)):
+        if flagged:
+            client_notified(flagged)
