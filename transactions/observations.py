@@ -11,6 +11,12 @@ from uuid import UUID
 from providers.status import Status
 from transactions.status import Review, Source, Submission
 
+FAILURES = {
+    Status.FAILED: ("failed_at_provider", "the provider reports it as failed"),
+    Status.DECLINED: ("declined", "the provider declined it"),
+}
+"""The failure's code of a status that the provider reports, and its detail if the provider gives no reason."""
+
 
 @dataclass(frozen=True, slots=True)
 class Observation:
@@ -39,18 +45,18 @@ class Applied:
     status_before: Status
 
 
-def at_provider(source: Source, status: Status, unmapped: str = "") -> Observation:
+def at_provider(source: Source, status: Status, unmapped: str = "", reason: str = "") -> Observation:
     """Build the observation that the provider has the transaction, in this status.
 
-    `unmapped` is the provider's own word for the status if the status map does not contain it.
+    `unmapped` is the provider's own name of the status if the status map lacks it, `reason` its reason of a failure.
     """
-    failed = status == Status.FAILED
+    code, default = FAILURES.get(status, ("", ""))
     return Observation(
         source,
         status=status,
         submission=Submission.CREATED,
         review=Review.UNMAPPED if unmapped else "",
         detail={"word": unmapped} if unmapped else {},
-        failure_code="failed_at_provider" if failed else "",
-        failure_detail="the provider reports it as failed" if failed else "",
+        failure_code=code,
+        failure_detail=code and (reason or default),
     )

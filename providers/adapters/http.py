@@ -8,8 +8,8 @@ from typing import Any
 from uuid import UUID
 
 from providers.adapters.base import Absent, Copy, CredentialsRefused, Exists, Order, Refused, Throttled, Unclear, Unsent
+from providers.answers import at_path, reading_of
 from providers.models import READ_TIMEOUT, Provider
-from providers.status import Status
 from providers.webhook_urls import url_tokens
 from workers.foundation.template import fill
 from workers.foundation.text import as_storable
@@ -83,28 +83,8 @@ def _hidden(provider: Provider, id: UUID) -> set[str]:
 
 
 def _copy(provider: Provider, answer: Response) -> Copy:
-    status, unmapped = read_status(provider, at_path(_json(answer), provider.status_field))
+    status, unmapped = reading_of(provider, at_path(_json(answer), provider.status_field))
     return Copy(status, answer.call, unmapped)
-
-
-def read_status(provider: Provider, word: Any) -> tuple[Status, str]:
-    """Return the status that a provider's name for it means, and the name if the status map lacks it.
-
-    A missing name means pending, because many providers answer a create with an empty body.
-    """
-    if word is None or word == "":
-        return Status.PENDING, ""
-    meaning = (provider.status_map or {status: status for status in Status.values}).get(str(word))
-    if meaning in Status.values:
-        return Status(meaning), ""
-    return Status.PENDING, as_storable(str(word), 100)
-
-
-def at_path(body: Any, path: str) -> Any:
-    """Return the value at a dotted path in nested objects; None if there is none."""
-    for name in path.split("."):
-        body = body.get(name) if isinstance(body, dict) else None
-    return body
 
 
 def _json(answer: Response) -> Any:

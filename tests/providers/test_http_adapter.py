@@ -9,7 +9,8 @@ from uuid import UUID
 import pytest
 
 from providers.adapters.base import Absent, CredentialsRefused, Exists, Order, Refused, Throttled, Unclear, Unsent
-from providers.adapters.http import HttpAdapter, at_path
+from providers.adapters.http import HttpAdapter
+from providers.answers import at_path
 from providers.models import Provider
 from providers.webhook_urls import webhook_url
 from tests.servers import Answer

@@ -9,7 +9,7 @@ from uuid import UUID
 import structlog
 from django.db import connection, transaction
 
-from providers.adapters.http import at_path, read_status
+from providers.answers import at_path, reading_of
 from providers.models import Provider
 from providers.status import FINAL, Status
 from transactions.observations import Applied, Observation, at_provider
@@ -35,7 +35,7 @@ def receive(provider: Provider, sender: Sender, body: bytes) -> str:
     Raises Malformed for an unusable body, and the errors of django.db (`is_away`) if the database is unavailable.
     """
     given_id, word = _read(provider, sender, body)
-    status, unmapped = read_status(provider, word)
+    status, unmapped = reading_of(provider, word)
     webhook_id = sender.webhook_id or _digest(sender.transaction_id, body)
     row = {
         "provider": provider.id,
