@@ -5,7 +5,6 @@ The status line is read first, by the adapter. A body adds what it says and neve
 
 import json
 import re
-import zlib
 from typing import Any
 
 from providers.models import Provider
@@ -52,33 +51,6 @@ def _integer(digits: str) -> int | str:
     return int(digits) if len(digits) <= MAX_DIGITS else digits
 
 
-def decompress(body: bytes, encoding: str, most: int) -> bytes | None:
-    """Return the first `most` bytes of a body with this Content-Encoding; None if it cannot be decoded.
-
-    Empty and `identity` leave the body as it is. Of a body that breaks off, the part before the break is returned.
-    """
-    for coding in reversed(
-        [name for part in encoding.lower().split(",") if (name := part.strip()) not in ("", "identity")]
-    ):
-        if coding not in ("gzip", "x-gzip", "deflate"):
-            return None
-        decoded = _inflate(body, most)
-        if decoded is None:
-            return None
-        body = decoded
-    return body[:most]
-
-
-def _inflate(body: bytes, most: int) -> bytes | None:
-    """Decompress gzip, zlib or raw deflate: servers send all three under the name of `deflate`."""
-    for window in (zlib.MAX_WBITS | 32, -zlib.MAX_WBITS):
-        try:
-            return zlib.decompressobj(window).decompress(body, most)
-        except zlib.error:
-            continue
-    return None
-
-
 def at_path(body: Any, path: str) -> Any:
     """Return the value at a dotted path in nested objects; None if there is none."""
     for name in path.split("."):
@@ -97,7 +69,10 @@ def word_of(value: Any) -> str:
 
 
 def reading_of(provider: Provider, value: Any) -> tuple[Status, str]:
-    """Return the status that `value` means, and its name if the status map lacks it; the status is then pending."""
+    """Return the status that a value means, and the provider's word for it if the status map lacks it.
+
+    The status is pending then, and without a word: many providers answer a create with an empty body.
+    """
     word = word_of(value)
     status = status_of(provider, word) if word else Status.PENDING
     return status or Status.PENDING, "" if status else word

@@ -72,7 +72,7 @@ def test_the_query_is_not_recorded(far):
     assert "hush" not in repr(failed(NotSent, "http://127.0.0.1:1/x?token=hush"))
 
 
-@pytest.mark.parametrize("size", [outbound.MAX_ANSWER - 1, outbound.MAX_ANSWER, outbound.MAX_ANSWER + 1, 10**6])
+@pytest.mark.parametrize("size", [outbound.FULL.most - 1, outbound.FULL.most, outbound.FULL.most + 1, 10**6])
 def test_it_reads_16_kib_of_an_answer(far, size):
     far.on("GET", Answer(200, body=b"x" * size))
 

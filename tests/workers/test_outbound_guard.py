@@ -13,7 +13,8 @@ from aiohttp import TCPConnector
 
 from tests.servers import Answer, serving
 from tests.workers.calls import call, failed
-from workers.outbound import Forbidden, Http, NotSent, redact, refuse_private
+from workers.outbound import Http, NotSent, redact
+from workers.outbound_guard import Forbidden, refuse_private
 
 
 @pytest.fixture
@@ -240,7 +241,7 @@ def test_a_name_is_checked_anew_whenever_it_is_looked_up(answering, connected, d
             for _ in range(2):
                 with pytest.raises(NotSent):
                     await http.call("GET", f"https://rebind.example:{door.port}/", headers={}, within=2)
-                cast(TCPConnector, http._guarded.connector).clear_dns_cache()  # as after 30 s
+                cast(TCPConnector, http._sessions[True, False].connector).clear_dns_cache()  # as after 30 s
 
     asyncio.run(go())
     assert connected == [PUBLIC]
@@ -250,7 +251,7 @@ def test_a_name_is_checked_anew_whenever_it_is_looked_up(answering, connected, d
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
 def test_what_is_connected_to_is_looked_at_whatever_was_resolved(monkeypatch, door, address):
     """As if the answer had changed after the resolver's check."""
-    monkeypatch.setattr("workers.outbound.GuardedResolver.resolve", _resolving_to(address))
+    monkeypatch.setattr("workers.outbound_guard.GuardedResolver.resolve", _resolving_to(address))
     made = failed(NotSent, f"https://rebind.example:{door.port}/", allowed=())
 
     assert "private" in made.error

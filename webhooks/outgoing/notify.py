@@ -14,7 +14,7 @@ from transactions.snapshot import TransactionSnapshot
 from webhooks.outgoing.deliveries import Delivery, DeliveryResult
 from workers.foundation.template import fill
 from workers.foundation.text import rfc3339
-from workers.outbound import CallFailed, Http
+from workers.outbound import EXCERPT_ONLY, CallFailed, Http
 from workers.outcomes import Again, Call, Done, Failed, Outcome
 
 TIMEOUT = 15.0
@@ -26,11 +26,15 @@ MAX_RETRY_AFTER = 36000.0
 
 
 async def notify(delivery: Delivery, http: Http) -> Outcome:
-    """Deliver once. 2xx confirms; 410 disables the endpoint; 429 and 503 may ask for a delay; all else is retried."""
+    """Deliver once. 2xx confirms; 410 disables the endpoint; 429 and 503 may ask for a delay; all else is retried.
+
+    The status line decides, once the headers are there; of the body only an excerpt is read.
+    """
     body = _body(delivery)
     method, url = delivery.client.callback_method, delivery.client.callback_url
     try:
-        answer = await http.call(method, url, headers=_headers(delivery, body), body=body, within=TIMEOUT)
+        headers = _headers(delivery, body)
+        answer = await http.call(method, url, headers=headers, body=body, within=TIMEOUT, limit=EXCERPT_ONLY)
     except CallFailed as error:
         return _retry(delivery, str(error), error.call)
     if 200 <= answer.status < 300:
