@@ -100,6 +100,8 @@ class Provider(models.Model):
     check_before_create = models.BooleanField(default=True, help_text="Check the status before each create")
     paused = models.BooleanField(default=False, help_text="No calls are made; due jobs wait")
     paused_why = models.CharField(max_length=255, blank=True, default="")
+    denied_at = models.DateTimeField(null=True, editable=False, help_text="Last 403")
+    denied_id = models.UUIDField(null=True, editable=False, help_text="The transaction that was denied then")
 
     # Calls from the provider
     webhook_auth = models.CharField(max_length=20, choices=Auth.choices, default=Auth.STANDARD)

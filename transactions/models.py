@@ -28,6 +28,8 @@ class Transaction(models.Model):
     status = models.CharField(max_length=9, choices=Status.choices, default=Status.PENDING)
     submission = models.CharField(max_length=7, choices=Submission.choices, default=Submission.UNSENT)
     review = models.CharField(max_length=13, choices=Review.choices, blank=True, default="")
+    review_why = models.CharField(max_length=500, blank=True, default="", db_default="", help_text="Reason in words")
+    stuck_since = models.DateTimeField(null=True, help_text="First call since the last progress that brought no answer")
     sequence = models.IntegerField(default=1, help_text="Each status change increments it")
     failure_code = models.CharField(max_length=64, blank=True, default="")
     failure_detail = models.TextField(blank=True, default="")
@@ -73,6 +75,8 @@ class Transaction(models.Model):
             ),
             models.Index(fields=["id"], name="transaction_not_notified", condition=NOT_NOTIFIED),
             models.Index(fields=["provider", "id"], name="transaction_provider"),
+            # The search for stalled transactions; few are stuck at a time.
+            models.Index(fields=["stuck_since"], name="transaction_stuck", condition=Q(stuck_since__isnull=False)),
             models.Index(
                 fields=["id"], include=["status", "submission", "review", "provider", "client"], name="transaction_find"
             ),
@@ -103,6 +107,8 @@ class Event(models.Model):
         """A different final status was reported after the first one, and was not applied."""
         REVIEW = "review", "review"
         """The review flag was set or removed."""
+        NOTE = "note", "note"
+        """An unusable answer that did not hold up the work; `detail` says why. The same one is noted once."""
         STAFF = "staff", "staff"
         """A member of staff acted in the admin; `detail` names the person and the reason."""
 

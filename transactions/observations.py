@@ -31,6 +31,11 @@ class Observation:
     """Start of the create that this observation is about (UTC)."""
     failure_code: str = ""
     failure_detail: str = ""
+    usable: bool | None = None
+    """True for an answer that could be used: progress. False for a call that failed or whose answer could not be used.
+    None: it says nothing about calls."""
+    note: str = ""
+    """An unusable answer that did not hold up the work; the timeline shows it once."""
     provider: int | None = None
     """The reporting provider: the observation applies only to this provider's transactions. None: to those of any."""
 
@@ -59,4 +64,5 @@ def at_provider(source: Source, status: Status, unmapped: str = "", reason: str 
         detail={"word": unmapped} if unmapped else {},
         failure_code=code,
         failure_detail=code and (reason or default),
+        usable=None if unmapped else True,
     )

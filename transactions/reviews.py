@@ -12,7 +12,7 @@ from workers.models import Job, JobState
 
 def withdraw(transaction_id: UUID, was: str, source: Source, **detail: Any) -> None:
     """Remove the review flag if its reason is `was`, and record it on the timeline with `detail`."""
-    if Transaction.objects.filter(pk=transaction_id, review=was).update(review=""):
+    if Transaction.objects.filter(pk=transaction_id, review=was).update(review="", review_why=""):
         entry = detail | {"review": "", "was": was}
         Event.objects.create(transaction_id=transaction_id, kind=Event.Kind.REVIEW, source=source, detail=entry)
 

@@ -53,13 +53,14 @@ SELECT 1 FROM transactions_transaction WHERE id = ANY (%(ids)s::uuid[]) ORDER BY
 #  * status: the first final one wins; a different one after it is a contradiction, which is recorded and flagged.
 #    Staff may then decide between the two: their status replaces a contradicted one and never contradicts.
 #  * submission: moves forward only (unsent -> unknown -> created or refused).
+#  * review: an answer that can be used ends those that pass by themselves (`transactions.status.PASSING`).
 #  * a final status cancels the waiting create, poll and `pending` notification, and schedules its own notification.
 #  * an observation by a provider (`provider` given) counts for that provider's transactions only.
 APPLY = f"""
 WITH observed AS (
     SELECT * FROM jsonb_to_recordset(%(observations)s) AS o(
         id uuid, status text, submission text, source text, detail jsonb, review text, began_at timestamptz,
-        failure_code text, failure_detail text, provider bigint)
+        failure_code text, failure_detail text, provider bigint, usable boolean, note text)
 ), was AS (
     SELECT t.id, t.provider_id, t.status, t.submission, t.review FROM transactions_transaction t
     WHERE t.id = ANY (ARRAY(SELECT id FROM observed))
@@ -71,9 +72,14 @@ WITH observed AS (
            AND (was.status = 'pending' OR o.source = 'staff' AND was.review = 'contradiction') AS wins,
            was.status <> 'pending' AND o.status <> 'pending' AND o.status <> was.status
            AND o.source <> 'staff' AS contradicts,
+           o.usable IS TRUE AND (was.review IN ('unreadable', 'denied', 'stalled')
+                                 OR was.review = 'missing' AND o.submission = 'created') AS passes,
            clock_timestamp() AS at
     FROM was JOIN observed o USING (id)
     WHERE o.provider IS NULL OR o.provider = was.provider_id
+), ruled AS (
+    -- A final status settles every review but two: a contradiction, and a word that status_map lacks.
+    SELECT *, review_before = '' OR passes OR wins AND review_before <> 'unmapped' AS reviews FROM judged
 ), changed AS (
     UPDATE transactions_transaction t
     SET status = CASE WHEN j.wins THEN j.status ELSE t.status END,
@@ -83,17 +89,21 @@ WITH observed AS (
         failure_detail = CASE WHEN j.wins THEN j.failure_detail ELSE t.failure_detail END,
         submission = CASE WHEN t.submission IN ('unsent', 'unknown') THEN coalesce(j.submission, t.submission)
                           ELSE t.submission END,
-        -- A final status settles every review but two: a contradiction, and a word that status_map lacks.
-        review = CASE WHEN j.contradicts THEN 'contradiction'
-                      WHEN t.review = '' OR (j.wins AND t.review <> 'unmapped') THEN j.review
-                      ELSE t.review END,
+        review = CASE WHEN j.contradicts THEN 'contradiction' WHEN j.reviews THEN j.review ELSE t.review END,
+        review_why = CASE WHEN j.contradicts THEN 'its other status is ' || j.status
+                          WHEN j.reviews AND j.review = '' THEN ''
+                          WHEN j.reviews THEN left(coalesce(j.detail->>'why', j.detail->>'word', ''), 500)
+                          ELSE t.review_why END,
+        stuck_since = CASE WHEN j.usable OR j.wins THEN NULL
+                           WHEN NOT j.usable AND t.status = 'pending' THEN coalesce(t.stuck_since, j.at)
+                           ELSE t.stuck_since END,
         create_began_at = greatest(t.create_began_at, j.began_at),
         seen_at = CASE WHEN j.submission = 'created' AND t.status = 'pending' THEN j.at ELSE t.seen_at END,
         updated_at = CASE WHEN j.wins THEN j.at ELSE t.updated_at END
-    FROM judged j
+    FROM ruled j
     WHERE t.id = j.id AND t.id = ANY (ARRAY(SELECT id FROM observed))
     RETURNING t.id, t.client_id, t.status, t.sequence, t.review, j.before, j.wins, j.contradicts, j.status AS other,
-              j.source, j.detail, j.review_before, j.at
+              j.source, j.detail, j.note, j.review_before, j.at
 ), timeline AS (
     INSERT INTO transactions_event (transaction_id, at, kind, status, sequence, source, detail)
     SELECT id, at, 'status', status, sequence, source, detail FROM changed WHERE wins
@@ -102,6 +112,15 @@ WITH observed AS (
     UNION ALL
     SELECT id, at, 'review', '', NULL, source, detail || jsonb_build_object('review', review)
     FROM changed WHERE review <> review_before AND review <> '' AND NOT contradicts
+    UNION ALL
+    SELECT id, at, 'review', '', NULL, source, jsonb_build_object('review', '', 'was', review_before)
+    FROM changed WHERE review_before <> '' AND review = '' AND NOT wins
+    UNION ALL
+    SELECT id, at, 'note', '', NULL, source, jsonb_build_object('why', note)
+    FROM changed WHERE note <> '' AND NOT EXISTS (
+        SELECT 1 FROM transactions_event e
+        WHERE e.transaction_id = changed.id AND e.kind = 'note' AND e.detail->>'why' = changed.note
+    )
 ), cancelled AS (
     UPDATE workers_job job
     SET state = 'cancelled', updated_at = clock_timestamp(), last_error = 'the transaction became final first'
@@ -111,6 +130,44 @@ WITH observed AS (
     SELECT id, 'notify', 'seq:' || sequence, '{Lane.CLIENT}' || client_id, clock_timestamp() FROM changed WHERE wins
 )
 SELECT id, client_id, wins, contradicts, before FROM changed
+"""
+
+# Flag pending transactions as stalled: those without progress for `after` seconds because their calls only fail, and
+# those whose jobs an open circuit breaker holds back for as long. At most `most` of each a time. Returns their number.
+FLAG_STALLED = """
+WITH late AS (
+    (SELECT id FROM transactions_transaction
+     WHERE stuck_since < statement_timestamp() - %(after)s * interval '1 second' AND status = 'pending' AND review = ''
+     ORDER BY stuck_since LIMIT %(most)s)
+    UNION ALL
+    SELECT held.transaction_id FROM workers_breaker b CROSS JOIN LATERAL (
+        SELECT j.transaction_id FROM workers_job j JOIN transactions_transaction t ON t.id = j.transaction_id
+        WHERE j.lane = b.lane AND j.kind = b.kind AND j.state = 'waiting'
+          AND j.run_at < statement_timestamp() - %(after)s * interval '1 second'
+          AND t.status = 'pending' AND t.review = ''
+        ORDER BY j.run_at LIMIT %(most)s
+    ) AS held
+    WHERE b.opened_at IS NOT NULL AND b.kind IN ('create', 'track')
+), locked AS (
+    SELECT t.id FROM transactions_transaction t
+    WHERE t.id = ANY (ARRAY(SELECT id FROM late)) AND t.status = 'pending' AND t.review = ''
+    ORDER BY t.id
+    FOR UPDATE SKIP LOCKED
+), flagged AS (
+    UPDATE transactions_transaction t
+    SET review = 'stalled', review_why = left(coalesce(nullif((
+        SELECT j.last_error FROM workers_job j
+        WHERE j.transaction_id = t.id AND j.kind IN ('create', 'track') AND coalesce(j.state) IN ('waiting', 'running')
+        ORDER BY j.updated_at DESC LIMIT 1
+    ), ''), 'a circuit breaker holds back its calls'), 500)
+    WHERE t.id = ANY (ARRAY(SELECT id FROM locked))
+    RETURNING t.id, t.review_why
+), timeline AS (
+    INSERT INTO transactions_event (transaction_id, at, kind, status, source, detail)
+    SELECT id, clock_timestamp(), 'review', '', 'clock', jsonb_build_object('review', 'stalled', 'why', review_why)
+    FROM flagged
+)
+SELECT count(*) FROM flagged
 """
 
 # Resume the polling that waits for the create to end. Two settles ask for it: the create's, and that of a poll that
@@ -146,6 +203,7 @@ RETURNING CASE WHEN t.review = 'given_up' THEN t.id END
 # The transactions of claimed jobs, each with the state of its create's job.
 SNAPSHOTS = f"""
 SELECT {_COLUMNS}, create_began_at, extract(epoch FROM clock_timestamp() - created_at)::double precision,
+       review, stuck_since IS NOT NULL, seen_at,
        (SELECT j.state FROM workers_job j WHERE j.transaction_id = t.id AND j.kind = 'create' AND j.key = '')
 FROM transactions_transaction t
 WHERE t.id = ANY (%(ids)s::uuid[])

@@ -26,7 +26,19 @@ class Review(models.TextChoices):
     OVERDUE = "overdue", "no final status after track_for"
     CREDENTIALS = "credentials", "the provider refused our credentials"
     UNMAPPED = "unmapped", "the provider's word for the status is not in status_map"
+    UNREADABLE = "unreadable", "the provider's answer to a status check has no status"
+    """Cleared by a status check that can be read."""
+    MISSING = "missing", "the provider confirmed it, and does not find it any more"
+    """Cleared by a status check that finds it."""
+    DENIED = "denied", "the provider denies access to it"
+    """It waits alone: 403 for two transactions within a minute counts as refused credentials. Cleared by any answer."""
+    STALLED = "stalled", "it makes no progress"
+    """Only failing calls for STALLED_AFTER. Cleared by the next answer that can be used."""
     GIVEN_UP = "given_up", "a job was given up"
+
+
+PASSING = (Review.UNREADABLE, Review.MISSING, Review.DENIED, Review.STALLED)
+"""Reasons that end with the next answer that can be used. Staff need not resolve them."""
 
 
 class Source(models.TextChoices):

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.db import connection
 
 from clients.settings import ClientSettings
@@ -23,6 +24,9 @@ from workers.outcomes import Wake
 
 PENDING_AFTER = 0.2
 """Seconds after acceptance until the `pending` notification, if no final status is known by then."""
+
+STALLED_AT_ONCE = 500
+"""Limit on transactions that one statement flags as stalled, for each reason."""
 
 
 class IdempotencyMismatch(Exception):
@@ -91,6 +95,15 @@ def apply(observations: Sequence[tuple[UUID, Observation]]) -> tuple[list[Applie
             if won:
                 wakes.add(Wake(JobKind.NOTIFY, Lane.client(client)))
     return applied, list(wakes)
+
+
+def flag_stalled() -> bool:
+    """Flag transactions without progress for STALLED_AFTER seconds; return True if there are more.
+
+    Every worker process may run it at any time: rows that another one holds are left to it.
+    """
+    [(flagged,)] = rows(sql.FLAG_STALLED, after=settings.STALLED_AFTER, most=STALLED_AT_ONCE)
+    return int(flagged) >= STALLED_AT_ONCE
 
 
 def lock(ids: Collection[UUID]) -> None:

@@ -6,8 +6,11 @@ The handlers make network calls and touch no database; this module reads for the
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
+
+from django.db.models import Q
+from django.db.models.functions import Now
 
 from providers import webhook_urls
 from providers.adapters.base import Order
@@ -21,6 +24,9 @@ from transactions.store import apply
 from workers.foundation.database import rows
 from workers.models import JobKind
 from workers.outcomes import Claim, Failed, Settled, Wake
+
+DENIED_WITHIN = timedelta(minutes=1)
+"""Time within which 403 for two transactions counts as refused credentials."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +44,17 @@ class PauseProvider:
 
 
 @dataclass(frozen=True, slots=True)
+class DeniedAccess:
+    """Command: pause the provider if it denied another transaction within the last minute (`DENIED_WITHIN`).
+
+    `known`: the transaction is flagged as denied already, which proves nothing about the others.
+    """
+
+    why: str
+    known: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
     """The transaction of a claimed job, in the order of the columns of `SNAPSHOTS`."""
 
@@ -46,6 +63,11 @@ class Found:
     """The latest time at which the last create can have begun (UTC)."""
     age: float
     """Seconds since the transaction was accepted."""
+    review: str
+    stuck: bool
+    """True if no call since the last progress has brought an answer that could be used."""
+    seen_at: datetime | None
+    """Last time that the provider had it (UTC)."""
     create_state: str | None
     """The state of the create's job."""
 
@@ -85,7 +107,8 @@ def load(claims: Sequence[Claim]) -> Mapping[int, Work]:
         if claim.kind == JobKind.CREATE and claim.lost_at is not None:  # that run may have begun a create until then
             began_at = max(claim.lost_at, began_at or claim.lost_at)
         url = webhook_urls.webhook_url(provider, one.snapshot.id)
-        works[claim.id] = Work(one.snapshot, began_at, one.age, one.create_state, claim, provider, url)
+        known = (one.snapshot, began_at, one.age, one.review, one.stuck, one.seen_at, one.create_state)
+        works[claim.id] = Work(*known, claim, provider, url)
     return works
 
 
@@ -95,6 +118,8 @@ def save_results(settled: Sequence[Settled]) -> Sequence[Wake]:
         for command in outcome.commands:
             if isinstance(command, PauseProvider):
                 pause_provider(claim.lane.owner_id, command)
+            elif isinstance(command, DeniedAccess):
+                deny_access(claim.lane.owner_id, claim.transaction_id, command)
     observations: list[tuple[UUID, Observation]] = []
     for claim, outcome in settled:
         if isinstance(outcome.result, Observation):
@@ -107,6 +132,18 @@ def save_results(settled: Sequence[Settled]) -> Sequence[Wake]:
 def pause_provider(provider_id: int, command: PauseProvider) -> None:
     """Pause the provider, unless it is paused already; its due jobs wait until it is resumed."""
     Provider.objects.filter(pk=provider_id, paused=False).update(paused=True, paused_why=command.why[:255])
+
+
+def deny_access(provider_id: int, transaction_id: UUID, command: DeniedAccess) -> None:
+    """Note that the provider denied this transaction; pause the provider if it denied another one just before.
+
+    One provider's 403 may concern one transaction alone, or be its word for refused credentials.
+    """
+    recently = Q(denied_at__gt=Now() - DENIED_WITHIN) & ~Q(denied_id=transaction_id)
+    if not command.known:
+        denied = Provider.objects.filter(recently, pk=provider_id, paused=False)
+        denied.update(paused=True, paused_why=f"403 for two transactions. {command.why}"[:255])
+    Provider.objects.filter(pk=provider_id).update(denied_at=Now(), denied_id=transaction_id)
 
 
 def resume_polling(settled: Sequence[Settled]) -> Sequence[Wake]:

@@ -51,5 +51,5 @@ JOBS = JobTable(
     kinds={kind.name: kind for kind in _KINDS},
     limits={Lane.PROVIDER: provider_limit, Lane.CLIENT: client_limit},
     lock=store.lock,
-    periodic_tasks={"bulk runs": bulk.step, "count": count_events},
+    periodic_tasks={"bulk runs": bulk.step, "count": count_events, "stalled": store.flag_stalled},
 )

@@ -8,7 +8,6 @@ from uuid import UUID
 
 from django.db.models import DateTimeField
 from django.db.models.expressions import Func
-from django.db.models.functions import Greatest
 
 from operators.actions.action import ActionContext, Steps, action, obstacle, transaction_of
 from operators.audit import Refused
@@ -17,7 +16,7 @@ from transactions.models import Transaction
 from transactions.reviews import withdraw_given_up
 from transactions.status import Source, Submission
 from workers.foundation.formatting import span
-from workers.models import Job, JobState, OutboundCall
+from workers.models import Job, JobState
 from workers.operations import cancel, requeue, reschedule
 from workers.outcomes import Wake
 
@@ -111,17 +110,18 @@ def cancel_tracking(of: Transaction) -> Steps:
 def create_again(of: Transaction) -> Steps:
     """Run the create again, with all its retries; restart tracking if it has ended.
 
-    Refuse if a create can still take effect, or if anything indicates that the provider has the transaction. A wrong
-    decision here, by a worker's clock for example, creates nothing twice: the create job itself makes a status check
-    first, and waits for the settle window.
-
-    Treat `seen_at` as the start of the last create, so that `settle_window` applies: the job creates only after a
-    status check that began that much later has not found the transaction.
+    Refuse if a create can still take effect, or if the provider has confirmed the transaction. A wrong decision here,
+    by a worker's clock for example, creates nothing twice: the create job itself makes a status check first, and waits
+    for the settle window.
     """
     if of.status in FINAL:
         raise Refused(f"the status is final ({of.status}): there is nothing to create")
     if of.submission == Submission.REFUSED:
         raise Refused(f"{of.provider} has refused it")
+    if of.submission == Submission.CREATED:
+        raise Refused(
+            f"{of.provider} has confirmed it: a second create could pay twice. Ask {of.provider}, then set status"
+        )
     jobs = at_provider(of)
     create = jobs["create"]
     if create.state == JobState.RUNNING:
@@ -131,43 +131,21 @@ def create_again(of: Transaction) -> Steps:
         when = f"in {span(due)}" if due > 0 else "now"
         raise Refused(f"a create is scheduled: it runs {when}{obstacle(of, 'create')}")
     _refuse_unsettled(of, create)
-    _refuse_still_there(of, create.now)
     context = yield (
         f"We check {of.provider} first{obstacle(of, 'create')}. If the transaction exists, nothing is created; "
         f"otherwise it is created with the same id ({of.pk}). Then it is tracked."
     )
     context.note("requested another create", submission=of.submission)
-    if of.submission == Submission.CREATED:
-        began = Greatest("create_began_at", "seen_at")  # PostgreSQL ignores nulls
-        Transaction.objects.filter(pk=of.pk).update(submission=Submission.UNKNOWN, create_began_at=began)
     return _requeue(context, of.pk, *(job for job in jobs.values() if job.state in OVER))
 
 
 def _refuse_unsettled(of: Transaction, create: Any) -> None:
-    """Raise Refused if a create may still take effect, or if the provider has reported the transaction just now."""
+    """Raise Refused if a create may still take effect."""
     window = timedelta(seconds=of.provider.settle_window)
-    since = {
-        "a create began {} ago and may still take effect: try again in {}": _create_began_at(of, create),
-        "the provider reported the transaction {} ago: try again in {}": of.seen_at,
-    }
-    for text, at in since.items():
-        if at is not None and create.now < at + window:
-            raise Refused(text.format(*(span(abs((create.now - time).total_seconds())) for time in (at, at + window))))
-
-
-def _refuse_still_there(of: Transaction, now: datetime) -> None:
-    """Raise Refused if the provider may have the transaction: once created, the newest poll must say "absent"."""
-    if of.submission != Submission.CREATED:
-        return
-    polls = OutboundCall.objects.filter(transaction_id=of.pk, method="GET").order_by("-started_at")
-    began, answer = polls.values_list("started_at", "http_status").first() or (None, None)
-    if began is None or (of.seen_at is not None and began < of.seen_at):
-        raise Refused(f"{of.provider} has reported the transaction, and was not polled since: use Poll now first")
-    ago = span((now - began).total_seconds())
-    if answer is None:
-        raise Refused(f"{of.provider} has reported the transaction, and the newest poll, {ago} ago, got no response")
-    if answer != 404:
-        raise Refused(f"{of.provider} may have it: it answered the newest poll, {ago} ago, with {answer}")
+    at = _create_began_at(of, create)
+    if at is not None and create.now < at + window:
+        ago, left = (span(abs((create.now - time).total_seconds())) for time in (at, at + window))
+        raise Refused(f"a create began {ago} ago and may still take effect: try again in {left}")
 
 
 def at_provider(of: Transaction) -> dict[str, Any]:

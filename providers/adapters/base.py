@@ -32,6 +32,8 @@ class Copy:
     call: Call
     unmapped: str = ""
     """The provider's name of the status if the status map lacks it; the status is then pending."""
+    reason: str = ""
+    """The provider's reason of a status that is declined or failed."""
 
 
 class ProviderError(Exception):
@@ -59,6 +61,10 @@ class CredentialsRefused(ProviderError):
     """The provider refused our credentials: all calls fail until an operator corrects them."""
 
 
+class AccessDenied(ProviderError):
+    """The provider answered 403: it refuses this transaction, or our credentials."""
+
+
 class Throttled(ProviderError):
     """Too many calls: wait `retry_after` seconds; None if the provider gave no time."""
 
@@ -72,6 +78,16 @@ class Unclear(ProviderError):
     nothing is known."""
 
 
+class Unusable(Unclear):
+    """The answer to a status check has no status that we know: it proves neither presence nor absence. The next answer
+    will be alike, so an operator must look."""
+
+    def __init__(self, message: str, call: Call, unmapped: str = "") -> None:
+        super().__init__(message, call)
+        self.unmapped = unmapped
+        """The provider's name of the status if the status map lacks it."""
+
+
 class Unsent(ProviderError):
     """The request did not reach the provider: it is safe to send it again."""
 
@@ -80,7 +96,9 @@ class Adapter(Protocol):
     """The calls to one kind of provider."""
 
     async def create(self, provider: Provider, http: Http, order: Order) -> Copy:
-        """Create the transaction. Raises Exists, Refused, CredentialsRefused, Throttled, Unclear, Unsent."""
+        """Create the transaction. Raises Exists, Refused, CredentialsRefused, AccessDenied, Throttled, Unclear,
+        Unsent."""
 
     async def read(self, provider: Provider, http: Http, id: UUID) -> Copy:
-        """Check the transaction's status. Raises Absent, CredentialsRefused, Throttled, Unclear, Unsent."""
+        """Check the transaction's status. Raises Absent, CredentialsRefused, AccessDenied, Throttled, Unusable,
+        Unclear, Unsent."""

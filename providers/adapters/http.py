@@ -4,21 +4,35 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, replace
+from http import HTTPStatus
 from typing import Any
 from uuid import UUID
 
-from providers.adapters.base import Absent, Copy, CredentialsRefused, Exists, Order, Refused, Throttled, Unclear, Unsent
-from providers.answers import at_path, reading_of
+from providers.adapters.base import (
+    Absent,
+    AccessDenied,
+    Copy,
+    CredentialsRefused,
+    Exists,
+    Order,
+    Refused,
+    Throttled,
+    Unclear,
+    Unsent,
+    Unusable,
+)
+from providers.answers import NotJson, at_path, parse_json, reading_of, reason_of, status_of, word_of
 from providers.models import READ_TIMEOUT, Provider
+from providers.status import Status
 from providers.webhook_urls import url_tokens
 from workers.foundation.template import fill
 from workers.foundation.text import as_storable
 from workers.outbound import Http, NotSent, OutcomeUnknown, Response, hide
 
-REASON_LENGTH = 500
-"""Number of characters that are kept of a provider's reason."""
 SHORTEST_SECRET = 6
 """Least number of characters of a header's value that is treated as a secret."""
+QUOTED = 200
+"""Limit in characters on the part of an unusable answer that operators see in its message."""
 
 
 class HttpAdapter:
@@ -30,23 +44,35 @@ class HttpAdapter:
         answer = await _call(provider, http, order.id, "POST", path, within, body)
         match answer.status:
             case status if 200 <= status < 300:
-                return _copy(provider, answer)
+                if _is_of_another_kind(answer):
+                    raise Unclear(f"the create was answered {status} with a body that is no JSON", answer.call)
+                return _copy(provider, order.id, answer, *reading_of(provider, _word(provider, answer)))
+            case 402:
+                return _copy(provider, order.id, answer, Status.DECLINED)
             case 409:
                 raise Exists("it exists already", answer.call)
             case 400 | 404 | 422:
-                raise Refused(_reason(answer, _hidden(provider, order.id)), answer.call)
+                reason = _reason(provider, order.id, answer)
+                raise Refused(reason or f"the provider answered {answer.status}", answer.call)
         # 5xx and statuses outside of the table: the transaction may exist, and a later status check finds out.
         raise Unclear(f"the create was answered {answer.status}", answer.call)
 
     async def read(self, provider: Provider, http: Http, id: UUID) -> Copy:
         answer = await _call(provider, http, id, "GET", provider.status_path, READ_TIMEOUT)
-        if 200 <= answer.status < 300:
-            if not isinstance(_json(answer), dict):
-                # A maintenance page with status 200 does not prove that the transaction exists.
-                raise Unclear("the answer to the status check is not a JSON object", answer.call)
-            return _copy(provider, answer)
-        if answer.status == 404:
-            raise Absent("the status check did not find it", answer.call)
+        match answer.status:
+            case status if 200 <= status < 300:
+                word = _word(provider, answer)
+                if (known := status_of(provider, word)) is None:
+                    raise Unusable(_without_status(provider, answer, word), answer.call, word)
+                return _copy(provider, id, answer, known)
+            case 404:
+                raise Absent("the status check did not find it", answer.call)
+            case 301 | 308:
+                to = as_storable(answer.headers.get("Location", "another address"), QUOTED)
+                why = f"the status check was redirected ({answer.status}) to {to}: correct base_url or status_path"
+                raise Unusable(hide(why, _hidden(provider, id)), answer.call)
+            case status if status < 500:
+                raise Unusable(f"the status check was answered {status}: {_quote(answer)}", answer.call)
         raise Unclear(f"the status check was answered {answer.status}", answer.call)
 
 
@@ -60,14 +86,18 @@ async def _call(
         headers |= {"Idempotency-Key": str(id), "Content-Type": "application/json"}
     headers |= provider.headers
     try:
-        answer = await http.call(method, url, headers=headers, body=body, within=within, hidden=_hidden(provider, id))
+        answer = await http.call(
+            method, url, headers=headers, body=body, within=within, once=body is not None, hidden=_hidden(provider, id)
+        )
     except NotSent as error:
         raise Unsent(str(error), error.call) from error
     except OutcomeUnknown as error:
         raise Unclear(str(error), error.call) from error
-    if answer.status in (401, 403):
-        raise CredentialsRefused(f"it answered {answer.status}", answer.call)
-    if answer.status == 429:
+    if answer.status == HTTPStatus.UNAUTHORIZED:
+        raise CredentialsRefused("it answered 401", answer.call)
+    if answer.status == HTTPStatus.FORBIDDEN:
+        raise AccessDenied(f"it answered 403: {_quote(answer)}", answer.call)
+    if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
         wait = answer.retry_after()
         raise Throttled("it answered 429", replace(answer.call, retry_after=wait or 0.0), wait)
     return answer
@@ -82,25 +112,47 @@ def _hidden(provider: Provider, id: UUID) -> set[str]:
     return {word for word in words if len(word) >= SHORTEST_SECRET} | set(url_tokens(provider.slug, id))
 
 
-def _copy(provider: Provider, answer: Response) -> Copy:
-    status, unmapped = reading_of(provider, at_path(_json(answer), provider.status_field))
-    return Copy(status, answer.call, unmapped)
+def _is_of_another_kind(answer: Response) -> bool:
+    """Return whether the body is no JSON, such as a proxy's HTML page: the provider itself may not have answered.
+
+    An empty body is none of another kind. Of a body that broke off or cannot be decoded, the content type decides.
+    """
+    if not answer.whole:
+        return "html" in answer.headers.get("Content-Type", "").lower() or answer.body.lstrip()[:1] == b"<"
+    return bool(answer.body.strip()) and _json(answer) is NotJson
+
+
+def _copy(provider: Provider, id: UUID, answer: Response, status: Status, unmapped: str = "") -> Copy:
+    reason = _reason(provider, id, answer) if status in (Status.DECLINED, Status.FAILED) else ""
+    return Copy(status, answer.call, unmapped, reason)
+
+
+def _word(provider: Provider, answer: Response) -> str:
+    """Return the provider's name of the status; empty if the answer has none."""
+    return word_of(at_path(_json(answer), provider.status_field))
 
 
 def _json(answer: Response) -> Any:
+    """Return the body's value; the class `NotJson` if it has none."""
     try:
-        return json.loads(answer.body)
-    except (ValueError, RecursionError):
-        return None
+        return parse_json(answer.body, answer.headers.get("Content-Type", ""))
+    except NotJson:
+        return NotJson
 
 
-def _reason(answer: Response, hidden: set[str]) -> str:
-    """Return the reason of a refusal for the client: from one of the usual fields, or else the answer's status."""
-    body = _json(answer)
-    for field in ("detail", "message", "reason", "error", "title"):
-        reason = at_path(body, field)
-        if isinstance(reason, dict):
-            reason = reason.get("message")
-        if isinstance(reason, str) and reason.strip():
-            return as_storable(hide(reason.strip(), hidden), REASON_LENGTH)
-    return f"the provider answered {answer.status}"
+def _reason(provider: Provider, id: UUID, answer: Response) -> str:
+    """Return the provider's reason for the client; empty if the body gives none."""
+    return hide(reason_of(_json(answer)), _hidden(provider, id))
+
+
+def _without_status(provider: Provider, answer: Response, word: str) -> str:
+    if word:
+        return f"the status check was answered with a status that status_map lacks: {word}"
+    return (
+        f"the status check was answered {answer.status} without a status in {provider.status_field}: {_quote(answer)}"
+    )
+
+
+def _quote(answer: Response) -> str:
+    """Return the start of the answer in the provider's own words, with its secrets masked."""
+    return answer.call.excerpt[:QUOTED] or "its body is empty"

@@ -45,6 +45,8 @@ class Migration(migrations.Migration):
                 ('check_before_create', models.BooleanField(default=True, help_text='Check the status before each create')),
                 ('paused', models.BooleanField(default=False, help_text='No calls are made; due jobs wait')),
                 ('paused_why', models.CharField(blank=True, default='', max_length=255)),
+                ('denied_at', models.DateTimeField(editable=False, help_text='Last 403', null=True)),
+                ('denied_id', models.UUIDField(editable=False, help_text='The transaction that was denied then', null=True)),
                 ('webhook_auth', models.CharField(choices=[('standard', 'Standard Webhooks signature'), ('hmac-sha256', 'HMAC-SHA256 of the body in a header'), ('stripe', "Stripe's signature"), ('url-token', 'token in the webhook URL')], default='standard', max_length=20)),
                 ('webhook_signature_header', models.CharField(db_default='X-Signature', default='X-Signature', help_text='For hmac-sha256: the header that contains the digest in hex or base64', max_length=100, validators=[django.core.validators.RegexValidator("^[A-Za-z0-9!#$%&'*+.^_`|~-]+\\Z", '%(value)r is not the name of an HTTP header.', 'header_name')])),
                 ('webhook_signature_prefix', models.CharField(blank=True, db_default='sha256=', default='sha256=', help_text='For hmac-sha256: optional text before the digest', max_length=50, validators=[django.core.validators.RegexValidator('^[\\x21-\\x7e]*\\Z', 'Use visible ASCII characters without spaces.')])),

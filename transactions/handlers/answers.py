@@ -3,10 +3,10 @@
 import random
 from datetime import datetime
 
-from providers.adapters.base import CredentialsRefused, ProviderError, Throttled, Unsent
+from providers.adapters.base import AccessDenied, CredentialsRefused, ProviderError, Throttled, Unsent, Unusable
 from transactions.observations import Observation
 from transactions.status import Review, Source, Submission
-from transactions.work import PauseProvider
+from transactions.work import DeniedAccess, PauseProvider, Work
 from workers.outcomes import Again, backoff
 
 MAX_RETRY_AFTER = 3600.0
@@ -28,23 +28,42 @@ def retry(error: ProviderError, attempt: int, *, cap: float = 60.0) -> Again:
     return Again(after, why=str(error))
 
 
-def failed_call(error: ProviderError, source: Source, began_at: datetime | None) -> Observation | None:
-    """Build the observation for a failed call; None if the call shows nothing.
+def failed_call(
+    error: ProviderError, source: Source, work: Work, began_at: datetime | None = None
+) -> Observation | None:
+    """Build the observation for a call that failed, or whose answer could not be used; None if it adds nothing.
 
-    Refused credentials flag the transaction for review. `began_at` is the start of a create whose run was lost: the job
-    forgets it when this run settles, so the transaction keeps it.
+    Answers that an operator must look at flag the transaction for review. `began_at` is the start of a create whose run
+    was lost: the job forgets it when this run settles, so the transaction keeps it.
     """
+    review, why = review_of(error)
+    if work.stuck and began_at is None and review in ("", work.review):
+        return None
     submission = Submission.UNKNOWN if began_at is not None else None
+    detail = {"why": why} if review else {}
+    return Observation(source, submission=submission, review=review, detail=detail, began_at=began_at, usable=False)
+
+
+def review_of(error: ProviderError) -> tuple[Review | str, str]:
+    """Return the reason for which an operator must review the transaction after this error, and its explanation."""
+    match error:
+        case CredentialsRefused():
+            return Review.CREDENTIALS, _credentials_refused(error)
+        case AccessDenied():
+            return Review.DENIED, str(error)
+        case Unusable():
+            return Review.UNMAPPED if error.unmapped else Review.UNREADABLE, str(error)
+    return "", ""
+
+
+def pause(error: ProviderError, work: Work) -> tuple[PauseProvider | DeniedAccess, ...]:
+    """Return the command for an error that shows, or may show, that the provider refuses our credentials."""
     if isinstance(error, CredentialsRefused):
-        detail = {"why": _credentials_refused(error)}
-        return Observation(source, submission=submission, review=Review.CREDENTIALS, detail=detail, began_at=began_at)
-    return Observation(source, submission=submission, began_at=began_at) if began_at is not None else None
+        return (PauseProvider(_credentials_refused(error)),)
+    if isinstance(error, AccessDenied):
+        return (DeniedAccess(_credentials_refused(error), known=work.review == Review.DENIED),)
+    return ()
 
 
-def pause(error: ProviderError) -> tuple[PauseProvider, ...]:
-    """Return the command that pauses the provider if it refused our credentials; otherwise nothing."""
-    return (PauseProvider(_credentials_refused(error)),) if isinstance(error, CredentialsRefused) else ()
-
-
-def _credentials_refused(error: CredentialsRefused) -> str:
+def _credentials_refused(error: ProviderError) -> str:
     return f"{error}: correct the credentials in its headers, then resume the provider"

@@ -1,13 +1,14 @@
 """The handler `track`: find the outcome by polling, with growing delays. `tries` counts the polls."""
 
 from dataclasses import replace
+from datetime import datetime, timedelta
 
 from providers.adapters import ADAPTERS
 from providers.adapters.base import Absent, ProviderError
 from providers.status import FINAL
 from transactions.handlers.answers import failed_call, pause, retry
 from transactions.observations import Observation, at_provider
-from transactions.status import Review, Source, Submission
+from transactions.status import PASSING, Review, Source, Submission
 from transactions.work import PollSoon, Work
 from workers.models import JobState
 from workers.outbound import Http
@@ -47,21 +48,51 @@ def _over(work: Work) -> bool:
 
 async def _poll(work: Work, http: Http) -> Outcome:
     polls = work.claim.tries + 1
+    asked_at = work.claim.now()
     try:
         seen = await ADAPTERS[work.provider.adapter].read(work.provider, http, work.snapshot.id)
     except Absent as error:
-        return Outcome(_next(work, polls, why=str(error)), _overdue(work), calls=(error.call,))
+        again = _next(work, polls, why=str(error))
+        return Outcome(_before_missing(work, asked_at, again), _absent(work, asked_at), calls=(error.call,))
     except ProviderError as error:
         again = retry(error, polls, cap=MAX_BACKOFF)
         after = max(again.after, _next(work, polls).after)
-        observation = failed_call(error, Source.POLL, None) or _overdue(work)
-        return Outcome(Again(after, polls, again.why), observation, pause(error), (error.call,))
-    observation = at_provider(Source.POLL, seen.status, seen.unmapped)
+        observation = failed_call(error, Source.POLL, work) or _overdue(work)
+        return Outcome(Again(after, polls, again.why), observation, pause(error, work), (error.call,))
+    observation = at_provider(Source.POLL, seen.status, seen.unmapped, seen.reason)
     if seen.status in FINAL:
         return Outcome(Done(), observation, calls=(seen.call,))
-    if not seen.unmapped and (overdue := _overdue(work)) is not None:
+    if (overdue := _overdue(work)) is not None:
         observation = replace(observation, review=overdue.review, detail=overdue.detail)
     return Outcome(_next(work, polls), observation, calls=(seen.call,))
+
+
+def _absent(work: Work, asked_at: datetime) -> Observation | None:
+    """Build the observation of a poll that did not find the transaction; None if it adds nothing.
+
+    A transaction that the provider has confirmed is missing once it is absent for longer than `settle_window`.
+    """
+    if (due := _missing_at(work)) is not None and asked_at >= due:
+        why = f"confirmed at {work.seen_at:%H:%M:%S} UTC, and a status check at {asked_at:%H:%M:%S} UTC did not find it"
+        return Observation(Source.POLL, review=Review.MISSING, detail={"why": why}, usable=True)
+    if work.stuck or work.review in PASSING:
+        return Observation(Source.POLL, usable=True)
+    return _overdue(work)
+
+
+def _missing_at(work: Work) -> datetime | None:
+    """Return the time from which an absent transaction is missing; None if the provider has not confirmed it."""
+    if work.snapshot.submission != Submission.CREATED or work.seen_at is None:
+        return None
+    return max(work.seen_at, work.create_began_at or work.seen_at) + timedelta(seconds=work.provider.settle_window)
+
+
+def _before_missing(work: Work, asked_at: datetime, again: Again) -> Again:
+    """Poll a confirmed transaction that is absent no later than it would count as missing."""
+    due = _missing_at(work)
+    if due is None or asked_at >= due:
+        return again
+    return replace(again, after=min(again.after, (due - work.claim.now()).total_seconds() + 1.0))
 
 
 def _next(work: Work, polls: int, why: str = "") -> Again:

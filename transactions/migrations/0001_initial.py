@@ -24,7 +24,9 @@ class Migration(migrations.Migration):
                 ('metadata', models.JSONField(default=dict)),
                 ('status', models.CharField(choices=[('pending', 'pending'), ('completed', 'completed'), ('declined', 'declined'), ('failed', 'failed')], default='pending', max_length=9)),
                 ('submission', models.CharField(choices=[('unsent', 'unsent'), ('unknown', 'unknown'), ('created', 'created'), ('refused', 'refused')], default='unsent', max_length=7)),
-                ('review', models.CharField(blank=True, choices=[('contradiction', 'the provider contradicted a final status'), ('overdue', 'no final status after track_for'), ('credentials', 'the provider refused our credentials'), ('unmapped', "the provider's word for the status is not in status_map"), ('given_up', 'a job was given up')], default='', max_length=13)),
+                ('review', models.CharField(blank=True, choices=[('contradiction', 'the provider contradicted a final status'), ('overdue', 'no final status after track_for'), ('credentials', 'the provider refused our credentials'), ('unmapped', "the provider's word for the status is not in status_map"), ('unreadable', "the provider's answer to a status check has no status"), ('missing', 'the provider confirmed it, and does not find it any more'), ('denied', 'the provider denies access to it'), ('stalled', 'it makes no progress'), ('given_up', 'a job was given up')], default='', max_length=13)),
+                ('review_why', models.CharField(blank=True, db_default='', default='', help_text='Reason in words', max_length=500)),
+                ('stuck_since', models.DateTimeField(help_text='First call since the last progress that brought no answer', null=True)),
                 ('sequence', models.IntegerField(default=1, help_text='Each status change increments it')),
                 ('failure_code', models.CharField(blank=True, default='', max_length=64)),
                 ('failure_detail', models.TextField(blank=True, default='')),
@@ -48,7 +50,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('kind', models.CharField(choices=[('status', 'status'), ('contradiction', 'contradiction'), ('review', 'review'), ('staff', 'staff')], max_length=13)),
+                ('kind', models.CharField(choices=[('status', 'status'), ('contradiction', 'contradiction'), ('review', 'review'), ('note', 'note'), ('staff', 'staff')], max_length=13)),
                 ('status', models.CharField(blank=True, choices=[('pending', 'pending'), ('completed', 'completed'), ('declined', 'declined'), ('failed', 'failed')], default='', max_length=9)),
                 ('sequence', models.IntegerField(null=True)),
                 ('source', models.CharField(choices=[('api', 'API'), ('create', "create's answer"), ('poll', 'poll'), ('webhook', 'webhook'), ('staff', 'staff'), ('clock', 'clock')], max_length=7)),
@@ -85,6 +87,10 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='transaction',
+            index=models.Index(condition=models.Q(('stuck_since__isnull', False)), fields=['stuck_since'], name='transaction_stuck'),
+        ),
+        migrations.AddIndex(
+            model_name='transaction',
             index=models.Index(fields=['id'], include=('status', 'submission', 'review', 'provider', 'client'), name='transaction_find'),
         ),
         migrations.AddIndex(
@@ -105,7 +111,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='transaction',
-            constraint=models.CheckConstraint(condition=models.Q(('review__in', ['', 'contradiction', 'overdue', 'credentials', 'unmapped', 'given_up'])), name='transaction_review'),
+            constraint=models.CheckConstraint(condition=models.Q(('review__in', ['', 'contradiction', 'overdue', 'credentials', 'unmapped', 'unreadable', 'missing', 'denied', 'stalled', 'given_up'])), name='transaction_review'),
         ),
         migrations.AddConstraint(
             model_name='transaction',
