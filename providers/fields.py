@@ -34,11 +34,20 @@ def validate_words(value: Any) -> None:
         raise ValidationError('Give a JSON object of strings: {"name": "value"}.')
 
 
+RESERVED_HEADERS = frozenset(
+    ("connection", "content-encoding", "content-length", "expect", "host", "keep-alive", "te", "trailer",
+     "transfer-encoding", "upgrade")
+)  # fmt: skip
+"""Headers that belong to the connection: a fixed value would break the calls."""
+
+
 def validate_headers(value: Any) -> None:
     """Raise ValidationError unless `value` is a JSON object of HTTP headers (RFC 9110, 5.1 and 5.5)."""
     validate_words(value)
     for name, content in value.items():
         validate_header_name(name)
+        if name.lower() in RESERVED_HEADERS:
+            raise ValidationError(f"{name} is set by each call itself; leave it out.")
         if not re.fullmatch(r"[\t\x20-\x7e]*", content):
             raise ValidationError(f"The value of {name} must consist of ASCII characters without line breaks.")
 
@@ -60,3 +69,16 @@ def validate_path(path: str) -> None:
     """Raise ValidationError unless `path` starts with a slash and its only placeholder is {id}."""
     if not re.fullmatch(r"/[^\s?#]*", path.replace("{id}", "id")) or placeholders(path) - {"id"}:
         raise ValidationError("Give a path that starts with /; {id} is the place of the id.")
+
+
+def validate_status_path(path: str) -> None:
+    """Raise ValidationError unless `path` is a path with {id}: without it all transactions would have one status."""
+    validate_path(path)
+    if "{id}" not in path:
+        raise ValidationError("Give a path with {id}, the place of the id.")
+
+
+def validate_base_url(url: str) -> None:
+    """Raise ValidationError if a path cannot be appended to `url`, because it has a query or a fragment."""
+    if "?" in url or "#" in url:
+        raise ValidationError("Give an address without ? and #: the paths are appended to it.")

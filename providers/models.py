@@ -10,12 +10,14 @@ from django.db import models
 from django.db.models.functions import Now
 
 from providers.fields import (
+    validate_base_url,
     validate_finite,
     validate_header_name,
     validate_headers,
     validate_networks,
     validate_path,
     validate_status_map,
+    validate_status_path,
     validate_text_secret,
 )
 from workers.foundation.checks import error_of
@@ -56,9 +58,9 @@ class Provider(models.Model):
     adapter = models.CharField(max_length=20, choices=[("http", "http")], default="http")
 
     # Calls to the provider
-    base_url = HttpUrlField()
+    base_url = HttpUrlField(validators=[validate_base_url])
     create_path = models.CharField(max_length=255, default="/transactions", validators=[validate_path])
-    status_path = models.CharField(max_length=255, default="/transactions/{id}", validators=[validate_path])
+    status_path = models.CharField(max_length=255, default="/transactions/{id}", validators=[validate_status_path])
     create_body = models.JSONField(default=default_create_body, validators=[TemplateValidator(*ORDER_FIELDS)])
     headers = EncryptedJSON(
         default=dict, blank=True, validators=[validate_headers],

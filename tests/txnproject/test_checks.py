@@ -85,6 +85,7 @@ def test_the_settings_of_the_tests_have_no_errors():
         ("WORKER_CAPACITY", 0, "workers.E005"),
         ("NOTIFICATIONS_IN_FLIGHT", -1, "workers.E006"),
         ("ENDPOINT_DISABLED_AFTER", 0.0, "webhooks.E002"),
+        ("STALLED_AFTER", 0.9, "transactions.E001"),
         ("WORKER_GRACE", -0.1, "workers.E007"),
         ("WORKER_GRACE", 600.1, "workers.E007"),
     ],
