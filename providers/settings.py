@@ -39,4 +39,4 @@ def provider_limit(lane: Lane) -> Limit:
     found = provider_by_id(lane.owner_id)
     if found is None or found.paused:
         return STOPPED
-    return Limit(found.max_in_flight, found.max_calls_per_second, found.circuit_breaker)
+    return Limit(found.max_in_flight, found.max_calls_per_second, found.circuit_breaker, counted=True)

@@ -4,6 +4,9 @@ It is per kind because a provider whose creates fail may still answer polls. A c
 both weighted by age, and opens when half of the recent runs failed. While it is open, the claim takes one run, a probe,
 every `PROBE_EVERY` seconds; the first probe that succeeds closes it. Jobs that wait use up no tries, and no create
 begins whose outcome would stay unknown.
+
+The same row records since when all runs of a provider fail (`FAILING`): a provider that is called once a minute never
+reaches the number of runs that opens a breaker.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from datetime import datetime, timedelta
 import structlog
 from cachetools import TTLCache, cached
 from django.db import transaction
-from django.db.models import DateTimeField
+from django.db.models import BooleanField, DateTimeField, ExpressionWrapper, Q
 from django.db.models.expressions import Func
 from django.db.models.functions import Now
 
@@ -40,6 +43,21 @@ MAX_DELAY = 60.0
 """Limit in seconds on the delay of a probe by a 429's Retry-After: one call a minute is no burden."""
 FRESH = 1.0
 """Seconds for which the open breakers are cached: a process may call a failing provider for that much longer."""
+FAILING_RUNS, FAILING_AFTER = 3, 60.0
+"""A provider is failing after this many failed runs in a row, the first of them at least this many seconds ago. Three
+in a row are rare if a provider fails one call in ten, and a busy one then has a success within the minute."""
+FAILING_FOR = 7200.0
+"""Seconds after the last failed run until a provider is no longer failing: it may not be called any more. Longer than
+the default of the longest delay between polls."""
+FAILING = ExpressionWrapper(
+    Q(
+        failed_runs__gte=FAILING_RUNS,
+        failing_since__lte=Now() - timedelta(seconds=FAILING_AFTER),
+        failed_at__gte=Now() - timedelta(seconds=FAILING_FOR),
+    ),
+    BooleanField(),
+)
+"""Expression over `Breaker`: true if the lane's runs of this kind are failing; null if none of them has failed."""
 
 
 @dataclass(slots=True)
@@ -54,6 +72,15 @@ class RunCounts:
     """Probes that made no call: they prove nothing, so the next one need not wait."""
     retry_after: float = 0.0
     """The longest Retry-After of their 429s, in seconds."""
+    succeeded: bool = False
+    """At least one run succeeded, in a lane with or without a breaker."""
+    failed_in_a_row: int = 0
+    """Runs that failed since the last one that succeeded."""
+
+    def add_result(self, failed: bool) -> None:
+        """Add the result of the latest run to the row of failed ones."""
+        self.succeeded |= not failed
+        self.failed_in_a_row = self.failed_in_a_row + 1 if failed else 0
 
 
 class BreakerStatistics:
@@ -64,21 +91,25 @@ class BreakerStatistics:
         self._counts: dict[tuple[Lane, str], RunCounts] = defaultdict(RunCounts)
 
     def note(self, claim: Claim, outcome: object) -> None:
-        """Count a run that made calls, in a lane that has a breaker."""
-        if not (claim.limit.breaker and isinstance(outcome, Outcome)):
+        """Count a run that made calls, in a lane that is counted or has a breaker."""
+        limit = claim.limit
+        if not ((limit.counted or limit.breaker) and isinstance(outcome, Outcome)):
             return
         calls = [call for call in outcome.calls if call.made]
         failed = any(_failed(call) for call in calls)
         with self._lock:
-            if calls:
-                counts = self._counts[claim.lane, claim.kind]
+            if not calls:
+                if claim.probe and not outcome.calls:
+                    self._counts[claim.lane, claim.kind].probes_idle += 1
+                return
+            counts = self._counts[claim.lane, claim.kind]
+            counts.add_result(failed or any(_unusable(call) for call in calls))
+            if limit.breaker:
                 counts.runs += 1
                 counts.failures += failed
                 counts.probes_passed += claim.probe and not failed
                 counts.probes_failed += claim.probe and failed
                 counts.retry_after = max(counts.retry_after, *(min(call.retry_after, MAX_DELAY) for call in calls))
-            elif claim.probe and not outcome.calls:
-                self._counts[claim.lane, claim.kind].probes_idle += 1
 
     @property
     def is_due(self) -> bool:
@@ -112,6 +143,20 @@ def _failed(call: Call) -> bool:
     return call.http_status is None or call.http_status >= 500 or call.http_status == 429
 
 
+def _unusable(call: Call) -> bool:
+    """Return whether an answer brings no progress: a redirect, 401, 403, 407 or 408.
+
+    Such answers open no breaker: a person must fix most of their causes.
+    """
+    status = call.http_status or 0
+    return 300 <= status < 400 or status in (401, 403, 407, 408)
+
+
+_WRITTEN = (
+    "runs", "failures", "counted_at", "opened_at", "probe_at", "failing_since", "failed_runs", "failed_at",
+)  # fmt: skip
+
+
 def _write(lane: Lane, kind: str, counts: RunCounts) -> bool:
     """Add counts to a breaker; return True if its lane has work now. One row a transaction, so none deadlocks."""
     now = Func(function="clock_timestamp", output_field=DateTimeField())
@@ -120,7 +165,8 @@ def _write(lane: Lane, kind: str, counts: RunCounts) -> bool:
         breaker = Breaker.objects.select_for_update().annotate(now=now).get(lane=lane, kind=kind)
         was_open = breaker.opened_at is not None
         judge(breaker, counts, breaker.now)
-        breaker.save(update_fields=["runs", "failures", "counted_at", "opened_at", "probe_at"])
+        follow(breaker, counts, breaker.now)
+        breaker.save(update_fields=_WRITTEN)
     if was_open != (breaker.opened_at is not None):
         state = (
             "closed: a probe succeeded" if was_open else f"open: {breaker.failures:.0f} of {breaker.runs:.0f} failed"
@@ -150,6 +196,16 @@ def judge(breaker: Breaker, counts: RunCounts, now: datetime) -> None:
     if breaker.runs >= MIN_CALLS and breaker.failures >= FAILURE_RATIO * breaker.runs:
         breaker.opened_at = now
         breaker.probe_at = now + timedelta(seconds=max(PROBE_EVERY, counts.retry_after))
+
+
+def follow(breaker: Breaker, counts: RunCounts, now: datetime) -> None:
+    """Update since when all runs fail, by the counts up to `now` (UTC, the database's clock)."""
+    if counts.succeeded:
+        breaker.failing_since, breaker.failed_runs, breaker.failed_at = None, 0, None
+    if counts.failed_in_a_row:
+        breaker.failing_since = breaker.failing_since or now
+        breaker.failed_runs += counts.failed_in_a_row
+        breaker.failed_at = now
 
 
 @cached(TTLCache(1, FRESH), lock=threading.Lock())

@@ -47,6 +47,8 @@ class Limit:
     """Calls that may begin in a second; None: unlimited."""
     breaker: bool = False
     """True if failing runs open the lane's circuit breaker (see `workers.breaker`)."""
+    counted: bool = False
+    """True if it is recorded since when all runs fail, also without a breaker (see `workers.breaker.FAILING`)."""
 
 
 STOPPED = Limit()

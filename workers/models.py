@@ -111,7 +111,10 @@ class OutboundCall(models.Model):
 
 
 class Breaker(models.Model):
-    """The circuit breaker of one kind of job in one lane, for all workers; `workers.breaker` opens and closes it."""
+    """The circuit breaker of one kind of job in one lane, for all workers; `workers.breaker` opens and closes it.
+
+    The row also records since when all runs fail, even of a lane whose breaker is turned off.
+    """
 
     lane = models.CharField(max_length=24)
     kind = models.CharField(max_length=16)
@@ -120,6 +123,11 @@ class Breaker(models.Model):
     counted_at = models.DateTimeField(db_default=Now())
     opened_at = models.DateTimeField(null=True, blank=True, help_text="Empty while the breaker is closed")
     probe_at = models.DateTimeField(null=True, blank=True, help_text="Earliest start of the next probe")
+    failing_since = models.DateTimeField(
+        null=True, blank=True, help_text="Time of the first failed run since the last successful one"
+    )
+    failed_runs = models.IntegerField(default=0, db_default=0, help_text="Failed runs since then")
+    failed_at = models.DateTimeField(null=True, blank=True, help_text="Time of the last one of them")
 
     class Meta:
         ordering = ["lane", "kind"]

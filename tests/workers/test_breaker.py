@@ -8,9 +8,12 @@ from django.db import OperationalError
 from django.db.models import F
 from django.db.models.functions import Now
 
+from providers.models import Provider
+from tests.cast import clear_caches
 from tests.servers import until
 from tests.workers.probe import new_job, new_jobs, states
 from workers import breaker, jobs
+from workers import kinds as job_kinds
 from workers.breaker import HALF_LIFE, MIN_CALLS, PROBE_EVERY, BreakerStatistics, RunCounts, judge
 from workers.lanes import Lane, Limit
 from workers.models import Breaker
@@ -168,6 +171,105 @@ def test_a_lane_without_a_breaker_is_not_counted(probe):
     run(probe, answered(500))
 
     assert not Breaker.objects.exists()
+
+
+# --- since when all runs fail
+
+
+def failing():
+    return list(Breaker.objects.filter(breaker.FAILING).values_list("kind", flat=True))
+
+
+def run_each(probe, *outcomes):
+    """Run them one by one, a minute apart."""
+    for outcome in outcomes:
+        Breaker.objects.update(
+            failing_since=F("failing_since") - timedelta(minutes=1), failed_at=F("failed_at") - timedelta(minutes=1)
+        )
+        new_job()
+        run(probe, outcome)
+
+
+NO_PROGRESS = [None, 500, 503, 429, 401, 403, 407, 408, 301, 308]
+
+
+@pytest.mark.parametrize("status", NO_PROGRESS)
+def test_a_lane_with_one_call_a_minute_fails_from_its_third_failed_call_on(probe, status):
+    run_each(probe, *[answered(status)] * 2)
+    assert failing() == []
+
+    run_each(probe, answered(status))
+    assert failing() == ["track"]
+    assert Breaker.objects.get().opened_at is None
+
+
+def test_a_lane_whose_breaker_is_off_can_fail_and_its_breaker_stays_closed(probe):
+    probe.rule = Limit(1000, counted=True)
+    new_jobs(3 * MIN_CALLS)
+    run(probe, answered(500), 3 * MIN_CALLS)
+    move(failing_since=Now() - timedelta(minutes=2))
+
+    assert failing() == ["track"]
+    assert (Breaker.objects.get().opened_at, Breaker.objects.get().runs) == (None, 0)
+
+
+@pytest.mark.parametrize("status", [200, 404, 422])
+def test_one_answer_ends_it(probe, status):
+    run_each(probe, *[answered(500)] * 3, answered(status))
+
+    assert failing() == []
+    assert Breaker.objects.get().failing_since is None
+
+
+@pytest.mark.parametrize(
+    ("statuses", "in_a_row"), [((500, 200, 500, 500), 2), ((500, 500, 200), 0), ((200, 500), 1), ((500, 503), 4)]
+)
+def test_only_the_runs_since_the_last_success_count(probe, statuses, in_a_row):
+    run_each(probe, answered(500), answered(500))
+    statistics = BreakerStatistics()
+    new_jobs(len(statuses))
+    for claimed, status in zip(probe.claim(), statuses, strict=True):
+        statistics.note(claimed, answered(status))
+    statistics.write()
+
+    assert Breaker.objects.get().failed_runs == in_a_row
+
+
+def test_many_failures_within_a_moment_are_not_yet_reported(probe):
+    new_jobs(50)
+    run(probe, answered(500), 50)
+
+    assert Breaker.objects.get().failed_runs == 50
+    assert failing() == []
+
+
+@pytest.mark.parametrize(("hours_ago", "fails"), [(1.5, ["track"]), (1.99, ["track"]), (2.01, [])])
+def test_failures_count_for_two_hours(probe, hours_ago, fails):
+    run_each(probe, *[answered(500)] * 3)
+    move(failed_at=Now() - timedelta(hours=hours_ago), failing_since=Now() - timedelta(hours=9))
+
+    assert failing() == fails
+
+
+def test_failures_count_while_the_breaker_is_open_too(probe):
+    opened(probe)
+    new_jobs(1)
+    probe_now()
+    run(probe, answered(503))
+
+    assert Breaker.objects.get().failed_runs == MIN_CALLS + 1
+
+
+@pytest.mark.parametrize("circuit_breaker", [True, False])
+def test_the_runs_of_each_provider_are_counted_and_not_those_of_endpoints(alice, third, circuit_breaker):
+    Provider.objects.update(circuit_breaker=circuit_breaker)
+    clear_caches()
+
+    found = [job_kinds.lane_limit(lane) for lane in (third.settings.lane, alice.settings.lane)]
+    assert [(limit.counted, limit.breaker) for limit in found] == [(True, circuit_breaker), (False, False)]
+
+
+# --- counts of a process
 
 
 def test_the_longest_retry_after_is_kept(probe):

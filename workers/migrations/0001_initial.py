@@ -46,6 +46,9 @@ class Migration(migrations.Migration):
                 ('counted_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ('opened_at', models.DateTimeField(blank=True, help_text='Empty while the breaker is closed', null=True)),
                 ('probe_at', models.DateTimeField(blank=True, help_text='Earliest start of the next probe', null=True)),
+                ('failing_since', models.DateTimeField(blank=True, help_text='Time of the first failed run since the last successful one', null=True)),
+                ('failed_runs', models.IntegerField(db_default=0, default=0, help_text='Failed runs since then')),
+                ('failed_at', models.DateTimeField(blank=True, help_text='Time of the last one of them', null=True)),
             ],
             options={
                 'ordering': ['lane', 'kind'],
