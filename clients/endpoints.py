@@ -23,6 +23,9 @@ from workers.outcomes import Wake
 
 log = structlog.get_logger(__name__)
 
+FAILING_AFTER = 60.0
+"""Seconds since the first failed delivery after which an endpoint is reported as failing. A notification has been tried
+three times by then."""
 BATCH = 1000
 """Maximum number of jobs rescheduled in one transaction, which bounds the time of their locks."""
 

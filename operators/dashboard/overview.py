@@ -7,7 +7,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.db.models import DateTimeField, F, Func, Max, Q, Sum, Value
@@ -21,6 +21,7 @@ from providers.status import FINAL, Status
 from transactions import sql
 from transactions.status import Review
 from workers import statistics as jobs
+from workers.breaker import FAILING
 from workers.foundation.database import rows
 from workers.foundation.formatting import MOST, at_most
 from workers.lanes import Lane
@@ -77,6 +78,8 @@ class ProviderHealth(NamedTuple):
     provider: Provider
     held_back: tuple[str, ...]
     """The kinds of jobs whose circuit breaker is open."""
+    failing: dict[str, datetime]
+    """Of the other kinds: those whose runs all fail, and since when."""
     due: int
     in_flight: int
     calls: Calls | None
@@ -184,11 +187,17 @@ def _providers() -> list[ProviderHealth]:
     providers = list(Provider.objects.only("slug", "paused", "paused_why", "circuit_breaker", "max_in_flight"))
     lanes = jobs.lanes(one.lane for one in providers)
     calls = jobs.latest_calls()
-    is_open = list(Breaker.objects.filter(opened_at__isnull=False).values_list("lane", "kind"))
-    held_back = {
-        one: tuple(kind for lane, kind in is_open if lane == one.lane and one.circuit_breaker) for one in providers
-    }
-    return [ProviderHealth(one, held_back[one], *lanes[one.lane], calls.get(one.lane)) for one in providers]
+    breakers = list(Breaker.objects.annotate(fails=FAILING))
+    return [_health(one, breakers, lanes[one.lane], calls.get(one.lane)) for one in providers]
+
+
+def _health(
+    provider: Provider, breakers: Sequence[Any], jobs_of: tuple[int, int], calls: Calls | None
+) -> ProviderHealth:
+    own = [row for row in breakers if row.lane == provider.lane]
+    held_back = tuple(row.kind for row in own if row.opened_at and provider.circuit_breaker)
+    failing = {row.kind: row.failing_since for row in own if row.fails and row.kind not in held_back}
+    return ProviderHealth(provider, held_back, failing, *jobs_of, calls)
 
 
 def _endpoints() -> list[Endpoint]:

@@ -13,6 +13,7 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
 
+from clients.endpoints import FAILING_AFTER
 from operators.dashboard.charts import Chart, stacked
 from operators.dashboard.overview import Flow, Overview, overview
 from operators.pages.base import change_url
@@ -22,8 +23,6 @@ from workers.foundation.formatting import span
 
 LATE = 60.0
 """Seconds after which a due job, or counting a minute, is reported as late."""
-LONG = 600.0
-"""Seconds after which a failing endpoint is reported."""
 RECENT = 300.0
 """Seconds for which a worker that has stopped reporting is listed."""
 
@@ -95,10 +94,15 @@ def _providers(seen: Overview) -> Iterable[Line]:
         if provider.paused:
             why = f": {provider.paused_why}" if provider.paused_why else ""
             yield Line(f"Provider {provider} is paused{why}.{queued}", url, urgent=True)
-        elif one.held_back:
+            continue
+        if one.held_back:
             kinds = " and ".join(one.held_back)
             text = f"Provider {provider} fails: its {kinds} jobs are held back, except for a probe every few seconds."
             yield Line(text + queued, url)
+        if one.failing:
+            kinds = " and ".join(one.failing)
+            seconds = (timezone.now() - min(one.failing.values())).total_seconds()
+            yield Line(f"Provider {provider} fails: all its {kinds} runs have failed for {span(seconds)}.{queued}", url)
 
 
 def _endpoints(seen: Overview) -> Iterable[Line]:
@@ -108,7 +112,7 @@ def _endpoints(seen: Overview) -> Iterable[Line]:
         if client.endpoint_disabled_at:
             text = f"The endpoint of {client} is disabled: {client.endpoint_disabled_why}.{queued}"
             yield Line(text, url, urgent=True)
-        elif since and (seconds := (timezone.now() - since).total_seconds()) > LONG:
+        elif since and (seconds := (timezone.now() - since).total_seconds()) > FAILING_AFTER:
             yield Line(f"The endpoint of {client} has failed for {span(seconds)}.{queued}", url)
 
 

@@ -14,6 +14,7 @@ from operators.pages.base import SettingsForm, WriteOnlyTextarea, column, moment
 from operators.pages.credentials import PRIVATE, GivenSecretForm, SecretsAdmin
 from providers.fields import validate_headers
 from providers.models import Provider, WebhookSecret
+from workers.breaker import FAILING
 from workers.foundation.encryption import SecretUnreadable
 from workers.lanes import Lane
 from workers.models import Breaker
@@ -53,6 +54,8 @@ def _state(provider: Any) -> SafeString:
         return pill(f"paused: {provider.paused_why}" if provider.paused_why else "paused", "bad")
     if provider.has_open_breaker and provider.circuit_breaker:
         return pill("circuit breaker open", "warn")
+    if provider.is_failing:
+        return pill("failing", "warn")
     return pill("active")
 
 
@@ -82,8 +85,9 @@ class ProviderAdmin(ActingAdmin, SecretsAdmin):
 
     def get_queryset(self, request: HttpRequest) -> Any:
         lane = Concat(Value(Lane.PROVIDER), Cast(OuterRef("pk"), CharField()))
-        is_open = Breaker.objects.filter(lane=lane, opened_at__isnull=False)
-        return super().get_queryset(request).defer("headers").annotate(has_open_breaker=Exists(is_open))
+        breakers = Breaker.objects.filter(lane=lane)
+        is_open, fails = Exists(breakers.filter(opened_at__isnull=False)), Exists(breakers.filter(FAILING))
+        return super().get_queryset(request).defer("headers").annotate(has_open_breaker=is_open, is_failing=fails)
 
     def about(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
         return super().about(request, obj) | {"breakers": Breaker.objects.filter(lane=obj.lane)}

@@ -132,6 +132,40 @@ def test_an_open_breaker_that_is_turned_off_is_not_shown(third):
     assert seen().providers[0].held_back == ()
 
 
+def fails(lane: str, kind: str, minutes: float, runs: int = 3) -> None:
+    ago = timezone.now() - timedelta(minutes=minutes)
+    Breaker.objects.create(lane=lane, kind=kind, failing_since=ago, failed_runs=runs, failed_at=timezone.now())
+
+
+def test_a_provider_has_the_kinds_of_jobs_that_all_fail(third):
+    quiet, healthy = make_provider("quiet").provider, make_provider("healthy").provider
+    fails(third.provider.lane, "create", 5)
+    fails(third.provider.lane, "track", 9)
+    fails(quiet.lane, "track", 4)
+    fails(healthy.lane, "create", 5, runs=2)
+    fails(healthy.lane, "track", 0.5, runs=90)
+
+    found = {one.provider.slug: list(one.failing) for one in seen().providers}
+    assert found == {"third": ["create", "track"], "quiet": ["track"], "healthy": []}
+
+
+def test_a_kind_that_is_held_back_is_not_shown_as_failing_as_well(third):
+    fails(third.provider.lane, "create", 5)
+    Breaker.objects.update(opened_at=timezone.now(), probe_at=timezone.now())
+
+    [found] = seen().providers
+    assert (found.held_back, found.failing) == (("create",), {})
+
+
+def test_without_a_circuit_breaker_the_kind_is_shown_as_failing(third):
+    fails(third.provider.lane, "create", 5)
+    Breaker.objects.update(opened_at=timezone.now(), probe_at=timezone.now())
+    Provider.objects.update(circuit_breaker=False)
+
+    [found] = seen().providers
+    assert (found.held_back, list(found.failing)) == ((), ["create"])
+
+
 def test_failing_endpoints_have_their_number_of_queued_notifications(alice, mallory, third):
     accepted(alice, third)
     Job.objects.filter(kind="notify").update(run_at=Now() + timedelta(hours=5))

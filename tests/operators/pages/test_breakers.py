@@ -1,5 +1,7 @@
 """Circuit breakers on the pages of providers."""
 
+from datetime import timedelta
+
 import pytest
 from django.db.models.functions import Now
 
@@ -37,6 +39,21 @@ def test_the_list_shows_an_open_breaker(viewer, third, opened):
     assert is_open()
     Breaker.objects.update(opened_at=None, probe_at=None)
     assert not is_open()
+
+
+@pytest.mark.parametrize(("kind", "runs", "shown"), [("create", 3, True), ("track", 40, True), ("track", 2, False)])
+def test_the_list_shows_a_failing_provider(viewer, third, kind, runs, shown):
+    ago = Now() - timedelta(minutes=5)
+    Breaker.objects.create(lane=third.provider.lane, kind=kind, failing_since=ago, failed_runs=runs, failed_at=Now())
+
+    assert (">failing<" in viewer.get(PROVIDERS).text) is shown
+    assert f">{runs}, from " in viewer.get(page_of(third)).text
+
+
+def test_a_breaker_that_is_turned_off_is_shown_as_off(viewer, third, opened):
+    type(third.provider).objects.update(circuit_breaker=False)
+
+    assert "<td>off</td>" in viewer.get(page_of(third)).text
 
 
 def test_only_an_open_breaker_can_be_closed(admin_client, third, opened):

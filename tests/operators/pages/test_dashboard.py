@@ -115,6 +115,39 @@ def test_a_failing_provider_is_reported(viewer, worker, alice, third):
     ]  # fmt: skip
 
 
+def fails(lane, kind, minutes):
+    ago = timezone.now() - timedelta(minutes=minutes)
+    Breaker.objects.create(lane=lane, kind=kind, failing_since=ago, failed_runs=3, failed_at=timezone.now())
+
+
+def test_a_provider_whose_calls_all_fail_is_reported_with_a_link(viewer, worker, alice, third):
+    quiet = make_provider("quiet").provider
+    fails(quiet.lane, "track", 3)
+    for kind, minutes in (("create", 4), ("track", 120)):
+        fails(third.provider.lane, kind, minutes)
+
+    assert lines(viewer) == [
+        "Provider quiet fails: all its track runs have failed for 3 min.",
+        "Provider third fails: all its create and track runs have failed for 2 h.",
+    ]
+    assert f'<a href="/admin/providers/provider/{quiet.pk}/change/">Provider quiet fails' in viewer.get(PAGE).text
+    assert "track failing" in viewer.get(PAGE).text
+
+
+def test_a_paused_provider_is_not_reported_as_failing(viewer, worker, alice, third):
+    fails(third.provider.lane, "track", 3)
+    Provider.objects.update(paused=True)
+
+    assert lines(viewer) == ["Provider third is paused."]
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(20, []), (200, ["3.3 min"]), (8000, ["2.2 h"]), (90_000, ["25 h"])])
+def test_an_endpoint_is_reported_a_minute_after_its_first_failure(viewer, worker, alice, seconds, told):
+    Client.objects.update(endpoint_failing_since=timezone.now() - timedelta(seconds=seconds))
+
+    assert lines(viewer) == [f"The endpoint of alice has failed for {span}." for span in told]
+
+
 def test_jobs_that_are_late_without_a_reason_are_reported(viewer, worker, alice, third):
     accepted(alice, third)
     Job.objects.update(run_at=Now() + timedelta(hours=1))
