@@ -74,6 +74,18 @@ class Transaction(models.Model):
                 fields=["submission", "id"], name="transaction_doubtful", condition=~Q(submission=Submission.CREATED)
             ),
             models.Index(fields=["id"], name="transaction_not_notified", condition=NOT_NOTIFIED),
+            # For `/metrics`: the oldest pending transaction of a provider, and the oldest final status that a client
+            # has not confirmed. By time and not by id: an old transaction may become final last. The conditions are
+            # in terms of `finalised_at`: the planner could use the indexes above for those on the status, and would
+            # read all pending or unconfirmed rows when outdated statistics say that there are few.
+            models.Index(
+                fields=["provider", "created_at"], name="transaction_pending", condition=Q(finalised_at__isnull=True)
+            ),
+            models.Index(
+                fields=["client", "finalised_at"],
+                name="transaction_undelivered",
+                condition=Q(finalised_at__isnull=False, notified_sequence__lt=F("sequence")),
+            ),
             models.Index(fields=["provider", "id"], name="transaction_provider"),
             # The search for stalled transactions; few are stuck at a time.
             models.Index(fields=["stuck_since"], name="transaction_stuck", condition=Q(stuck_since__isnull=False)),

@@ -274,6 +274,28 @@ SELECT reason, (
 FROM unnest(%(reasons)s) AS reason
 """
 
+# The age in seconds of the oldest pending transaction, by provider; providers without any are left out. One probe of
+# `transaction_pending` for each provider, independent of the number of transactions (see `Transaction.Meta.indexes`).
+OLDEST_PENDING = """
+SELECT p.slug, greatest(0, extract(epoch FROM statement_timestamp() - oldest.created_at))::double precision
+FROM providers_provider p CROSS JOIN LATERAL (
+    SELECT t.created_at FROM transactions_transaction t
+    WHERE t.provider_id = p.id AND t.finalised_at IS NULL
+    ORDER BY t.created_at LIMIT 1
+) AS oldest
+"""
+
+# The age in seconds of the oldest final status that the client has not confirmed, by the client's number; clients
+# without any are left out. One probe of `transaction_undelivered` for each client.
+OLDEST_UNDELIVERED = """
+SELECT c.id::text, greatest(0, extract(epoch FROM statement_timestamp() - oldest.finalised_at))::double precision
+FROM clients_client c CROSS JOIN LATERAL (
+    SELECT t.finalised_at FROM transactions_transaction t
+    WHERE t.client_id = c.id AND t.finalised_at IS NOT NULL AND t.notified_sequence < t.sequence
+    ORDER BY t.finalised_at LIMIT 1
+) AS oldest
+"""
+
 CLOSED = """
       t.status <> 'pending' AND t.finalised_at < %(before)s AND t.notified_sequence >= t.sequence AND t.review = ''
 """

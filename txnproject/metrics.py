@@ -1,25 +1,29 @@
 """`/metrics` for Prometheus. Each request reads PostgreSQL, so all web processes report the same values."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import timedelta
 from typing import Any
 
+from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from clients.endpoints import FAILING_AFTER
+from clients.models import Client
 from operators.dashboard.overview import reviews
+from providers.models import Provider
+from transactions import sql
 from workers import statistics as jobs
+from workers.breaker import FAILING
 from workers.foundation.database import rows
+from workers.models import Breaker
 
 _REFUSALS = """
 SELECT coalesce(p.slug, ''), r.reason, sum(r.count)::double precision
 FROM webhooks_refusalcount r LEFT JOIN providers_provider p ON p.id = r.provider_id
 GROUP BY p.slug, r.reason
-"""
-_BREAKERS = """
-SELECT p.slug, b.kind, (b.opened_at IS NOT NULL AND p.circuit_breaker)::int FROM workers_breaker b
-JOIN providers_provider p ON b.lane = 'p' || p.id
 """
 
 
@@ -37,8 +41,12 @@ class ServiceCollector(Collector):
         yield _gauge("relay_reviews", "Transactions that need review", ["reason"], reviews().items())
         refusals = rows(_REFUSALS)
         yield _gauge("relay_webhooks_refused", "Webhooks refused", ["provider", "reason"], refusals)
-        help_text = "1 while a circuit breaker holds back a provider's jobs"
-        yield _gauge("relay_breaker_open", help_text, ["provider", "kind"], rows(_BREAKERS))
+        yield from _providers()
+        yield _gauge("relay_endpoint_failing", "1 while a client's endpoint fails", ["client"], _failing_endpoints())
+        help_text = "Age of the oldest pending transaction"
+        yield _gauge("relay_oldest_pending_seconds", help_text, ["provider"], rows(sql.OLDEST_PENDING))
+        help_text = "Age of the oldest final status that the client has not confirmed"
+        yield _gauge("relay_oldest_undelivered_seconds", help_text, ["client"], rows(sql.OLDEST_UNDELIVERED))
         alive = [one for one in jobs.processes() if one.alive]
         yield _gauge("relay_workers", "Worker processes that report", [], [(len(alive),)])
         yield _gauge("relay_in_flight", "Running jobs in workers", [], [(sum(one.in_flight for one in alive),)])
@@ -49,6 +57,23 @@ def metrics(request: HttpRequest) -> HttpResponse:
     registry = CollectorRegistry()
     registry.register(ServiceCollector())
     return HttpResponse(generate_latest(registry), content_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _providers() -> Iterator[Metric]:
+    """Yield the series of each kind of job that a provider has had."""
+    known: dict[str, Provider] = {one.lane: one for one in Provider.objects.only("slug", "circuit_breaker")}
+    found = [(known[row.lane], row) for row in Breaker.objects.annotate(fails=FAILING) if row.lane in known]
+    labels = ["provider", "kind"]
+    is_open = [(of.slug, row.kind, int(of.circuit_breaker and row.opened_at is not None)) for of, row in found]
+    yield _gauge("relay_breaker_open", "1 while a circuit breaker holds back a provider's jobs", labels, is_open)
+    fails = [(of.slug, row.kind, int(row.fails or 0)) for of, row in found]
+    yield _gauge("relay_provider_failing", "1 while all calls to a provider fail", labels, fails)
+
+
+def _failing_endpoints() -> list[tuple[str, int]]:
+    """Return the numbers of the clients whose endpoint fails. `/metrics` is public, so it names no client."""
+    failing = Client.objects.filter(endpoint_failing_since__lte=Now() - timedelta(seconds=FAILING_AFTER))
+    return [(str(key), 1) for key in failing.order_by("pk").values_list("pk", flat=True)]
 
 
 def _gauge(name: str, help_text: str, labels: Sequence[str], values: Iterable[Sequence[Any]]) -> Metric:

@@ -2,16 +2,22 @@
 
 import uuid
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from django.db import connection
 from django.db.models.functions import Now
 from django.test import Client as Web
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.cast import accepted, due_now, job
+from clients.models import Client
+from tests.cast import accepted, due_now, job, make_provider
+from tests.running import tell
 from tests.transactions.api.outages import database_away
 from tests.webhooks.senders import send
+from transactions import sql
 from transactions.models import Transaction
+from transactions.snapshot import TransactionSnapshot
 from workers.models import Breaker, Job, WorkerProcess
 
 pytestmark = pytest.mark.django_db
@@ -83,8 +89,86 @@ def test_an_idle_service_has_metrics_too():
     assert values("relay_workers") == values("relay_in_flight") == {(): 0}
 
 
+def aged(record: TransactionSnapshot, **seconds: float) -> None:
+    """Move times of a transaction into the past, such as `created_at`."""
+    ago = {name: Now() - timedelta(seconds=age) for name, age in seconds.items()}
+    Transaction.objects.filter(pk=record.id).update(**ago)
+
+
+def near(*found: float) -> Any:
+    return [pytest.approx(age, abs=10) for age in found]
+
+
+def test_it_shows_the_age_of_the_oldest_pending_transaction_by_provider(alice, third):
+    quiet = make_provider("quiet")
+    make_provider("without")
+    for of, age in ((third, 300), (third, 4000), (third, 20), (quiet, 7)):
+        aged(accepted(alice, of), created_at=age)
+    done = accepted(alice, third)
+    tell(done, "completed")
+    aged(done, created_at=90_000)
+
+    found = values("relay_oldest_pending_seconds")
+    assert list(found) == [("third",), ("quiet",)]
+    assert list(found.values()) == near(4000, 7)
+
+
+@pytest.mark.parametrize("status", ["completed", "declined", "failed"])
+def test_it_shows_the_age_of_the_oldest_unconfirmed_final_status_by_client(alice, mallory, third, status):
+    first, second, told, other, pending = (accepted(of, third) for of in (alice, alice, alice, mallory, mallory))
+    for record, age in ((first, 60), (second, 900), (told, 5000), (other, 30)):
+        tell(record, status)
+        aged(record, finalised_at=age)
+    Transaction.objects.filter(pk=told.id).update(notified_sequence=2)
+    aged(pending, created_at=9000)
+
+    found = values("relay_oldest_undelivered_seconds")
+    assert list(found) == [(str(alice.client.pk),), (str(mallory.client.pk),)]
+    assert list(found.values()) == near(900, 30)
+
+
+def test_without_pending_or_unconfirmed_transactions_there_are_no_ages(alice, third):
+    tell(accepted(alice, third), "completed")
+    Transaction.objects.update(notified_sequence=2)
+
+    assert values("relay_oldest_pending_seconds") == values("relay_oldest_undelivered_seconds") == {}
+
+
+@pytest.mark.parametrize(
+    ("statement", "index"),
+    [(sql.OLDEST_PENDING, "transaction_pending"), (sql.OLDEST_UNDELIVERED, "transaction_undelivered")],
+)
+def test_an_age_takes_one_index_probe(statement, index):
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")  # it is cheaper for an empty table
+        cursor.execute(f"EXPLAIN {statement}")
+        plan = "\n".join(line for (line,) in cursor.fetchall())
+
+    assert f"using {index}" in plan
+    assert plan.count("transactions_transaction") == 1 and "Sort" not in plan.split("Nested Loop")[1]
+
+
+def test_it_shows_which_calls_of_a_provider_all_fail(third):
+    ago, lane = Now() - timedelta(minutes=5), third.settings.lane
+    Breaker.objects.create(lane=lane, kind="create", failing_since=ago, failed_runs=3, failed_at=Now())
+    Breaker.objects.create(lane=lane, kind="track", failing_since=ago, failed_runs=2, failed_at=Now())
+    Breaker.objects.create(lane="p999999", kind="track", failing_since=ago, failed_runs=9, failed_at=Now())
+
+    assert values("relay_provider_failing") == {("create", "third"): 1, ("track", "third"): 0}
+
+
+@pytest.mark.parametrize(("seconds", "failing"), [(59, False), (70, True), (90_000, True)])
+def test_it_shows_endpoints_that_have_failed_for_a_minute(alice, mallory, seconds, failing):
+    Client.objects.filter(pk=alice.client.pk).update(endpoint_failing_since=Now() - timedelta(seconds=seconds))
+
+    assert values("relay_endpoint_failing") == ({(str(alice.client.pk),): 1} if failing else {})
+
+
 def test_no_client_or_transaction_is_named(alice, third):
     record = accepted(alice, third)
+    tell(record, "completed")
+    Client.objects.update(endpoint_failing_since=Now() - timedelta(hours=1))
+    accepted(alice, third)
     due_now()
 
     text = Web().get("/metrics").content.decode()

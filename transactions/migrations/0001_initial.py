@@ -83,6 +83,14 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='transaction',
+            index=models.Index(condition=models.Q(('finalised_at__isnull', True)), fields=['provider', 'created_at'], name='transaction_pending'),
+        ),
+        migrations.AddIndex(
+            model_name='transaction',
+            index=models.Index(condition=models.Q(('finalised_at__isnull', False), ('notified_sequence__lt', models.F('sequence'))), fields=['client', 'finalised_at'], name='transaction_undelivered'),
+        ),
+        migrations.AddIndex(
+            model_name='transaction',
             index=models.Index(fields=['provider', 'id'], name='transaction_provider'),
         ),
         migrations.AddIndex(
