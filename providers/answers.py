@@ -23,28 +23,77 @@ REASON_FIELDS = (
 )  # fmt: skip
 """Usual fields of a reason, the most specific one first; nested objects and lists have the same ones."""
 
+MAX_DEPTH = 100
+"""Values nested deeper in a body with too many levels are read as null: Python refuses some hundreds of levels."""
+
 _CHARSET = re.compile(
-    r"charset\s*=\s*[\"']?((?:utf-?(?:16|32)(?:-?[bl]e)?|iso-8859-\d{1,2}|latin-?1|windows-125\d))\b", re.I
+    r"charset\s*=\s*[\"']?(iso-?8859-(?:1[013-6]|[1-9])|latin-?1|windows-(?:125[0-8]|874)|cp125[0-8]|koi8-[ru]|gbk|gb2312"
+    r"|gb18030|big5|shift[-_]jis|euc-jp|euc-kr)(?![\w-])",
+    re.I,
 )
+_TOKENS = re.compile(r'"(?:[^"\\]|\\.)*"?|[\[\]{}]', re.S)
 
 
 class NotJson(ValueError):
     """The body is no JSON."""
 
 
-def parse_json(body: bytes, content_type: str = "") -> Any:
-    """Parse a JSON body; raise NotJson for another one.
+def charset_of(content_type: str) -> str:
+    """Return the charset in a content type in lower case; empty for UTF-8 and for unknown ones.
 
-    Bytes that are invalid in the body's charset are replaced: one of them in a field that is not read must not hide the
-    others. The charset is that of a byte order mark, else that of the content type, else UTF-8.
+    Only these few are looked up, because Python caches every name. JSON in UTF-16 and UTF-32 shows by its bytes.
+    """
+    named = _CHARSET.search(content_type)
+    return named[1].lower() if named else ""
+
+
+def text_of(body: bytes, content_type: str = "") -> str:
+    """Decode a body by its byte order mark, else by the charset in the content type, else as UTF-8.
+
+    Invalid bytes are replaced: one of them in a field that is not read must not hide the others.
     """
     charset: str = json.detect_encoding(body)
-    if charset == "utf-8" and (named := _CHARSET.search(content_type)):
-        charset = named[1]
+    if charset == "utf-8":
+        charset = charset_of(content_type) or charset
+    return body.decode(charset, "replace").strip("\ufeff\x00")
+
+
+def parse_json(body: bytes, content_type: str = "") -> Any:
+    """Parse a JSON body, decoded by `text_of`; raise NotJson for another one.
+
+    Faults inside one value cost only that value: control characters, a backslash that is half of a character in an
+    unnamed charset, too many levels.
+    """
+    text = text_of(body, content_type)
     try:
-        return json.loads(body.decode(charset, "replace").lstrip("\ufeff"), parse_int=_integer)
-    except (ValueError, LookupError, RecursionError) as error:
+        return _loads(text)
+    except RecursionError:
+        repaired = _shallow(text)
+    except ValueError:
+        repaired = text.replace("\ufffd\\", "\ufffd")
+    try:
+        return _loads(repaired)
+    except (ValueError, RecursionError) as error:
         raise NotJson("The body is invalid JSON.") from error
+
+
+def _loads(text: str) -> Any:
+    return json.loads(text, strict=False, parse_int=_integer)
+
+
+def _shallow(text: str) -> str:
+    """Replace the values that are nested deeper than MAX_DEPTH by null."""
+    kept, depth, start = [], 0, 0
+    for token in _TOKENS.finditer(text):
+        if token[0] in ("[", "{"):
+            depth += 1
+            if depth == MAX_DEPTH + 1:
+                kept += [text[start : token.start()], "null"]
+        elif token[0] in ("]", "}"):
+            if depth == MAX_DEPTH + 1:
+                start = token.end()
+            depth -= 1
+    return "".join(kept) + (text[start:] if depth <= MAX_DEPTH else "")
 
 
 def _integer(digits: str) -> int | str:
