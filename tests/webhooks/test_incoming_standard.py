@@ -61,6 +61,48 @@ def test_it_refuses_a_webhook_with_an_empty_header(third, record, empty):
     refused(body, {**signed(third.secret, body), empty: ""}, "missing_headers")
 
 
+def renamed(headers: dict[str, str], prefix: str, *parts: str) -> dict[str, str]:
+    """The headers of Standard Webhooks, of which these parts (default: all) have another prefix."""
+    kept = parts or ("id", "timestamp", "signature")
+    return {
+        f"{prefix}-{part}" if (part := name.partition("-")[2]) in kept else name: value
+        for name, value in headers.items()
+    }
+
+
+@pytest.mark.parametrize("prefix", ["svix", "Svix", "SVIX", "Webhook", "WEBHOOK", "wEbHoOk"])
+def test_the_headers_may_have_the_prefix_of_svix_in_any_case(third, record, prefix):
+    body = words(record.id)
+
+    assert send("/webhooks/third", body, renamed(signed(third.secret, body), prefix)).status_code == 204
+    assert now(record).status == "completed"
+
+
+@pytest.mark.parametrize("parts", [("id",), ("timestamp",), ("signature",), ("id", "signature")])
+def test_headers_of_both_prefixes_do_not_complete_each_other(third, record, parts):
+    body = words(record.id)
+
+    refused(body, renamed(signed(third.secret, body), "svix", *parts), "missing_headers")
+
+
+@pytest.mark.parametrize("part", ["id", "timestamp", "signature"])
+def test_a_valid_part_under_the_other_prefix_does_not_help(third, record, part):
+    body = words(record.id)
+    right = signed(third.secret, body)
+    wrong = signed(new_secret(), body, id="msg_2", at=datetime.now(UTC) - timedelta(seconds=9))
+    mixed = wrong | renamed(wrong, "svix") | {f"svix-{part}": right[f"webhook-{part}"]}
+
+    refused(body, mixed, "wrong_signature")
+
+
+@pytest.mark.parametrize("valid", ["webhook", "svix"])
+def test_each_prefix_alone_proves_the_webhook(third, record, valid):
+    body = words(record.id)
+    headers = renamed(signed(new_secret(), body), "svix" if valid == "webhook" else "webhook")
+
+    assert send("/webhooks/third", body, headers | renamed(signed(third.secret, body), valid)).status_code == 204
+
+
 def test_it_refuses_an_unsigned_webhook(third, record):
     refused(words(record.id), {}, "missing_headers")
 

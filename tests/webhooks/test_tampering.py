@@ -237,7 +237,7 @@ def test_signatures_are_compared_in_constant_time(scheme, record, monkeypatch, a
 def test_signatures_of_svix_are_accepted(scheme, record):
     at, body = datetime.now(UTC), words(record.id)
     mark = Svix(scheme.third.secret).sign("msg_1", at, body.decode())
-    headers = {"webhook-id": "msg_1", "webhook-timestamp": str(int(at.timestamp())), "webhook-signature": mark}
+    headers = {"svix-id": "msg_1", "svix-timestamp": str(int(at.timestamp())), "svix-signature": mark}
 
     assert send("/webhooks/tester", body, headers).status_code == 204
     assert now(record).status == "completed"

@@ -14,6 +14,8 @@ from workers.foundation.webhook_secrets import secret_bytes
 
 TOLERANCE = 300
 """Maximum difference of a timestamp in seconds, in both directions, as in the Standard Webhooks libraries."""
+STANDARD_PARTS = ("id", "timestamp", "signature")
+"""Headers of Standard Webhooks, after the prefix `webhook-` or `svix-`."""
 
 
 class Refused(Exception):
@@ -45,11 +47,21 @@ def authenticate(
 
 
 def _standard(provider: Provider, headers: Mapping[str, str], body: bytes) -> Sender:
-    """Standard Webhooks: require a `v1` signature over id, timestamp and body with any live secret."""
-    id_, timestamp = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
-    given = headers.get("webhook-signature", "")
-    if not (id_ and timestamp and given):
-        raise Refused("missing_headers")
+    """Standard Webhooks: require a `v1` signature over id, timestamp and body with any live secret.
+
+    Svix sends the same headers under its own name. Each name must prove the webhook with its own three headers.
+    """
+    found = [[headers.get(f"{name}-{part}", "") for part in STANDARD_PARTS] for name in ("webhook", "svix")]
+    refused = Refused("missing_headers")
+    for id_, timestamp, given in filter(all, found):
+        try:
+            return _standard_sender(provider, id_, timestamp, given, body)
+        except Refused as error:
+            refused = error
+    raise refused
+
+
+def _standard_sender(provider: Provider, id_: str, timestamp: str, given: str, body: bytes) -> Sender:
     if len(id_) > 255:
         raise Refused("malformed_headers")
     _fresh(timestamp)
