@@ -21,6 +21,7 @@ from django.http import HttpResponse
 from django.urls import set_script_prefix
 from django.utils.encoding import repercent_broken_unicode
 
+from providers.answers import charset_of
 from transactions.api.parsing import MAX_BODY
 from transactions.api.problems import RETRY_AFTER, problem_body
 
@@ -86,15 +87,18 @@ def _headers(scope: Message) -> dict[bytes, bytes]:
     """Return the headers that Django gets.
 
     Names with underscores are dropped, because Django cannot distinguish a client's X_Forwarded_For from the proxy's
-    X-Forwarded-For. Files are sent whole, so Range is ignored. Bodies are UTF-8, so the parameters of the content type
-    are dropped: Python caches the name of each charset that it looks up.
+    X-Forwarded-For. Files are sent whole, so Range is ignored. Of the parameters of the content type, webhooks keep a
+    known charset. The others are dropped: Python caches the name of each charset that it looks up.
     """
     headers: dict[bytes, bytes] = {}
     for name, value in scope["headers"]:
         if b"_" not in name and name != b"range":
             separator = b"; " if name == b"cookie" else b","
             headers[name] = headers[name] + separator + value if name in headers else value
-    headers[b"content-type"] = headers.get(b"content-type", b"").partition(b";")[0]
+    kind, _, parameters = headers.get(b"content-type", b"").partition(b";")
+    if scope["path"].startswith("/webhooks/") and (charset := charset_of(parameters.decode("latin-1"))):
+        kind += b"; charset=" + charset.encode()
+    headers[b"content-type"] = kind
     return headers
 
 

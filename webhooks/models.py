@@ -19,12 +19,15 @@ class Webhook(models.Model):
         CONTRADICTING = "contradicting", "contradicting"
         """The status was final already, and the webhook says another final one: recorded and flagged for review."""
         UNMATCHED = "unmatched", "unmatched"
-        """No transaction has this id."""
+        """No transaction has this id. If it is sent again, it is applied to one that has it by then."""
+        IGNORED = "ignored", "ignored"
+        """It has no id or no status that the settings name: a ping or another event. If it is sent again, it is read by
+        the settings of that time."""
 
     provider = models.ForeignKey(Provider, on_delete=models.PROTECT, db_index=False, related_name="+")
     webhook_id = models.CharField(max_length=255, help_text="The provider's id; without one, a digest of the body")
     transaction_id = models.UUIDField(null=True, db_index=True)
-    given_id = models.CharField(max_length=100, help_text="The id in the body")
+    given_id = models.CharField(max_length=100, blank=True, help_text="The id in the body")
     word = models.CharField(max_length=100, blank=True, help_text="The status in the body")
     result = models.CharField(max_length=13, choices=Result.choices)
     repeats = models.IntegerField(default=0, db_default=0, help_text="How often it was repeated")

@@ -4,11 +4,15 @@
 from transactions.sql import CLOSED
 
 # Record an authentic webhook and its effect. Returns no row for a repeated one; the caller then rolls back its effect.
+# One that had no effect is recorded anew when it has one: providers repeat it after its settings are corrected.
 RECORD = """
 INSERT INTO webhooks_webhook AS w
     (provider_id, webhook_id, transaction_id, given_id, word, result, body, received_at)
 VALUES (%(provider)s, %(webhook_id)s, %(transaction)s, %(given_id)s, %(word)s, %(result)s, %(body)s, clock_timestamp())
-ON CONFLICT (provider_id, webhook_id) DO NOTHING
+ON CONFLICT (provider_id, webhook_id) DO UPDATE SET
+    transaction_id = excluded.transaction_id, given_id = excluded.given_id, word = excluded.word,
+    result = excluded.result, body = excluded.body, received_at = excluded.received_at, repeats = w.repeats + 1
+WHERE w.result IN ('ignored', 'unmatched') AND excluded.result NOT IN ('ignored', 'unmatched')
 RETURNING id
 """
 

@@ -48,15 +48,18 @@ def signed_by_hmac(secret: str, body: bytes) -> dict[str, str]:
     return {"X-Signature": "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()}
 
 
-def send(path: str, body: bytes, headers: dict[str, str] | None = None) -> Any:
+def send(path: str, body: bytes, headers: dict[str, str] | None = None, content_type: str = "application/json") -> Any:
     """The answer to a webhook; an unexpected error is answered as in production, not raised."""
     web = Web(raise_request_exception=False)
-    return web.generic("POST", path, body, "application/json", headers=headers or {})
+    return web.generic("POST", path, body, content_type, headers=headers or {})
 
 
-def send_signed(third: Third, body: bytes, **signing: Any) -> Any:
-    """The answer to this body with a valid signature of the provider."""
-    return send(f"/webhooks/{third.provider.slug}", body, signed(third.secret, body, **signing))
+def send_signed(
+    third: Third, body: bytes, *, content_type: str = "application/json", coding: str = "", **signing: Any
+) -> Any:
+    """The answer to this body with a valid signature of the provider over it."""
+    headers = signed(third.secret, body, **signing) | ({"Content-Encoding": coding} if coding else {})
+    return send(f"/webhooks/{third.provider.slug}", body, headers, content_type)
 
 
 def tell(third: Third, id: UUID | str, status: object = "completed", webhook: str = "msg_1") -> None:

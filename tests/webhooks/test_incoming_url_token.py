@@ -101,12 +101,36 @@ def test_a_token_is_valid_for_its_own_transaction_only(unsigned, record):
     assert refusals() == {"malformed": 1}
 
 
-@pytest.mark.parametrize("id_", ["", "nothing", "00000000-0000-0000-0000-000000000000"])
+@pytest.mark.parametrize("id_", ["nothing", "00000000-0000-0000-0000-000000000000", "1"])
 def test_the_id_in_the_body_must_equal_the_id_in_the_url(unsigned, record, id_):
     before = everything()
 
     problem(send(path(unsigned, record.id), words(id_)), 400, "invalid")
     assert everything() == before
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"status": "completed"}', b'{"id": "", "status": "completed"}', b'{"id": null, "status": "completed"}']
+)
+def test_the_id_in_the_url_counts_where_the_body_has_none(unsigned, record, body):
+    assert send(path(unsigned, record.id), body).status_code == 204
+
+    assert now(record).status == "completed"
+    assert list(Webhook.objects.values_list("given_id", "transaction_id")) == [("", record.id)]
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b'{"type": "ping"}', b'{"status": null}'])
+def test_a_ping_at_the_url_is_ignored_and_shown_with_its_transaction(unsigned, record, body):
+    assert send(path(unsigned, record.id), body).status_code == 204
+
+    assert now(record).status == "pending"
+    assert list(Webhook.objects.values_list("result", "transaction_id")) == [("ignored", record.id)]
+
+
+def test_a_form_without_the_id_is_applied_to_the_id_in_the_url(unsigned, record):
+    send(path(unsigned, record.id), b"status=declined&reason=Closed", content_type="application/x-www-form-urlencoded")
+
+    assert (now(record).status, now(record).failure_detail) == ("declined", "Closed")
 
 
 def test_the_id_may_be_written_in_capitals(unsigned, record):

@@ -1,7 +1,6 @@
 """Effects of an authentic webhook: recorded once, applied by compare-and-set, in one short transaction."""
 
 import hashlib
-import json
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -9,14 +8,16 @@ from uuid import UUID
 import structlog
 from django.db import connection, transaction
 
-from providers.answers import at_path, reading_of
+from providers.answers import at_path, reading_of, reason_of, text_of, word_of
 from providers.models import Provider
-from providers.status import FINAL, Status
+from providers.status import FINAL
+from transactions.api.parsing import MAX_BODY
 from transactions.observations import Applied, Observation, at_provider
 from transactions.status import Source
 from transactions.store import apply
 from webhooks import sql
 from webhooks.incoming.authentication import Sender
+from webhooks.incoming.bodies import Malformed, parse
 from webhooks.models import Webhook
 from workers.announce import announce
 from workers.foundation.database import retry_once
@@ -25,35 +26,37 @@ from workers.foundation.text import as_storable
 log = structlog.get_logger(__name__)
 
 
-class Malformed(Exception):
-    """The body of an authentic webhook does not match the provider's settings."""
+def receive(provider: Provider, sender: Sender, body: bytes, content_type: str = "") -> str:
+    """Record and apply an authentic, decompressed webhook. Return its effect: a `Webhook.Result`, or `repeated`.
 
-
-def receive(provider: Provider, sender: Sender, body: bytes) -> str:
-    """Record and apply an authentic webhook. Return its effect: a `Webhook.Result`, or `repeated`.
-
-    Raises Malformed for an unusable body, and the errors of django.db (`is_away`) if the database is unavailable.
+    Raises Malformed for a body that cannot be parsed, and the errors of django.db (`is_away`) if the database is
+    unavailable.
     """
-    given_id, word = _read(provider, sender, body)
-    status, unmapped = reading_of(provider, word)
-    webhook_id = sender.webhook_id or _digest(sender.transaction_id, body)
+    data = parse(body, content_type)
+    given_id, word = _id_in(provider, sender, data), word_of(at_path(data, provider.webhook_status_field))
+    id_ = sender.transaction_id or _uuid(given_id)
+    webhook_id = as_storable(sender.webhook_id or _digest(sender.transaction_id, body), 255)
     row = {
         "provider": provider.id,
         "webhook_id": webhook_id,
         "given_id": given_id,
         "word": word,
-        "body": body.decode("utf-8", "replace").replace("\x00", "�"),
+        "body": as_storable(text_of(body, content_type), MAX_BODY),
     }
-    observation = at_provider(Source.WEBHOOK, status, unmapped)
-    observation = replace(observation, provider=provider.id, detail=observation.detail | {"webhook": webhook_id})
-    return retry_once(lambda: _apply_once(row, _uuid(given_id), observation, status))
+    observation = None
+    if word and (id_ or given_id):
+        status, unmapped = reading_of(provider, word)
+        observation = at_provider(Source.WEBHOOK, status, unmapped, reason_of(data))
+        observation = replace(observation, provider=provider.id, detail=observation.detail | {"webhook": webhook_id})
+    return retry_once(lambda: _apply_once(row, id_, observation))
 
 
-def _apply_once(row: dict[str, Any], id_: UUID | None, observation: Observation, status: Status) -> str:
-    """Apply a webhook in one transaction; roll back a repeated one and count it."""
+def _apply_once(row: dict[str, Any], id_: UUID | None, told: Observation | None) -> str:
+    """Apply a webhook in one transaction; roll back a repeated one and count it. `told` is None for an ignored one."""
+    observation = told or Observation(Source.WEBHOOK, provider=row["provider"])  # changes nothing
     with transaction.atomic(durable=True), connection.cursor() as cursor:
         applied, wakes = apply([(id_, observation)] if id_ else [])
-        result = _judge(applied, status)
+        result = _judge(applied) if told else Webhook.Result.IGNORED
         found = id_ if applied else None
         cursor.execute(sql.RECORD, {**row, "transaction": found, "result": result})
         if repeated := cursor.fetchone() is None:
@@ -67,7 +70,7 @@ def _apply_once(row: dict[str, Any], id_: UUID | None, observation: Observation,
     return result
 
 
-def _judge(applied: list[Applied], status: Status) -> Webhook.Result:
+def _judge(applied: list[Applied]) -> Webhook.Result:
     if not applied:
         return Webhook.Result.UNMATCHED
     if applied[0].won:
@@ -79,20 +82,13 @@ def _judge(applied: list[Applied], status: Status) -> Webhook.Result:
     return Webhook.Result.NOTED
 
 
-def _read(provider: Provider, sender: Sender, body: bytes) -> tuple[str, str]:
-    """Return the id and the provider's status in a webhook's body. Raises Malformed."""
-    try:
-        data = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise Malformed("The body is invalid JSON.") from error
-    given_id, word = at_path(data, provider.webhook_id_field), at_path(data, provider.webhook_status_field)
-    if not isinstance(given_id, str) or not given_id:
-        raise Malformed(f"The body has no id in {provider.webhook_id_field!r}.")
-    if not isinstance(word, str | int) or isinstance(word, bool):
-        raise Malformed(f"The body has no status in {provider.webhook_status_field!r}.")
-    if sender.transaction_id is not None and _uuid(given_id) != sender.transaction_id:
+def _id_in(provider: Provider, sender: Sender, data: Any) -> str:
+    """Return the id in a webhook's body; empty if there is none. Raises Malformed if the URL has another one."""
+    value = at_path(data, provider.webhook_id_field)
+    id_ = word_of(value) if not isinstance(value, bool) else ""
+    if id_ and sender.transaction_id not in (None, _uuid(id_)):
         raise Malformed("The id in the body differs from the id in the URL.")
-    return as_storable(given_id, 100), as_storable(str(word), 100)
+    return id_
 
 
 def _digest(id_: UUID | None, body: bytes) -> str:

@@ -10,13 +10,14 @@ from providers.settings import provider_by_slug
 from transactions.api.fields import LONGEST_SLUG
 from transactions.api.parsing import MAX_BODY, BodyTooLarge, read_body
 from transactions.api.problems import problem
-from webhooks.incoming.authentication import Refused, authenticate
-from webhooks.incoming.services import Malformed, count_refusal, receive
+from webhooks.incoming.authentication import Refused
+from webhooks.incoming.bodies import CODINGS, Malformed, UnknownCoding, open_authentic
+from webhooks.incoming.services import count_refusal, receive
 
 
 @csrf_exempt
 def webhook(request: HttpRequest, provider: str, id: UUID | None = None, token: str = "") -> HttpResponse:
-    """Answer 204 to applied, repeated, late and contradicting webhooks, 401 to unauthentic, 400 to malformed ones."""
+    """Answer 204 to authentic webhooks, 401 to others, and 400 to authentic ones that cannot be parsed."""
     if request.method != "POST":
         return problem(request, "method-not-allowed", headers={"Allow": "POST"})
     found = provider_by_slug(provider) if len(provider) <= LONGEST_SLUG else None
@@ -26,9 +27,9 @@ def webhook(request: HttpRequest, provider: str, id: UUID | None = None, token: 
     try:
         if not may_call(request, found.webhook_allowed_ips):
             raise Refused("address")
-        body = read_body(request)
-        sender = authenticate(found, request.headers, body, url=(id, token) if id else None)
-        receive(found, sender, body)
+        sent = read_body(request)
+        sender, body = open_authentic(found, request.headers, sent, url=(id, token) if id else None)
+        receive(found, sender, body, request.META.get("CONTENT_TYPE", ""))
     except Refused as refused:
         count_refusal(found, str(refused))
         return problem(request, "webhook-not-authentic", headers={"WWW-Authenticate": "Signature"})
@@ -38,6 +39,10 @@ def webhook(request: HttpRequest, provider: str, id: UUID | None = None, token: 
     except BodyTooLarge:
         count_refusal(found, "too_large")
         return problem(request, "body-too-large", f"Send at most {MAX_BODY} bytes.")
+    except UnknownCoding as unknown:
+        count_refusal(found, "malformed")
+        headers = {"Accept-Encoding": ", ".join(CODINGS)}
+        return problem(request, "unsupported-media-type", str(unknown), headers=headers)
     except Malformed as malformed:
         count_refusal(found, "malformed")
         return problem(request, "invalid", str(malformed))

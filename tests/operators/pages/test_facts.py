@@ -51,6 +51,7 @@ def one_of_each(given_up, third):
         provider=third.provider, webhook_id="msg_1", transaction_id=given_up.id, given_id="x", result="noted"
     )
     Webhook.objects.create(provider=third.provider, webhook_id="msg_2", given_id="unknown", result="unmatched")
+    Webhook.objects.create(provider=third.provider, webhook_id="msg_3", transaction_id=given_up.id, result="ignored")
     RefusalCount.objects.create(provider=third.provider, day=timezone.now().date(), reason="stale", count=3)
     by = User.objects.create_user("olga")
     BulkRun.objects.create(action="retry", newest="9", by=by, token=uuid.uuid4(), reason="the provider is back")
@@ -111,6 +112,15 @@ def test_the_page_of_a_transaction_shows_status_review_calls_and_errors(viewer, 
     assert "its worker was lost 5 times in a row while it ran" in page
     assert "not there yet" in page
     assert "http://127.0.0.1:1/third-party" in page
+
+
+def test_an_ignored_webhook_is_shown_with_its_transaction_and_in_its_list(viewer, one_of_each, given_up):
+    page = viewer.get(address(Transaction, "change", given_up.id)).content.decode()
+    listed = viewer.get(address(Webhook, "changelist") + "?result=ignored").content.decode()
+
+    assert "webhook with status (none): ignored" in page
+    assert "msg_3" in listed
+    assert "msg_2" not in listed
 
 
 def test_texts_of_other_parties_are_escaped(viewer, one_of_each, given_up):
