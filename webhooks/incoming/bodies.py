@@ -6,10 +6,11 @@ from typing import Any
 from urllib.parse import parse_qsl
 from uuid import UUID
 
-from providers.answers import NotJson, charset_of, decompress, parse_json, text_of
+from providers.answers import NotJson, charset_of, parse_json, text_of
 from providers.models import Provider
 from transactions.api.parsing import MAX_BODY, BodyTooLarge
 from webhooks.incoming.authentication import Refused, Sender, authenticate
+from workers.foundation.compression import decompress
 
 FORM = "application/x-www-form-urlencoded"
 CODINGS = ("gzip", "x-gzip", "deflate")

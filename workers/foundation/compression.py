@@ -30,6 +30,6 @@ def _inflate(body: bytes, coding: str, most: int, whole: bool) -> bytes | None:
             decoded = inflater.decompress(body, most)
         except zlib.error:
             continue
-        if inflater.eof or len(decoded) == most or window > 0 and not whole:
+        if inflater.eof or len(decoded) == most or (window > 0 and not whole):
             return decoded
     return None
