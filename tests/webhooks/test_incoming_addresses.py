@@ -119,8 +119,16 @@ def test_with_fewer_entries_than_proxies_the_address_is_unknown(settings, sends)
     assert not sends(PROXY, THEIRS)
 
 
+@pytest.mark.parametrize("entry", [f"{THEIRS}:5678", f'for="{THEIRS}"', "[2001:db8:7::1]:443"])
+def test_an_entry_may_have_a_port_and_quotes(settings, sends, entry):
+    settings.TRUSTED_PROXIES = PROXY
+
+    assert sends(PROXY, f"{MALLORY}, {entry}")
+    assert not sends(PROXY, f"{entry}, {MALLORY}:443")
+
+
 @pytest.mark.parametrize("trusted", ["1", PROXY])
-@pytest.mark.parametrize("forwarded", ["unknown", f"{THEIRS}, unknown", f"{THEIRS},", "198.51.100.7:80", "x" * 1000])
+@pytest.mark.parametrize("forwarded", ["unknown", f"{THEIRS}, unknown", f"{THEIRS},", "198.51.100.7:x", "x" * 1000])
 def test_an_invalid_entry_matches_no_network(settings, sends, trusted, forwarded):
     settings.TRUSTED_PROXIES = trusted
 

@@ -122,6 +122,15 @@ def test_a_trusted_proxy_names_the_client_address(settings):
     assert log_in("right", address="10.0.0.1", X_Forwarded_For="203.0.113.1, 192.0.2.2").status_code == 302
 
 
+@pytest.mark.parametrize("entry", ["{}:4001", 'for="{}"', "::ffff:{}"])
+def test_the_notation_of_the_forwarded_address_does_not_count(settings, entry):
+    settings.TRUSTED_PROXIES = "1"
+    lock(address="10.0.0.1", X_Forwarded_For=entry.format("192.0.2.1"))
+
+    assert log_in("right", address="10.0.0.1", X_Forwarded_For="192.0.2.1:4002").status_code == 429
+    assert log_in("right", address="10.0.0.1", X_Forwarded_For=entry.format("192.0.2.2")).status_code == 302
+
+
 def test_without_a_trusted_proxy_the_forwarded_address_is_ignored():
     lock(X_Forwarded_For="203.0.113.1")
 
