@@ -9,6 +9,11 @@ from providers.models import Provider
 from providers.status import FINAL, Status
 from transactions.status import Review, Source, Submission
 
+CLIENT_REF = r"^(\.{0,2}[A-Za-z0-9_:-]|\.{3})[A-Za-z0-9._:-]*$"
+"""Characters of a client's id. It is not `.` or `..`, because clients remove such a segment from the id's URL.
+
+The pattern has the same meaning in Python, PostgreSQL and ECMAScript (OpenAPI), and no look-ahead, which not all have.
+"""
 NOT_NOTIFIED = Q(status__in=FINAL, notified_sequence__lt=F("sequence"))
 """The status is final, and the client has not confirmed it."""
 
@@ -47,6 +52,7 @@ class Transaction(models.Model):
         ordering = ["-id"]
         constraints = [
             models.UniqueConstraint(fields=["client", "client_ref"], name="transaction_once"),
+            models.CheckConstraint(condition=Q(client_ref__regex=CLIENT_REF), name="transaction_client_ref"),
             models.CheckConstraint(condition=Q(status__in=Status.values), name="transaction_status"),
             models.CheckConstraint(condition=Q(submission__in=Submission.values), name="transaction_submission"),
             models.CheckConstraint(condition=Q(review__in=["", *Review.values]), name="transaction_review"),

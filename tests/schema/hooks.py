@@ -22,7 +22,7 @@ SECRET = os.environ["SCHEMATHESIS_WEBHOOK_SECRET"]
 TOKEN_PROVIDER = os.environ["SCHEMATHESIS_TOKEN_PROVIDER"]
 KEY = os.environ["SCHEMATHESIS_TOKEN_KEY"].encode()
 CURSOR = b64encode(b"p=019aaf3e-5b1c-7d0e-9a63-0d4f4c1a2b7e").decode()
-CLIENT_REF = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+CLIENT_REF = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._:-]{1,64}")
 SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,49}")
 
 _numbers = itertools.count(1)

@@ -37,7 +37,10 @@ def test_an_unknown_address_elsewhere_is_plain_text(db, path):
 
 
 @pytest.mark.parametrize("end", ["", "/events", "/notifications"])
-@pytest.mark.parametrize("id_", ["nobody", "x" * 65, "x" * 3000, "%00", "a%00b", "%0A", "%FF", "%ED%A0%80", "é", "..."])
+@pytest.mark.parametrize(
+    "id_",
+    ["nobody", "x" * 65, "x" * 3000, "%00", "a%00b", "%0A", "%FF", "%ED%A0%80", "é", "...", ".", "..", "%2e", "%2E%2E"],
+)
 def test_an_unknown_id_is_a_problem(api, id_, end):
     answer = getattr(api.web, "post" if end == "/notifications" else "get")(f"/v1/transactions/{id_}{end}")
 

@@ -9,17 +9,23 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from transactions.api.currencies import CURRENCIES
+from transactions.models import CLIENT_REF
 from workers.foundation.text import storable
 
 MAX_AMOUNT = 10**15
 MAX_METADATA_KEYS = 50
 MAX_METADATA_BYTES = 4096
-CLIENT_REF = re.compile(r"[A-Za-z0-9._:-]{1,64}\Z")
-CLIENT_REF_SCHEMA = {"type": "string", "pattern": "^[A-Za-z0-9._:-]{1,64}$", "minLength": 1, "maxLength": 64}
+LONGEST_CLIENT_REF = 64
+CLIENT_REF_SCHEMA = {"type": "string", "pattern": CLIENT_REF, "minLength": 1, "maxLength": LONGEST_CLIENT_REF}
 SLUG = r"^[a-z0-9][a-z0-9-]*\Z"
 LONGEST_SLUG = 50
 STORABLE = {"type": "string", "pattern": r"^[^\u0000]*$"}
 UNSTORABLE = "Must not contain NUL or half of a surrogate pair."
+
+
+def is_client_ref(text: str) -> bool:
+    """Return whether a transaction can have this id."""
+    return len(text) <= LONGEST_CLIENT_REF and re.fullmatch(CLIENT_REF, text) is not None
 
 
 @extend_schema_field({"type": "integer", "format": "int64", "minimum": 1, "maximum": MAX_AMOUNT})
@@ -67,9 +73,9 @@ class Text(serializers.Field[str, Any, str, Any]):
 class ClientRef(Text):
     """The client's own id of a transaction."""
 
-    longest = 64
-    accepts = CLIENT_REF.match
-    default_error_messages = {"invalid": "Must have 1 to 64 of the characters A-Z a-z 0-9 . _ : -"}
+    longest = LONGEST_CLIENT_REF
+    accepts = staticmethod(is_client_ref)
+    default_error_messages = {"invalid": "Must have 1 to 64 of the characters A-Z a-z 0-9 . _ : - and not be . or .."}
 
 
 @extend_schema_field({"type": "string", "enum": sorted(CURRENCIES)})

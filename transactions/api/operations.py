@@ -35,7 +35,8 @@ accept_transaction = describe(
         OpenApiParameter(
             "Idempotency-Key",
             location=OpenApiParameter.HEADER,
-            description="The transaction's `id` if the body has none. The rules of that field apply.",
+            description="The transaction's `id` if the body has none. The rules of that field apply. It may be in "
+            "double quotes, which are not part of the id.",
         ),
         _response_header(
             "Location",

@@ -39,7 +39,7 @@ class NewTransaction(serializers.Serializer[Order]):
 
     def to_internal_value(self, data: dict[str, Any]) -> dict[str, Any]:
         if data.get("id") is None:
-            key = self.context["idempotency_key"]
+            key = _without_quotes(self.context["idempotency_key"])
             data = {name: value for name, value in data.items() if name != "id"} | ({} if key is None else {"id": key})
         errors, known = _unknown(self, data, "Unknown field."), {}
         try:
@@ -62,6 +62,14 @@ class NewTransaction(serializers.Serializer[Order]):
             provider=_provider(self.context["client"], data.get("provider")),
             provider_named=bool(data.get("provider")),
         )
+
+
+def _without_quotes(key: str | None) -> str | None:
+    """Return the value of an Idempotency-Key. The header's standard makes it a quoted string (RFC 8941, section 3.3.3).
+
+    The escapes of such a string are for characters that no id has.
+    """
+    return key[1:-1] if key and len(key) > 1 and key[0] == key[-1] == '"' else key
 
 
 def _provider(client: ClientSettings, slug: str | None) -> Provider | None:

@@ -12,7 +12,7 @@ from clients.rate_limits import ClientRateLimit
 from clients.settings import ClientSettings
 from providers.settings import provider_by_id
 from transactions.api import operations
-from transactions.api.fields import CLIENT_REF
+from transactions.api.fields import is_client_ref
 from transactions.api.pages import NewestFirst
 from transactions.api.serializers import ListQuery, NewTransaction, provider_error
 from transactions.models import Event, Transaction
@@ -34,7 +34,7 @@ class ClientView(APIView):
 
     def own(self, client_ref: str) -> TransactionSnapshot:
         """Return a transaction of this client. Raises NotFound, also for a transaction of another client."""
-        if CLIENT_REF.match(client_ref):
+        if is_client_ref(client_ref):
             record = retry_once(lambda: find(client_id=self.client.id, client_ref=client_ref))
             if record is not None:
                 return record

@@ -111,6 +111,10 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='transaction',
+            constraint=models.CheckConstraint(condition=models.Q(('client_ref__regex', '^(\\.{0,2}[A-Za-z0-9_:-]|\\.{3})[A-Za-z0-9._:-]*$')), name='transaction_client_ref'),
+        ),
+        migrations.AddConstraint(
+            model_name='transaction',
             constraint=models.CheckConstraint(condition=models.Q(('status__in', ['pending', 'completed', 'declined', 'failed'])), name='transaction_status'),
         ),
         migrations.AddConstraint(

@@ -70,6 +70,14 @@ def test_it_takes_the_id_from_the_header_if_the_body_has_none(api):
     assert answer["Location"] == "/v1/transactions/from-the-header"
 
 
+@pytest.mark.parametrize("id_", ["order-1", "a", "8e03978e-40d5-43dd-bc93-6894a57f9324"])
+def test_quotes_around_the_header_are_no_part_of_the_id(api, id_):
+    first = api.send(b'{"amount": 1250, "currency": "EUR"}', Idempotency_Key=f'"{id_}"')
+
+    assert (first.status_code, first.json()["id"]) == (202, id_)
+    assert api.post(id=id_)["Idempotent-Replayed"] == "true"
+
+
 def test_it_takes_the_id_from_the_body_if_both_have_one(api):
     answer = api.send(b'{"id": "body", "amount": 1, "currency": "EUR"}', Idempotency_Key="header")
 

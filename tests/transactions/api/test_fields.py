@@ -3,16 +3,19 @@
 import json
 
 import pytest
+from django.db import IntegrityError
 
+from tests.cast import order
 from tests.transactions.api.callers import LEFT_OUT, content, refused, wrong_fields
 from transactions.models import Transaction
+from transactions.store import accept
 
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 UNSTORABLE = ["\x00", "a\x00b", "\ud800", "\udc00b", "ab\ud83d"]
 
 
-@pytest.mark.parametrize("id_", ["a", "0", ":", "A-z_0.9:x", "x" * 64])
+@pytest.mark.parametrize("id_", ["a", "0", ":", "A-z_0.9:x", "x" * 64, "...", ".a", "..:", "a..", "." * 64])
 def test_it_accepts_an_id_of_1_to_64_allowed_characters(api, id_):
     assert api.post(id=id_).json()["id"] == id_
 
@@ -20,6 +23,18 @@ def test_it_accepts_an_id_of_1_to_64_allowed_characters(api, id_):
 @pytest.mark.parametrize("id_", ["", "x y", " x", "x\n", "\n", "x/y", "x?y", "é", "x%20", "٣", "{}"])
 def test_it_refuses_an_id_with_other_characters(api, id_):
     assert wrong_fields(api.post(id=id_)) == [("id", "invalid")]
+
+
+@pytest.mark.parametrize("id_", [".", "..", ".\n"])
+def test_it_refuses_an_id_that_url_clients_remove(api, id_):
+    assert wrong_fields(api.post(id=id_)) == [("id", "invalid")]
+    assert wrong_fields(api.send(b'{"amount": 1, "currency": "EUR"}', Idempotency_Key=id_)) == [("id", "invalid")]
+
+
+@pytest.mark.parametrize("id_", [".", "..", "a/b", "x y", "", "a\n"])
+def test_the_database_refuses_what_the_api_refuses(alice, third, id_):
+    with pytest.raises(IntegrityError, match="transaction_client_ref"):
+        accept(client=alice.settings, order=order(third.settings, client_ref=id_))
 
 
 @pytest.mark.parametrize("id_", ["x" * 65, "x" * 1000])
@@ -49,7 +64,9 @@ def test_it_lists_all_missing_fields(api):
     assert sorted(missing) == [("amount", "required"), ("currency", "required"), ("id", "required")]
 
 
-@pytest.mark.parametrize("key", ["x" * 65, "x y", "é", ""])
+@pytest.mark.parametrize(
+    "key", ["x" * 65, "x y", "é", "", '"', '""', '"a', 'a"', '"".""', '"a\\"b"', '"a";b=c', '"a", "b"', "'a'"]
+)
 def test_the_header_follows_the_rules_of_the_id(api, key):
     [(field, _)] = wrong_fields(api.send(b'{"amount": 1, "currency": "EUR"}', Idempotency_Key=key))
 

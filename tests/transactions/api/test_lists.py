@@ -65,9 +65,9 @@ def test_it_is_empty_at_first(api):
 
 def test_it_lists_the_newest_first(api, alice, third):
     for age in (2, 3, 1):
-        aged(alice, third, age, f"of {age} seconds")
+        aged(alice, third, age, f"of-{age}-seconds")
 
-    assert ids(api.get()) == ["of 1 seconds", "of 2 seconds", "of 3 seconds"]
+    assert ids(api.get()) == ["of-1-seconds", "of-2-seconds", "of-3-seconds"]
 
 
 def test_it_lists_each_transaction_as_a_read_returns_it(api):
