@@ -19,6 +19,7 @@ from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 
 from clients.settings import ClientSettings
+from workers.foundation.broker_url import is_redis, redis_client
 
 log = structlog.get_logger(__name__)
 
@@ -72,19 +73,12 @@ class Counters:
 
 def counters_at(broker_url: str) -> Counters:
     """Return counters in this Redis, or in memory for another broker."""
-    if not broker_url.startswith(("redis://", "rediss://", "unix://")):
+    if not is_redis(broker_url):
         return Counters(MemoryStorage())
     # One immediate retry: a restart of Redis breaks pooled connections, but a new one works.
     once = Retry(NoBackoff(), retries=1, supported_errors=(NoConnection,))
-    return Counters(
-        RedisStorage(
-            broker_url,
-            key_prefix="relay-rate",
-            socket_timeout=TIMEOUT,
-            socket_connect_timeout=TIMEOUT,
-            retry=once,  # type: ignore[arg-type]  # passed on to the client of redis-py
-        )
-    )
+    client = redis_client(broker_url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT, retry=once)
+    return Counters(RedisStorage(broker_url, connection_pool=client.connection_pool, key_prefix="relay-rate"))
 
 
 @lru_cache(maxsize=1)

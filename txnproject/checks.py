@@ -1,6 +1,7 @@
 """System checks of the environment. Each error says what is wrong and what to set, and stops the boot."""
 
 import logging
+import re
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
@@ -8,8 +9,23 @@ from cryptography.fernet import Fernet
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
+from txnproject.environment import KEEP_ALIVE_BOUNDS
+from workers.foundation.broker_url import check_broker_url
 from workers.foundation.checks import Rule, error_of, register_rules
+from workers.foundation.hosts import form_origin, host_name, host_pattern, origin
 
+LISTS = [
+    ("ALLOWED_HOSTS", host_pattern, "Set host names such as relay.example, or .relay.example for a domain; no ports"),
+    (
+        "OUTBOUND_ALLOWED_HOSTS",
+        host_name,
+        "Set host names or IP addresses such as shop.example; no ports, no wildcards",
+    ),
+    ("CSRF_TRUSTED_ORIGINS", form_origin, "Set origins such as https://relay.example or https://*.relay.example"),
+    ("CORS_ALLOWED_ORIGINS", origin, "Set origins such as https://shop.example, as browsers send them"),
+]
+"""Lists of hosts and origins: their names, the functions that read an entry, and hints."""
+KEY = re.compile(r"[A-Za-z0-9_-]{43}=")
 MIN_SECRET_KEY = 50
 """Least number of characters; `manage.py check --deploy` asks for as many."""
 
@@ -32,17 +48,25 @@ def keys() -> Iterator[Rule]:
     )
     yield not settings.ENCRYPTION_KEYS, "txnproject.E002", "ENCRYPTION_KEYS is not set", hint
     for place, key in enumerate(settings.ENCRYPTION_KEYS, start=1):
-        yield error_of(Fernet, key), "txnproject.E003", f"ENCRYPTION_KEYS: key number {place} is not a valid key", hint
+        # Fernet ignores other characters in a key; the tokens in webhook URLs would depend on them.
+        wrong = error_of(Fernet, key) or not KEY.fullmatch(key)
+        yield wrong, "txnproject.E003", f"ENCRYPTION_KEYS: key number {place} is not a valid key", hint
 
 
 @register_rules
 def stores() -> Iterator[Rule]:
     database = settings.DATABASES["default"]
     wrong = database["ENGINE"] != "django.db.backends.postgresql" or database["NAME"] in ("", "unset")
-    hint = "Set postgresql://user:password@host:5432/name, or postgresql://user@/name?host=/folder for a socket"
+    escape = "Write special characters of a user or password as percent codes, such as %40 for @ and %2F for /"
+    form = "postgresql://user:password@host:5432/name, or postgresql://user@/name?host=/folder for a socket"
+    hint = f"Set {form}. {escape}"
     yield wrong, "txnproject.E004", "DATABASE_URL does not name a PostgreSQL database", hint
-    wrong = urlsplit(settings.BROKER_URL).scheme not in ("redis", "rediss", "unix", "amqp", "amqps")
-    hint = "Set redis://host:6379/0 (Redis or Valkey; rediss:// for TLS), or amqp://user:password@host:5672"
+    hint = (
+        "Set redis://user:password@host:6379/0 (Redis or Valkey; rediss:// for TLS), unix:///path/to/socket, "
+        "redis+sentinel://host:26379,host:26379/service/0, or amqp://user:password@host:5672 (amqps:// for TLS). "
+        + escape
+    )
+    wrong = error_of(check_broker_url, settings.BROKER_URL)
     yield wrong, "txnproject.E005", "BROKER_URL does not name a broker", hint
 
 
@@ -50,6 +74,9 @@ def stores() -> Iterator[Rule]:
 def addresses() -> Iterator[Rule]:
     hint = "Set the comma-separated host names under which clients and providers call this service"
     yield not settings.ALLOWED_HOSTS, "txnproject.E006", "ALLOWED_HOSTS is not set", hint
+    for name, normal, hint in LISTS:
+        for entry in getattr(settings, name):
+            yield error_of(normal, entry), "txnproject.E012", f"{name}: {error_of(normal, entry)}", hint
     schemes = ("http", "https") if settings.TLS == "off" else ("https",)
     message = f"PUBLIC_URL is not an address that starts with {' or '.join(schemes)}://"
     hint = "Set the address under which providers reach this service; they send their webhooks to it"
@@ -70,6 +97,21 @@ def choices() -> Iterator[Rule]:
     yield wrong, "txnproject.E009", f"LOG_LEVEL {settings.LOG_LEVEL!r} is not a level", hint
 
 
+@register_rules
+def environment() -> Iterator[Rule]:
+    for message, hint in settings.ENVIRONMENT_FAULTS:
+        yield True, "txnproject.E013", message, hint
+    least, most = KEEP_ALIVE_BOUNDS
+    message = f"KEEP_ALIVE is not between {least:g} and {most:g} seconds"
+    hint = "Set it to more than the idle timeout of your load balancer"
+    yield not least <= settings.KEEP_ALIVE <= most, "txnproject.E014", message, hint
+
+
 def _is_url(url: str, *schemes: str) -> bool:
-    parts = urlsplit(url)
-    return parts.scheme in schemes and bool(parts.netloc)
+    """Return whether this is an address with a valid host and port, perhaps with a path."""
+    try:
+        parts = urlsplit(url)
+        origin(f"{parts.scheme}://{parts.netloc}")
+    except ValueError:
+        return False
+    return parts.scheme in schemes and not parts.query and not parts.fragment and not set(url) & set(" \"'<>")

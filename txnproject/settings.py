@@ -3,41 +3,41 @@
 No default is unsafe: system checks (`checks.py` of each app) refuse missing and wrong values at boot.
 """
 
-import math
 import os
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import environ
-import redis
 from corsheaders.defaults import default_headers
-from django.core.exceptions import ImproperlyConfigured
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
 from operators import menu
-from txnproject import __version__
+from txnproject import __version__, environment
 from txnproject.logs import logging_config
+from workers.foundation.broker_url import check_broker_url, is_amqp, redis_client
+from workers.foundation.hosts import form_origin, host_name, host_pattern, origin
 
-env = environ.Env()
+env = environment.Environment(os.environ)
+ENVIRONMENT_FAULTS = env.faults  # a system check reports them
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 # --- identity, keys and addresses
 VERSION = __version__
 DEBUG = False
-SECRET_KEY = env.str("SECRET_KEY", default="")
-ENCRYPTION_KEYS: list[str] = env.list("ENCRYPTION_KEYS", default=[])
-ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=[])
-CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[])
-CORS_ALLOWED_ORIGINS: list[str] = env.list("CORS_ALLOWED_ORIGINS", default=[])
+SECRET_KEY = env.text("SECRET_KEY")
+ENCRYPTION_KEYS = env.entries("ENCRYPTION_KEYS")
+ALLOWED_HOSTS = env.entries("ALLOWED_HOSTS", host_pattern)
+CSRF_TRUSTED_ORIGINS = env.entries("CSRF_TRUSTED_ORIGINS", form_origin)
+CORS_ALLOWED_ORIGINS = env.entries("CORS_ALLOWED_ORIGINS", origin)
 CORS_URLS_REGEX = r"^/v1/.*$"
 CORS_ALLOW_HEADERS = [*default_headers, "idempotency-key"]
 CORS_EXPOSE_HEADERS = ["Location", "Idempotent-Replayed", "Retry-After"]
-PUBLIC_URL = env.str("PUBLIC_URL", default="").rstrip("/")
-SANDBOX_URL = env.str("SANDBOX_URL", default="")
-OUTBOUND_ALLOWED_HOSTS: list[str] = env.list("OUTBOUND_ALLOWED_HOSTS", default=[])
-TRUSTED_PROXIES = env.str("TRUSTED_PROXIES", default="")
+PUBLIC_URL = env.text("PUBLIC_URL").rstrip("/")
+SANDBOX_URL = env.text("SANDBOX_URL")
+OUTBOUND_ALLOWED_HOSTS = env.entries("OUTBOUND_ALLOWED_HOSTS", host_name)
+TRUSTED_PROXIES = ",".join(env.entries("TRUSTED_PROXIES"))
+KEEP_ALIVE = env.number("KEEP_ALIVE", environment.KEEP_ALIVE)  # read by txnproject.webserver; here for its system check
 ROOT_URLCONF = "txnproject.urls"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 TIME_ZONE = "UTC"
@@ -101,11 +101,11 @@ TEMPLATES = [
 # --- PostgreSQL
 # Every wait has a timeout: a thread that waits on a dead connection for ever would silently be lost to its worker.
 try:
-    _database = env.db_url_config(env.str("DATABASE_URL", "") or "postgresql:///unset")
-except ValueError:  # such as an invalid port; a system check reports it
-    _database = env.db_url_config("postgresql:///unset")
+    _database = environment.database(env.text("DATABASE_URL"))
+except ValueError:  # a system check reports it
+    _database = environment.database("postgresql:///unset")
 _database["CONN_MAX_AGE"] = None  # kept open: opening a connection costs more than a request
-_database.setdefault("OPTIONS", {}).update(
+_database["OPTIONS"] |= dict(
     connect_timeout=5,
     keepalives_idle=30,
     keepalives_interval=10,
@@ -114,7 +114,8 @@ _database.setdefault("OPTIONS", {}).update(
     application_name="transaction-relay",
     # Transactions wait only for the database. One that is idle for seconds belongs to a process that is frozen or cut
     # off, and its locks delay the settles of others. Its timeout is therefore shorter than their lock timeout.
-    options="-c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_session_timeout=5s -c timezone=UTC "
+    options=f"{_database['OPTIONS'].get('options', '')} "  # those of the URL first: the last one counts
+    "-c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_session_timeout=5s -c timezone=UTC "
     "-c jit=off "  # all statements are short: compiling one costs more than running it
     # Sessions cache the plans that check foreign keys. A plan from the time when a table was small reads all of the
     # table at every insert until the next ANALYZE, even when it has grown. A fresh plan costs about 10 microseconds.
@@ -123,7 +124,7 @@ _database.setdefault("OPTIONS", {}).update(
 DATABASES = {"default": _database}
 
 # --- the broker
-BROKER_URL = env.str("BROKER_URL", default="")
+BROKER_URL = env.text("BROKER_URL")
 # Read by Dramatiq from the environment when its worker is imported. An idle consumer polls with growing pauses up to
 # this many ms (its default of 1000 means a median of 400 ms from send to start); prefetch matters with few threads.
 os.environ.setdefault("dramatiq_worker_timeout", "50")
@@ -141,23 +142,24 @@ def _with_limit(url: str) -> str:
 
 
 def _broker() -> dict[str, Any]:
-    """Return django-dramatiq's settings for BROKER_URL: redis://, rediss:// or unix:// (Redis, Valkey), or amqp://."""
+    """Return django-dramatiq's settings for BROKER_URL; a system check reports one that is invalid."""
+    try:
+        check_broker_url(url := BROKER_URL)
+    except ValueError:
+        url = "redis://unset"
     names = ("AgeLimit", "TimeLimit", "ShutdownNotifications", "Retries")
     middleware = [f"dramatiq.middleware.{name}" for name in names]
     middleware.append("django_dramatiq.middleware.DbConnectionsMiddleware")
-    if BROKER_URL.startswith(("amqp://", "amqps://")):
-        options: dict[str, Any] = {"url": _with_limit(BROKER_URL), "confirm_delivery": True}
+    if is_amqp(url):
+        options: dict[str, Any] = {"url": _with_limit(url), "confirm_delivery": True}
         return {"BROKER": "dramatiq.brokers.rabbitmq.RabbitmqBroker", "OPTIONS": options, "MIDDLEWARE": middleware}
-    # An explicit client: with `url=` redis-py neither retries nor times out. For a Unix socket redis-py refuses the
-    # option of keep-alive.
-    keepalive = {} if BROKER_URL.startswith("unix:") else {"socket_keepalive": True}
-    client = redis.Redis.from_url(
-        BROKER_URL or "redis://unset",
+    client = redis_client(  # with `url=` redis-py neither retries nor times out
+        url,
         socket_timeout=5,
         socket_connect_timeout=2,
         health_check_interval=15,
         retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), retries=2),
-        **keepalive,
+        socket_keepalive=True,
     )
     return {
         "BROKER": "dramatiq.brokers.redis.RedisBroker",
@@ -172,37 +174,21 @@ DRAMATIQ_AUTODISCOVER_MODULES = ["jobs"]
 JOB_TABLE = "txnproject.jobs.JOBS"
 
 # --- jobs (seconds, counts); the apps' system checks bound them and their combinations
-Number = TypeVar("Number", int, float)
-
-
-def _number(name: str, default: Number) -> Number:
-    """Return the variable as a finite number of the default's type. Raises ImproperlyConfigured."""
-    text = env.str(name, "")
-    try:
-        value = type(default)(text) if text else default
-        if math.isfinite(value):
-            return value
-    except ValueError:
-        pass
-    kind = "whole number" if isinstance(default, int) else "number"
-    raise ImproperlyConfigured(f"{name} is {text!r}: set a {kind}, or leave it out for {default:g}")
-
-
-CREATE_LEASE = _number("CREATE_LEASE", 60.0)
-TRACK_LEASE = _number("TRACK_LEASE", 25.0)
-NOTIFY_LEASE = _number("NOTIFY_LEASE", 25.0)
-MAX_CRASHES = _number("MAX_CRASHES", 5)
-WORKER_CAPACITY = _number("WORKER_CAPACITY", 5000)
-WORKER_GRACE = _number("WORKER_GRACE", 8.0)
-NOTIFICATIONS_IN_FLIGHT = _number("NOTIFICATIONS_IN_FLIGHT", 100)
-ENDPOINT_DISABLED_AFTER = _number("ENDPOINT_DISABLED_AFTER", 432_000.0)
-STALLED_AFTER = _number("STALLED_AFTER", 300.0)
+CREATE_LEASE = env.number("CREATE_LEASE", 60.0)
+TRACK_LEASE = env.number("TRACK_LEASE", 25.0)
+NOTIFY_LEASE = env.number("NOTIFY_LEASE", 25.0)
+MAX_CRASHES = env.number("MAX_CRASHES", 5)
+WORKER_CAPACITY = env.number("WORKER_CAPACITY", 5000)
+WORKER_GRACE = env.number("WORKER_GRACE", 8.0)
+NOTIFICATIONS_IN_FLIGHT = env.number("NOTIFICATIONS_IN_FLIGHT", 100)
+ENDPOINT_DISABLED_AFTER = env.number("ENDPOINT_DISABLED_AFTER", 432_000.0)
+STALLED_AFTER = env.number("STALLED_AFTER", 300.0)
 
 # --- permissions of staff
-STATUS_BY_HAND_NEEDS_TWO = env.str("STATUS_BY_HAND_NEEDS_TWO", default="off")
+STATUS_BY_HAND_NEEDS_TWO = env.text("STATUS_BY_HAND_NEEDS_TWO", "off")
 
 # --- the API
-CLIENT_RATE_LIMIT = env.str("CLIENT_RATE_LIMIT", default="")
+CLIENT_RATE_LIMIT = env.text("CLIENT_RATE_LIMIT")
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["clients.authentication.ApiKeyAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
@@ -242,7 +228,7 @@ LOGIN_URL, LOGIN_REDIRECT_URL = "admin:login", "admin:index"
 STATIC_URL = "static/"
 WHITENOISE_USE_FINDERS = True  # no collectstatic: the admin's few files are served from where they are
 WHITENOISE_ALLOW_ALL_ORIGINS = False
-TLS = env.str("TLS", default="on")
+TLS = env.text("TLS", "on")
 SECURE_SSL_REDIRECT = TLS != "off"
 SECURE_REDIRECT_EXEMPT = [r"^(healthz|readyz|metrics)$"]
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
@@ -276,5 +262,5 @@ AXES_ENABLE_ADMIN = False  # operators.pages.access replaces it
 AXES_CLIENT_IP_CALLABLE = "operators.lockout.client_address"
 AXES_LOCKOUT_CALLABLE = "operators.lockout.locked_out"
 
-LOG_LEVEL = env.str("LOG_LEVEL", default="INFO").upper()
+LOG_LEVEL = env.text("LOG_LEVEL", "INFO").upper()
 LOGGING = logging_config(LOG_LEVEL)

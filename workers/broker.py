@@ -7,6 +7,8 @@ import dramatiq
 import redis
 from django.conf import settings
 
+from workers.foundation.broker_url import redis_client
+
 
 def check_broker() -> dict[str, Any]:
     """Return `{"ok": True}` if the broker answers within two seconds, otherwise the error."""
@@ -22,4 +24,4 @@ def check_broker() -> dict[str, Any]:
 @lru_cache
 def _probe() -> "redis.Redis":
     """Return a client that gives up sooner than the broker's own."""
-    return redis.Redis.from_url(settings.BROKER_URL, socket_timeout=1, socket_connect_timeout=1)
+    return redis_client(settings.BROKER_URL, socket_timeout=1, socket_connect_timeout=1)

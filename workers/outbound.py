@@ -24,6 +24,7 @@ from django.conf import settings
 from yarl import URL
 
 from workers.foundation.compression import decompress
+from workers.foundation.hosts import same_host
 from workers.foundation.text import as_storable
 from workers.outbound_connections import open_session
 from workers.outbound_guard import Forbidden, GuardedResolver, public_socket
@@ -196,7 +197,7 @@ class Http:
     def _session_for(self, url: str, new: bool) -> aiohttp.ClientSession:
         """Return the session for this URL. Raises Forbidden for plain http to a host that is not explicitly allowed."""
         parts = URL(url, encoded=True)
-        if (parts.host or "") in self._allowed:
+        if same_host(parts.host or "") in self._allowed:
             return self._sessions[False, new]
         if parts.scheme != "https":
             raise Forbidden(f"{parts.scheme or 'an address without a scheme'} is not allowed: https only")

@@ -284,6 +284,13 @@ def test_naming_one_host_opens_no_other(far):
     failed(NotSent, far.url, allowed=["localhost"])
 
 
+@pytest.mark.parametrize("host", ["SHOP.EXAMPLE", "shop.example.", "Shop.Example."])
+def test_a_named_host_is_known_in_each_notation(monkeypatch, far, host):
+    monkeypatch.setattr("aiohttp.ThreadedResolver.resolve", _resolving_to("127.0.0.1"))
+
+    assert call(far.url.replace("127.0.0.1", host), allowed=["shop.example"]).status == 200
+
+
 def test_a_named_name_may_be_private(far):
     assert call(far.url.replace("127.0.0.1", "localhost"), allowed=["localhost"]).status == 200
 

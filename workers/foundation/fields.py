@@ -10,6 +10,7 @@ from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import Q
 
+from workers.foundation.hosts import same_host
 from workers.foundation.template import placeholders
 from workers.foundation.webhook_secrets import secret_bytes
 
@@ -27,7 +28,7 @@ def validate_http_url(url: str) -> None:
         raise ValidationError("Give an address that starts with https://, percent-encoded where needed.")
     if parts.username or parts.password:
         raise ValidationError("An address must not contain a user or password.")
-    if parts.scheme == "http" and parts.hostname not in settings.OUTBOUND_ALLOWED_HOSTS:
+    if parts.scheme == "http" and same_host(parts.hostname) not in settings.OUTBOUND_ALLOWED_HOSTS:
         raise ValidationError("Plain http is only allowed to hosts named in OUTBOUND_ALLOWED_HOSTS; use https.")
 
 
