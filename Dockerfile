@@ -10,7 +10,7 @@ RUN useradd --system --uid 10001 --no-create-home relay
 COPY --from=build /venv /venv
 WORKDIR /srv/relay
 COPY . .
-ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PORT=8000
+ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOST=0.0.0.0 PORT=8000
 # Compile now: the user below has no write permission. Static files need no collectstatic, the service finds them.
 RUN python -m compileall -q .
 USER relay
@@ -20,5 +20,4 @@ EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s CMD ["python", "-c", \
   "import os, urllib.request; urllib.request.urlopen(f\"http://127.0.0.1:{os.environ['PORT']}/healthz\", timeout=2)"]
 STOPSIGNAL SIGTERM
-# The command of `make web` (devstack/serve.py), but listening on all addresses of the container.
-CMD ["sh", "-c", "exec granian --interface asginl --host 0.0.0.0 --port $PORT --http 1 --no-ws --no-access-log --workers 1 --backpressure 900 --http1-buffer-size 65536 --http1-header-read-timeout 10000 --workers-kill-timeout 5 txnproject.asgi:application"]
+CMD ["python", "-m", "txnproject.webserver"]

@@ -16,21 +16,12 @@ from devstack.processes import Child, StackError, stop_all
 
 PORT = 8000
 GRACE = 15  # seconds to finish running requests and jobs; process managers often wait for 20 at most
-# Open connections, idle ones included; further ones wait in the backlog. Less than the usual limit of 1024 open files.
-MAX_CONNECTIONS = 900
-HEADER_BYTES = 64 * 1024  # bytes of a request line with headers; granian reads in steps, so slightly more can pass
-HEADER_TIMEOUT = 10  # seconds to send the headers, so that slow clients do not hold connections
-WEB_GRACE = 5  # seconds to finish running requests; limits the wait for incomplete ones
 
 
 def web_command(host: str, port: int) -> list[str]:
-    """Return the command of the web server: one process with an event loop and threads."""
-    options = (
-        f"--interface asginl --host {host} --port {port} --http 1 --no-ws --no-access-log --workers 1"
-        f" --backpressure {MAX_CONNECTIONS} --http1-buffer-size {HEADER_BYTES}"
-        f" --http1-header-read-timeout {HEADER_TIMEOUT * 1000} --workers-kill-timeout {WEB_GRACE}"
-    )
-    return [sys.executable, "-m", "granian", *options.split(), "txnproject.asgi:application"]
+    """Return the command of the web server; its environment sets KEEP_ALIVE."""
+    options = ["--host", host, "--port", str(port)]
+    return [sys.executable, "-m", "txnproject.webserver", *options, "txnproject.asgi:application"]
 
 
 def worker_command() -> list[str]:

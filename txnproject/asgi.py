@@ -1,4 +1,4 @@
-"""Entry point of the web process: `granian --interface asginl txnproject.asgi:application`.
+"""Entry point of the web process, which `txnproject.webserver` starts.
 
 The event loop reads the body before the request gets one of the few threads that run Django. A slow or incomplete
 body therefore occupies a connection for up to `BODY_TIMEOUT`, and no thread.

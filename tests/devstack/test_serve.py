@@ -72,14 +72,14 @@ def test_sigterm_to_the_group_stops_all_processes_cleanly(served: subprocess.Pop
 
 def test_the_worker_stops_when_the_web_server_is_killed(served: subprocess.Popen[bytes]) -> None:
     family = psutil.Process(served.pid).children(recursive=True)
-    next(process for process in family if "granian" in process.cmdline()).kill()
+    next(process for process in family if "txnproject.webserver" in process.cmdline()).kill()
     assert served.wait(20) == 1
     assert alive(family) == []
 
 
 def test_memory_of_web_and_worker_is_bounded(served: subprocess.Popen[bytes]) -> None:
     family = psutil.Process(served.pid).children(recursive=True)
-    web = [process for process in family if "granian" in process.cmdline()]
+    web = [process for process in family if "txnproject.webserver" in process.cmdline()]
     worker = [process for process in family if process not in web]
     assert sum(process.memory_info().rss for process in web) < 150e6
     assert sum(process.memory_info().rss for process in worker) < 250e6

@@ -5,9 +5,11 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -15,6 +17,8 @@ from devstack.paths import CHECKOUT
 from devstack.ports import LOOPBACK, free_port, is_free
 from devstack.serve import web_command
 from tests.servers import until
+from txnproject import webserver
+from txnproject.environment import KEEP_ALIVE
 
 pytestmark = pytest.mark.slow
 
@@ -35,17 +39,27 @@ application = asgi.application
 
 
 @pytest.fixture
-def port(tmp_path: Path) -> Iterator[int]:
-    """The port of our web server and entry point, with an application that echoes requests in place of Django."""
+def serving(tmp_path: Path) -> Iterator[Callable[..., int]]:
+    """Starts our web server with these variables and returns its port. An application echoes requests, not Django."""
     (tmp_path / "telling.py").write_text(APP)
-    found = free_port()
-    command = [*web_command(LOOPBACK, found)[:-1], "telling:application"]
-    known = os.environ | {"PYTHONPATH": str(CHECKOUT)}
-    null = subprocess.DEVNULL
-    with subprocess.Popen(command, cwd=tmp_path, env=known, stdout=null, stderr=null) as server:
-        until(lambda: not is_free(found), 30)
-        yield found
-        server.terminate()
+    with ExitStack() as stack:
+
+        def start(**variables: str) -> int:
+            found = free_port()
+            command = [*web_command(LOOPBACK, found)[:-1], "telling:application"]
+            known = os.environ | {"PYTHONPATH": str(CHECKOUT)} | variables
+            null = subprocess.DEVNULL
+            server = stack.enter_context(subprocess.Popen(command, cwd=tmp_path, env=known, stdout=null, stderr=null))
+            stack.callback(server.terminate)
+            until(lambda: not is_free(found), 30)
+            return found
+
+        yield start
+
+
+@pytest.fixture
+def port(serving: Callable[..., int]) -> int:
+    return serving()
 
 
 def told(port: int, *headers: str) -> dict[str, Any]:
@@ -78,6 +92,45 @@ def test_it_drops_headers_that_imitate_the_proxys(port):
 
     assert environ["HTTP_X_FORWARDED_FOR"] == "192.0.2.1"
     assert "HTTP_X_FORWARDED_PROTO" not in environ
+
+
+@pytest.mark.parametrize("opening", ["", "GET / HTTP/1.1\r\nHost: relay\r\n\r\n"])
+def test_it_closes_a_connection_that_was_idle_for_keep_alive(serving, opening):
+    with socket.create_connection((LOOPBACK, serving(KEEP_ALIVE="1")), 30) as connection:
+        connection.sendall(opening.encode())
+
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert answer.startswith(b"HTTP/1.1 200" if opening else b"")
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("", 75), ("620", 620), (' "1.5"\r', 1.5), ("0", 75), ("x", 75), ("4e9", 75)]
+)
+def test_granian_gets_keep_alive_as_its_only_timeout(monkeypatch, text, seconds):
+    given: dict[str, Any] = {}
+    monkeypatch.setattr(webserver, "Granian", lambda *_, **options: given.update(options) or mock.Mock())
+    monkeypatch.setattr(sys, "argv", ["webserver"])
+    monkeypatch.setenv("KEEP_ALIVE", text)
+
+    assert webserver.main() == 0
+    assert given["http1_settings"].header_read_timeout == seconds * 1000
+    assert given["http1_settings"].keep_alive
+
+
+def test_an_idle_connection_outlives_the_60_seconds_of_load_balancers():
+    assert KEEP_ALIVE > 60
+
+
+@pytest.mark.parametrize("variables", [{"PORT": "http"}, {"PORT": "80 80"}, {"PORT": "8000.5"}])
+def test_an_invalid_port_is_said_and_not_a_traceback(variables):
+    command = [sys.executable, "-m", "txnproject.webserver"]
+
+    run = subprocess.run(
+        command, cwd=CHECKOUT, env=os.environ | variables, capture_output=True, text=True, check=False, timeout=30
+    )
+
+    assert run.returncode != 0
+    assert "PORT" in run.stderr.upper() and "Traceback" not in run.stderr
 
 
 def test_it_joins_the_values_of_a_repeated_header_in_order(port):
