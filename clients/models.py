@@ -11,11 +11,12 @@ from django.db import models
 from django.db.models.functions import Now
 
 from workers.foundation.encryption import EncryptedJSON
-from workers.foundation.fields import HttpUrlField, TemplateValidator, validate_secret
+from workers.foundation.fields import HttpUrlField, TemplateValidator, not_expired, validate_secret
 
 KEY_PREFIX = "txk_"
 BY_STAFF = "by staff"
 """The reason of a disabled endpoint that only staff may enable."""
+UNSIGNED = "has no valid callback secret: its notifications wait, because none is sent unsigned"
 RATE = r"^(none|[1-9][0-9]{0,8}/(second|minute|hour))?\Z"
 """A rate, in a notation that PostgreSQL and Python read alike. Empty is the service's default, `none` is no limit."""
 validate_rate = RegexValidator(RATE, "Give requests per second, minute or hour, such as 100/second; or none.")
@@ -82,6 +83,7 @@ class ApiKey(models.Model):
 
     class Meta:
         ordering = ["id"]
+        verbose_name = "API key"
 
     def __str__(self) -> str:
         return f"{self.prefix}…"
@@ -112,3 +114,8 @@ class CallbackSecret(models.Model):
 
     def __str__(self) -> str:
         return f"callback secret {self.pk}"
+
+
+def without_callback_secret() -> models.Q:
+    """Return the condition that a client has no live secret: its notifications wait, because none is sent unsigned."""
+    return models.Q(~models.Exists(CallbackSecret.objects.filter(not_expired(), client=models.OuterRef("pk"))))

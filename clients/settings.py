@@ -109,6 +109,8 @@ def key_owner(digest: str) -> KeyOwner | None:
 
 
 def client_limit(lane: Lane) -> Limit:
-    """Return the limits of a client's lane; it is stopped while the endpoint is disabled."""
+    """Return the limits of a client's lane; it is stopped while the endpoint is disabled or no secret is live."""
     found = client_settings(lane.owner_id)
-    return STOPPED if found is None or found.endpoint_disabled else Limit(settings.NOTIFICATIONS_IN_FLIGHT)
+    if found is None or found.endpoint_disabled or not found.callback_secrets:
+        return STOPPED
+    return Limit(settings.NOTIFICATIONS_IN_FLIGHT)

@@ -1,16 +1,20 @@
-"""System checks of the providers' timeouts, which must fit into the leases of jobs, and of TRUSTED_PROXIES."""
+"""System checks of TRUSTED_PROXIES, of the providers' timeouts, which must fit into leases, and of their secrets."""
 
 from collections.abc import Iterator
-from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Tags, register
-from django.db import Error as DatabaseError
-from django.db import connection
+from django.core.checks import CheckMessage, Error, Warning
 
 from providers.addresses import proxies
-from providers.models import BEFORE_CREATE, READ_TIMEOUT, Provider, longest_create_timeout
-from workers.foundation.checks import Rule, error_of, register_rules
+from providers.models import (
+    BEFORE_CREATE,
+    READ_TIMEOUT,
+    UNVERIFIABLE,
+    Provider,
+    longest_create_timeout,
+    without_webhook_secret,
+)
+from workers.foundation.checks import Rule, error_of, register_row_checks, register_rules
 from workers.kinds import LEASE_MARGIN
 
 
@@ -26,21 +30,18 @@ def leases_and_proxies() -> Iterator[Rule]:
     yield error, "providers.E004", f"TRUSTED_PROXIES is invalid: {error}", hint
 
 
-@register(Tags.database)
-def check_providers(databases: Any = None, **_: Any) -> list[CheckMessage]:
-    """Find providers whose creates cannot end within a lease. Runs when a web or worker process starts."""
-    if not databases:
-        return []
-    try:
-        too_long = list(Provider.objects.filter(create_timeout__gt=longest_create_timeout()))
-    except DatabaseError:  # unreachable or not migrated yet, which is not this check's business
-        connection.close()
-        return []
-    return [
-        Error(
+@register_row_checks
+def timeouts_and_secrets() -> Iterator[CheckMessage]:
+    providers = Provider.objects.only("slug", "create_timeout")
+    for provider in providers.filter(create_timeout__gt=longest_create_timeout()):
+        yield Error(
             f"The create_timeout of provider {provider.slug}, {provider.create_timeout:g} s, exceeds the job lease",
             hint=f"Raise CREATE_LEASE to {provider.create_timeout + BEFORE_CREATE:g} seconds, or lower create_timeout",
             id="providers.E003",
         )
-        for provider in too_long
-    ]
+    for provider in providers.filter(without_webhook_secret()):
+        yield Warning(
+            f"Provider {provider.slug} {UNVERIFIABLE}",
+            hint=f"Add one on its page in the admin, or run manage.py createsecret --provider {provider.slug}",
+            id="providers.W001",
+        )

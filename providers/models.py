@@ -30,6 +30,7 @@ READ_TIMEOUT = 15.0
 """Timeout of a status check in seconds; the slowest known answers take 10 s."""
 BEFORE_CREATE = READ_TIMEOUT + LEASE_MARGIN
 """Seconds of a lease that a create cannot use: the status check before it, and the margin for the settle."""
+UNVERIFIABLE = "has no valid webhook secret: all its webhooks are refused"
 ORDER_FIELDS = ("id", "amount", "currency", "reference", "webhook_url")
 
 
@@ -193,3 +194,9 @@ class WebhookSecret(models.Model):
 
     def __str__(self) -> str:
         return f"webhook secret {self.pk}"
+
+
+def without_webhook_secret() -> models.Q:
+    """Return the condition that a provider's webhooks are all refused: its scheme needs a secret, and none is live."""
+    live = WebhookSecret.objects.filter(not_expired(), provider=models.OuterRef("pk"))
+    return ~models.Q(webhook_auth=Provider.Auth.URL_TOKEN) & models.Q(~models.Exists(live))

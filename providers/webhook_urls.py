@@ -9,12 +9,17 @@ from django.conf import settings
 from providers.models import Provider
 
 
-def webhook_url(provider: Provider, id: UUID) -> str:
-    """Return `{PUBLIC_URL}/webhooks/<provider>`, followed by `/<our id>/<token>` for the scheme `url-token`."""
+def webhook_url(provider: Provider, id: UUID | None = None) -> str:
+    """Return `{PUBLIC_URL}/webhooks/<provider>`, followed by `/<our id>/<token>` for the scheme `url-token`.
+
+    Without `id`, the URL of that scheme has placeholders for both.
+    """
     address = f"{settings.PUBLIC_URL}/webhooks/{provider.slug}"
-    if provider.webhook_auth == Provider.Auth.URL_TOKEN:
-        return f"{address}/{id}/{url_tokens(provider.slug, id)[0]}"
-    return address
+    if provider.webhook_auth != Provider.Auth.URL_TOKEN:
+        return address
+    return (
+        f"{address}/{id}/{url_tokens(provider.slug, id)[0]}" if id else f"{address}/<provider_transaction_id>/<token>"
+    )
 
 
 def url_tokens(slug: str, id: UUID) -> list[str]:

@@ -63,6 +63,7 @@ class Migration(migrations.Migration):
                 ('client', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='api_keys', to='clients.client')),
             ],
             options={
+                'verbose_name': 'API key',
                 'ordering': ['id'],
             },
         ),

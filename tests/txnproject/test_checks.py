@@ -1,6 +1,7 @@
 """All system checks by id: values at their bounds, and beyond them."""
 
 import os
+import shlex
 import subprocess
 import sys
 from typing import Any
@@ -9,10 +10,12 @@ from unittest import mock
 import pytest
 from cryptography.fernet import Fernet
 from django.conf import settings as configured
-from django.core.checks import Error, run_checks
+from django.core.checks import CheckMessage, run_checks
+from django.utils import timezone
 
+from clients.models import Client
 from devstack.paths import CHECKOUT
-from tests.cast import make_provider
+from tests.cast import make_client, make_provider
 
 pytestmark = pytest.mark.slow
 
@@ -20,8 +23,8 @@ KEY = Fernet.generate_key().decode()
 SHORT_KEY = KEY[:-8]
 
 
-def found(**options: Any) -> list[Error]:
-    return [message for message in run_checks(**options) if isinstance(message, Error)]
+def found(**options: Any) -> list[CheckMessage]:
+    return [message for message in run_checks(**options) if not message.is_silenced()]
 
 
 def ids(**options: Any) -> list[str | None]:
@@ -201,6 +204,30 @@ def test_a_provider_that_no_lease_can_hold_is_an_error(settings):
     [error] = found(databases=["default"])
     assert (error.id, "slow" in error.msg) == ("providers.E003", True)
     assert "CREATE_LEASE" in (error.hint or "")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", ["shop", "shop & co", "it's a shop"])
+def test_a_client_without_a_live_secret_is_a_warning(name):
+    make_client("alice", None)
+    Client.objects.create(name=name, callback_url="https://shop.example")
+
+    [warning] = found(databases=["default"])
+    assert (warning.id, name in warning.msg, warning.is_serious()) == ("clients.W001", True, False)
+    assert shlex.split((warning.hint or "").partition("manage.py ")[2]) == ["createsecret", "--client", name]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("scheme", ["standard", "stripe", "hmac-sha256"])
+def test_a_provider_without_a_live_secret_that_it_needs_is_a_warning(scheme):
+    make_provider("signs", webhook_auth=scheme)
+    expired = make_provider("expired", webhook_auth=scheme).provider
+    expired.webhook_secrets.update(expires_at=timezone.now())
+    make_provider("tokens", webhook_auth="url-token").provider.webhook_secrets.all().delete()
+
+    [warning] = found(databases=["default"])
+    assert (warning.id, "expired" in warning.msg) == ("providers.W001", True)
+    assert "createsecret --provider expired" in (warning.hint or "")
 
 
 @pytest.mark.django_db

@@ -10,6 +10,7 @@ from typing import Any
 
 from standardwebhooks import Webhook as Signer
 
+from clients.models import UNSIGNED
 from transactions.snapshot import TransactionSnapshot
 from webhooks.outgoing.deliveries import Delivery, DeliveryResult
 from workers.foundation.template import fill
@@ -30,6 +31,9 @@ async def notify(delivery: Delivery, http: Http) -> Outcome:
 
     The status line decides, once the headers are there; of the body only an excerpt is read.
     """
+    if not delivery.client.callback_secrets:
+        # The lane is stopped, but `runjob` runs its jobs all the same. Without `tries`, no retry is used up.
+        return Outcome(Again(5.0, why=f"the client {UNSIGNED}"))
     body = _body(delivery)
     method, url = delivery.client.callback_method, delivery.client.callback_url
     try:

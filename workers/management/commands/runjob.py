@@ -18,5 +18,7 @@ class Command(BaseCommand):
         for job_id in options["job"]:
             try:
                 self.stdout.write(f"{job_id}: {run_job(job_id)}")
+                if why := Job.objects.values_list("last_error", flat=True).get(pk=job_id):
+                    self.stderr.write(f"{job_id}: {why}")
             except Job.DoesNotExist as error:
                 raise CommandError(f"There is no job {job_id}.") from error
