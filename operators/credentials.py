@@ -13,17 +13,47 @@ from typing import Any
 import structlog
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Model, Q
 
-from clients.models import ApiKey, Client
+from clients.models import ApiKey, CallbackSecret, Client
 from operators.audit import record, refuse_outdated
-from providers.models import Provider, validate_webhook_secret
+from providers.models import Provider, WebhookSecret, validate_webhook_secret
+from providers.webhook_urls import webhook_url
 from workers.foundation.webhook_secrets import new_secret
 
 log = structlog.get_logger(__name__)
 
 MAX_KEY_DAYS = 3650
 """Longest lifetime of an API key in days; a key without a lifetime does not expire."""
+
+
+def first_of(owner: Client | Provider) -> list[type[Model]]:
+    """Return the kinds of keys and secrets that a new client or provider needs."""
+    if isinstance(owner, Client):
+        return [ApiKey, CallbackSecret]
+    return [] if owner.webhook_auth == Provider.Auth.URL_TOKEN else [WebhookSecret]
+
+
+def issue_first(owner: Client | Provider, *, secret: str = "", by: User | None = None) -> dict[str, str]:
+    """Issue the key and secret of a new client or provider; return them, and a provider's webhook URL, by name.
+
+    Call it in the database transaction that inserts the owner. `by` issues only those that they have the permission
+    for. Generates the secret unless one is given. Raises ValidationError for an invalid secret.
+    """
+    issued = {"webhook URL": webhook_url(owner)} if isinstance(owner, Provider) else {}
+    for kind in first_of(owner) or ([WebhookSecret] if secret else []):
+        if by is None or by.has_perm(add_permission(kind)):
+            issued[str(kind._meta.verbose_name)] = (
+                create_key(owner, name="first key", by=by)
+                if isinstance(owner, Client) and kind is ApiKey
+                else add_secret(owner, secret=secret, by=by)
+            )
+    return issued
+
+
+def add_permission(kind: type[Model]) -> str:
+    """Return the name of the permission to add a row of a model."""
+    return f"{kind._meta.app_label}.add_{kind._meta.model_name}"
 
 
 def create_key(

@@ -12,6 +12,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Model, QuerySet
 
+from clients.models import Client, without_callback_secret
 from operators.audit import Refused, record, refuse_outdated
 from providers.models import Provider
 from transactions.models import Event, Transaction
@@ -147,7 +148,10 @@ def action(on: type[Model], label: str, **options: Any) -> Callable[[Callable[[A
 def obstacle(of: Transaction, kind: str) -> str:
     """Return why jobs of this kind wait, "" if nothing holds them up. Reads the client, or the provider and breaker."""
     if kind == "notify":
-        return f", as soon as {of.client}'s endpoint is enabled again" if of.client.endpoint_disabled_at else ""
+        if of.client.endpoint_disabled_at:
+            return f", as soon as {of.client}'s endpoint is enabled again"
+        unsigned = Client.objects.filter(without_callback_secret(), pk=of.client_id).exists()
+        return f", as soon as {of.client} has a valid callback secret" if unsigned else ""
     if of.provider.paused:
         return f", as soon as {of.provider} is resumed"
     held_back = of.provider.circuit_breaker and is_open(of.provider.lane, kind)

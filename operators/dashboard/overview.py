@@ -13,10 +13,10 @@ from django.conf import settings
 from django.db.models import DateTimeField, F, Func, Max, Q, Sum, Value
 from django.utils import timezone
 
-from clients.models import Client
+from clients.models import Client, without_callback_secret
 from operators.dashboard import counting
 from operators.models import MinuteCount
-from providers.models import Provider
+from providers.models import Provider, without_webhook_secret
 from providers.status import FINAL, Status
 from transactions import sql
 from transactions.status import Review
@@ -84,13 +84,16 @@ class ProviderHealth(NamedTuple):
     in_flight: int
     calls: Calls | None
     """None if there were no recent calls."""
+    lacks_secret: bool
+    """Its webhooks are all refused."""
 
 
 class Endpoint(NamedTuple):
-    """A client whose endpoint fails or is disabled, and the number of notifications queued for it."""
+    """A client whose endpoint fails or is disabled, or that lacks a secret, and the number of its notifications."""
 
     client: Client
     waiting: int
+    lacks_secret: bool
 
 
 class Overview(NamedTuple):
@@ -184,7 +187,8 @@ def _columns(width: timedelta, number: int, until: datetime) -> list[Column]:
 
 
 def _providers() -> list[ProviderHealth]:
-    providers = list(Provider.objects.only("slug", "paused", "paused_why", "circuit_breaker", "max_in_flight"))
+    fields = ("slug", "paused", "paused_why", "circuit_breaker", "max_in_flight")
+    providers = list(Provider.objects.only(*fields).annotate(lacks_secret=without_webhook_secret()))
     lanes = jobs.lanes(one.lane for one in providers)
     calls = jobs.latest_calls()
     breakers = list(Breaker.objects.annotate(fails=FAILING))
@@ -192,17 +196,18 @@ def _providers() -> list[ProviderHealth]:
 
 
 def _health(
-    provider: Provider, breakers: Sequence[Any], jobs_of: tuple[int, int], calls: Calls | None
+    provider: Any, breakers: Sequence[Any], jobs_of: tuple[int, int], calls: Calls | None
 ) -> ProviderHealth:
     own = [row for row in breakers if row.lane == provider.lane]
     held_back = tuple(row.kind for row in own if row.opened_at and provider.circuit_breaker)
     failing = {row.kind: row.failing_since for row in own if row.fails and row.kind not in held_back}
-    return ProviderHealth(provider, held_back, failing, *jobs_of, calls)
+    return ProviderHealth(provider, held_back, failing, *jobs_of, calls, provider.lacks_secret)
 
 
 def _endpoints() -> list[Endpoint]:
-    """Return failing and disabled endpoints: disabled ones first, then those that have failed for longest."""
-    fails = Q(endpoint_failing_since__isnull=False) | Q(endpoint_disabled_at__isnull=False)
-    clients = Client.objects.filter(fails).order_by("endpoint_disabled_at", "endpoint_failing_since")[:MOST_ENDPOINTS]
+    """Return endpoints that get nothing: without a secret first, then disabled, then those that fail for longest."""
+    fails = Q(endpoint_failing_since__isnull=False) | Q(endpoint_disabled_at__isnull=False) | Q(lacks_secret=True)
+    found = Client.objects.annotate(lacks_secret=without_callback_secret()).filter(fails)
+    clients = found.order_by("-lacks_secret", "endpoint_disabled_at", "endpoint_failing_since")[:MOST_ENDPOINTS]
     lanes = jobs.lanes((Lane.client(one.pk) for one in clients), within=EVER)
-    return [Endpoint(one, lanes[Lane.client(one.pk)][0]) for one in clients]
+    return [Endpoint(one, lanes[Lane.client(one.pk)][0], one.lacks_secret) for one in clients]

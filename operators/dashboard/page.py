@@ -14,10 +14,12 @@ from django.urls import reverse
 from django.utils import timezone
 
 from clients.endpoints import FAILING_AFTER
+from clients.models import UNSIGNED
 from operators.dashboard.charts import Chart, stacked
 from operators.dashboard.overview import Flow, Overview, overview
 from operators.pages.base import change_url
 from operators.templatetags.relay import number
+from providers.models import UNVERIFIABLE
 from workers.broker import check_broker
 from workers.foundation.formatting import span
 
@@ -103,12 +105,16 @@ def _providers(seen: Overview) -> Iterable[Line]:
             kinds = " and ".join(one.failing)
             seconds = (timezone.now() - min(one.failing.values())).total_seconds()
             yield Line(f"Provider {provider} fails: all its {kinds} runs have failed for {span(seconds)}.{queued}", url)
+        if one.lacks_secret:
+            yield Line(f"Provider {provider} {UNVERIFIABLE}.", url)
 
 
 def _endpoints(seen: Overview) -> Iterable[Line]:
     for one in seen.endpoints or ():
         client, url, queued = one.client, change_url(one.client), _queued(one.waiting, "notification")
         since = client.endpoint_failing_since
+        if one.lacks_secret:
+            yield Line(f"Client {client} {UNSIGNED}.{queued}", url, urgent=True)
         if client.endpoint_disabled_at:
             text = f"The endpoint of {client} is disabled: {client.endpoint_disabled_why}.{queued}"
             yield Line(text, url, urgent=True)
@@ -121,7 +127,7 @@ def _late(seen: Overview) -> Iterable[Line]:
     if seen.providers is None or seen.endpoints is None:
         return
     stopped = any(one.provider.paused or one.held_back for one in seen.providers)
-    disabled = any(one.client.endpoint_disabled_at for one in seen.endpoints)
+    disabled = any(one.lacks_secret or one.client.endpoint_disabled_at for one in seen.endpoints)
     for queue in seen.queues or ():
         if queue.oldest > LATE and not (disabled if queue.kind == "notify" else stopped):
             text = f"A {queue.kind} job has been due for {span(queue.oldest)}: the workers do not keep up."

@@ -13,7 +13,7 @@ from django.core.paginator import Page, Paginator
 from django.db import OperationalError, connection, transaction
 from django.db.models import PROTECT, JSONField, Model, Q, QuerySet
 from django.forms.fields import InvalidJSONInput
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.functional import cached_property
@@ -164,7 +164,7 @@ def show(
 ) -> TemplateResponse:
     """Return a page about `of`, made from a template in `admin/relay/`.
 
-    `ask` has a form to confirm an action; `shown_once` has a new secret, which no message, session or log holds;
+    `ask` has a form to confirm an action; `shown_once` has new secrets, which no message, session or log holds;
     `notice` says why a list or file is unavailable.
     """
     where = {"opts": page.opts, "of": of, "back": change_url(of) if of is not None else None}
@@ -240,10 +240,6 @@ class SettingsAdmin(PageAdmin):
             obj.save(update_fields=form.changed_fields())
         else:
             obj.save(force_insert=True)
-
-    def response_post_save_add(self, request: HttpRequest, obj: Any) -> HttpResponseRedirect:
-        """Redirect to the page of the new object, which needs a key or a secret next."""
-        return HttpResponseRedirect(change_url(obj))
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         """Refuse to delete a row that others refer to. Django would list all of them; this names their models."""

@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
-from clients.models import CallbackSecret, Client
+from clients.models import UNSIGNED, CallbackSecret, Client, without_callback_secret
 from operators.pages.actions import ActingAdmin
 from operators.pages.base import SettingsForm, column, moment, pill
 from operators.pages.credentials import KeysAdmin
@@ -19,9 +19,11 @@ class ClientForm(SettingsForm):
         return {"endpoint_failing_since": None} if "callback_url" in self.changed_data else {}
 
 
-def _endpoint(client: Client) -> SafeString:
+def _endpoint(client: Any) -> SafeString:
     if client.endpoint_disabled_at:
         return pill("disabled")
+    if getattr(client, "lacks_secret", False):
+        return pill("no valid callback secret", "bad")
     return pill("failing" if client.endpoint_failing_since else "active")
 
 
@@ -49,6 +51,15 @@ class ClientAdmin(ActingAdmin, KeysAdmin):
     readonly_fields = (created, endpoint, failing, disabled, "endpoint_disabled_why")
     secret_model = CallbackSecret
     secret_use = "Notifications are signed with every unexpired secret."  # noqa: S105
+    without_secret = staticmethod(without_callback_secret)
+    no_secret = UNSIGNED
+    on_saving = "Saving creates an API key and a callback secret, and shows both once."
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        field: Any = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if db_field.name == "default_provider":
+            field.widget.can_add_related = False  # its secret is shown once, which a popup that closes itself prevents
+        return field
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         return super().formfield_for_foreignkey(db_field, request, queryset=Provider.objects.defer("headers"), **kwargs)

@@ -8,13 +8,14 @@ from typing import Any
 from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.db.models import Model
+from django.db.models import Model, Q
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
+from operators import credentials
 from operators.audit import Refused, newest_entry
-from operators.credentials import MAX_KEY_DAYS, add_secret, create_key, revoke_key, secrets_of
+from operators.credentials import add_permission
 from operators.pages.actions import SeenForm
 from operators.pages.base import SettingsAdmin, WriteOnlyTextInput, change_url, show, staff
 
@@ -29,7 +30,7 @@ class KeyForm(SeenForm):
         max_length=100, widget=UnfoldAdminTextInputWidget, help_text="Its purpose, such as the system that will use it"
     )
     days = forms.IntegerField(
-        label="Lifetime in days", required=False, min_value=1, max_value=MAX_KEY_DAYS,
+        label="Lifetime in days", required=False, min_value=1, max_value=credentials.MAX_KEY_DAYS,
         widget=UnfoldAdminIntegerFieldWidget, help_text="Empty: the key does not expire",
     )  # fmt: skip
 
@@ -65,9 +66,11 @@ class GivenSecretForm(SecretForm):
     )
 
 
-def add_permission(model: type[Model]) -> str:
-    """Return the name of the permission to add a row of a model."""
-    return f"{model._meta.app_label}.add_{model._meta.model_name}"
+def _may_not_issue(request: HttpRequest, owner: Any) -> str:
+    """Return the note that this user lacks permission for credentials of a new row, "" if they do not."""
+    missing = [kind for kind in credentials.first_of(owner) if not request.user.has_perm(add_permission(kind))]
+    names = " and the ".join(str(kind._meta.verbose_name) for kind in missing)
+    return f"You may not create the {names}: ask an administrator to create what is missing." if names else ""
 
 
 class SecretsAdmin(SettingsAdmin):
@@ -76,6 +79,31 @@ class SecretsAdmin(SettingsAdmin):
     secret_form = SecretForm
     secret_model: type[Model]
     secret_use: str
+    without_secret: Callable[[], Q]
+    """Condition of the rows that lack a secret."""
+    no_secret: str
+    """What such a row is said to lack, and the consequence."""
+    on_saving: str
+    """The credentials that a new row gets."""
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).annotate(lacks_secret=type(self).without_secret())
+
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
+        note = _may_not_issue(request, self.model()) or self.on_saving
+        return super().add_view(request, form_url, {"note": note} | (extra_context or {}))
+
+    def response_add(self, request: HttpRequest, obj: Any, post_url_continue: str | None = None) -> HttpResponse:
+        """Issue the credentials of a new row in the database transaction that inserts it, and show them once."""
+        title, values = f"New {self.opts.verbose_name}: {obj}", credentials.issue_first(obj, by=staff(request))
+        note = _may_not_issue(request, obj)
+        return show(self, request, "shown_once", of=obj, title=title, values=values, note=note)
+
+    def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
+        """Warn if the row lacks a secret now, such as after a change of the scheme."""
+        if self.get_queryset(request).filter(pk=obj.pk, lacks_secret=True).exists():
+            self.message_user(request, f"{obj} {self.no_secret}.", messages.WARNING)
+        return super().response_change(request, obj)
 
     def views(self) -> list[Any]:
         return [("<int:pk>/secrets/add/", "add_secret", self.add_secret_view), *super().views()]
@@ -83,7 +111,7 @@ class SecretsAdmin(SettingsAdmin):
     def add_secret_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         owner = self.owner(request, pk, add_permission(self.secret_model))
         name = str(self.secret_model._meta.verbose_name)
-        return self.create(request, owner, self.secret_form, add_secret, name, self.secret_use)
+        return self.create(request, owner, self.secret_form, credentials.add_secret, name, self.secret_use)
 
     def owner(self, request: HttpRequest, pk: int, permission: str) -> Any:
         """Return the client or provider of the page. Raises PermissionDenied and Http404."""
@@ -106,7 +134,7 @@ class SecretsAdmin(SettingsAdmin):
             else:
                 if form.cleaned_data.get("secret"):
                     return self.done(request, owner, f"The {name} is stored.")
-                return show(self, request, "shown_once", title=f"New {name}: {owner}", secret=value, of=owner)
+                return show(self, request, "shown_once", title=f"New {name}: {owner}", values={name: value}, of=owner)
         says = [use, "A generated value is shown once, on the next page."]
         title, submit = f"Add {name}: {owner}", f"Add {name}"
         return show(self, request, "ask", of=owner, title=title, says=says, form=form, submit=submit)
@@ -117,7 +145,9 @@ class SecretsAdmin(SettingsAdmin):
 
     def about(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
         return super().about(request, obj) | {
-            "secrets": secrets_of(obj).order_by("id").only("created_at", "expires_at"),  # never reads the secret itself
+            "warning": f"{obj} {self.no_secret}." if obj.lacks_secret else "",
+            # Never reads the secret itself.
+            "secrets": credentials.secrets_of(obj).order_by("id").only("created_at", "expires_at"),
             "secret_name": self.secret_model._meta.verbose_name,
             "may_add_secret": request.user.has_perm(add_permission(self.secret_model)),
         }
@@ -136,7 +166,7 @@ class KeysAdmin(SecretsAdmin):
     def add_key_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         owner = self.owner(request, pk, "clients.add_apikey")
         use = f"Requests with the key act as {owner}."
-        return self.create(request, owner, KeyForm, create_key, "API key", use)
+        return self.create(request, owner, KeyForm, credentials.create_key, "API key", use)
 
     def revoke_view(self, request: HttpRequest, pk: int, key: int) -> HttpResponse:
         owner = self.owner(request, pk, "clients.change_apikey")
@@ -145,7 +175,7 @@ class KeysAdmin(SecretsAdmin):
             says = ["Requests with this key are refused within two seconds. This cannot be undone."]
             title = f"Revoke the API key {found} ({found.name}) of {owner}"
             return show(self, request, "ask", of=owner, title=title, says=says, submit="Revoke key")
-        if revoke_key(found, by=staff(request)):
+        if credentials.revoke_key(found, by=staff(request)):
             return self.done(request, owner, f"The key {found} is revoked.")
         return self.done(request, owner, f"The key {found} was revoked before.", messages.WARNING)
 

@@ -13,7 +13,8 @@ from operators.pages.actions import ActingAdmin
 from operators.pages.base import SettingsForm, WriteOnlyTextarea, column, moment, pill
 from operators.pages.credentials import PRIVATE, GivenSecretForm, SecretsAdmin
 from providers.fields import validate_headers
-from providers.models import Provider, WebhookSecret
+from providers.models import UNVERIFIABLE, Provider, WebhookSecret, without_webhook_secret
+from providers.webhook_urls import webhook_url
 from workers.breaker import FAILING
 from workers.foundation.encryption import SecretUnreadable
 from workers.lanes import Lane
@@ -56,10 +57,11 @@ def _state(provider: Any) -> SafeString:
         return pill("circuit breaker open", "warn")
     if provider.is_failing:
         return pill("failing", "warn")
-    return pill("active")
+    return pill("no valid webhook secret", "warn") if provider.lacks_secret else pill("active")
 
 
 created = moment("created_at")
+address = column("webhook URL", lambda provider: webhook_url(provider) if provider.pk else "shown after saving")
 
 
 @admin.register(Provider)
@@ -76,12 +78,15 @@ class ProviderAdmin(ActingAdmin, SecretsAdmin):
                                           "create_retry_delay", "first_poll", "second_poll", "poll_growth", "poll_cap",
                                           "track_for", "track_grace", "max_in_flight", "max_calls_per_second",
                                           "circuit_breaker")}),
-        ("Webhooks", {"fields": ("webhook_auth", "webhook_signature_header", "webhook_signature_prefix",
+        ("Webhooks", {"fields": (address, "webhook_auth", "webhook_signature_header", "webhook_signature_prefix",
                                          "webhook_allowed_ips", "webhook_id_field", "webhook_status_field")}),
     )  # fmt: skip
     secret_form = GivenSecretForm
     secret_model = WebhookSecret
     secret_use = "Webhooks signed with any unexpired secret are accepted."  # noqa: S105
+    without_secret = staticmethod(without_webhook_secret)
+    no_secret = UNVERIFIABLE
+    on_saving = "Saving creates a webhook secret and shows it once; the scheme url-token needs none."
 
     def get_queryset(self, request: HttpRequest) -> Any:
         lane = Concat(Value(Lane.PROVIDER), Cast(OuterRef("pk"), CharField()))
@@ -94,7 +99,7 @@ class ProviderAdmin(ActingAdmin, SecretsAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Provider | None = None) -> Any:
         """The slug stays: webhook addresses contain it, and their tokens are derived from it."""
-        return ["paused", "paused_why", created] if obj is None else ["slug", "paused", "paused_why", created]
+        return ["paused", "paused_why", created, address, *(["slug"] if obj else [])]
 
     @admin.display(description="headers")
     def new_headers(self, provider: Provider) -> str:

@@ -2,7 +2,7 @@
 
 import argparse
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -22,6 +22,15 @@ class JsonCommand(BaseCommand):
     def answer(self, options: dict[str, Any], fields: dict[str, Any], text: str) -> None:
         """Print `fields` with `--json`, otherwise `text`."""
         self.stdout.write(json.dumps(fields) if options["json"] else text)
+
+    def answer_issued(self, options: dict[str, Any], of: models.Model, values: Mapping[str, str | None]) -> None:
+        """Print values by name, among them new keys and secrets; JSON also contains those that are None."""
+        kind, width = str(of._meta.verbose_name), max(map(len, values))
+        lines = [f"  {name:{width}}  {value}" for name, value in values.items() if value is not None]
+        text = "\n".join(
+            [f"{kind.capitalize()} {of}", *lines, "Store keys and secrets now. They cannot be shown again."]
+        )
+        self.answer(options, {kind: str(of)} | {name.lower().replace(" ", "_"): values[name] for name in values}, text)
 
 
 def between(least: float, most: float, kind: Callable[[str], float] = int) -> Callable[[str], float]:

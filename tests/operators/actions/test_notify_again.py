@@ -47,3 +47,11 @@ def test_the_explanation_names_a_disabled_endpoint(record):
     Client.objects.update(endpoint_disabled_at=Now())
 
     assert "as soon as alice's endpoint is enabled again" in ACTIONS["notify_again"].explain(now(record))
+
+
+@pytest.mark.parametrize("state", ["expired", "deleted"])
+def test_the_explanation_names_a_missing_secret(alice, record, state):
+    secrets = alice.client.callback_secrets.all()
+    secrets.update(expires_at=Now()) if state == "expired" else secrets.delete()
+
+    assert "as soon as alice has a valid callback secret" in ACTIONS["notify_again"].explain(now(record))

@@ -10,10 +10,10 @@ from django.contrib.auth.models import User
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from clients.models import Client
+from clients.models import UNSIGNED, Client
 from operators.dashboard import page as dashboard
 from operators.models import MinuteCount
-from providers.models import Provider
+from providers.models import UNVERIFIABLE, Provider
 from tests.cast import accepted, due_now, job, make_provider
 from tests.operators.pages.conftest import give_up, signed_in
 from tests.running import count, tell
@@ -105,6 +105,20 @@ def test_lines_that_require_action_come_first(viewer, worker, alice, mallory, th
         "Provider failing fails: its track jobs are held back, except for a probe every few seconds.",
         "The endpoint of alice has failed for 3 h. 1 notification is queued.",
     ]
+
+
+def test_a_client_and_a_provider_without_a_live_secret_are_named_with_a_link(viewer, worker, alice, third):
+    accepted(alice, third)
+    Job.objects.update(run_at=Now() - timedelta(minutes=5))
+    Job.objects.exclude(kind="notify").delete()
+    alice.client.callback_secrets.update(expires_at=timezone.now())
+    third.provider.webhook_secrets.all().delete()
+
+    client, provider = viewer.get(FRAGMENT).context["lines"]
+    assert client.text == f"Client alice {UNSIGNED}. 1 notification is queued."
+    assert (client.url, client.urgent) == (f"/admin/clients/client/{alice.client.pk}/change/", True)
+    assert provider.text == f"Provider third {UNVERIFIABLE}."
+    assert (provider.url, provider.urgent) == (f"/admin/providers/provider/{third.provider.pk}/change/", False)
 
 
 def test_a_failing_provider_is_reported(viewer, worker, alice, third):

@@ -121,11 +121,10 @@ def test_pages_open_although_headers_cannot_be_decrypted(admin_client, alice, th
 
 
 def test_a_new_provider_is_added_with_its_defaults(admin_client):
-    answer = change(admin_client, f"{PROVIDERS}add/", slug="bank", base_url="https://bank.example")
+    change(admin_client, f"{PROVIDERS}add/", slug="bank", base_url="https://bank.example")
 
     bank = Provider.objects.get()
     assert (bank.create_timeout, bank.headers, bank.create_body["id"]) == (35, {}, "{id}")
-    assert answer.redirect_chain == [(page_of(bank), 302)]
 
 
 def test_the_slug_of_a_provider_cannot_be_changed(admin_client, third):

@@ -6,7 +6,7 @@ from django.core.management.base import CommandParser
 from django.db import transaction
 
 from clients.models import Client
-from operators.credentials import add_secret, create_key
+from operators.credentials import issue_first
 from providers.models import Provider
 from txnproject.management.command import JsonCommand, apply_settings, existing, save_checked
 
@@ -30,9 +30,5 @@ class Command(JsonCommand):
         apply_settings(client, options["set"], allowed=SETTABLE)
         with transaction.atomic():
             save_checked(client)
-            key, secret = create_key(client, name="first key"), add_secret(client)
-        text = (
-            f"Client {client.name}\n  API key          {key}\n  callback secret  {secret}\n"
-            "Store both now. They cannot be shown again."
-        )
-        self.answer(options, {"client": client.name, "api_key": key, "callback_secret": secret}, text)
+            issued = issue_first(client)
+        self.answer_issued(options, client, issued)

@@ -23,5 +23,4 @@ class Command(JsonCommand):
         client, name = options["client"], options["name"]
         with checking("--name"):
             key = create_key(client, name=name, days=options["days"])
-        text = f"Client {client.name}\n  API key  {key}\nStore the key now. It cannot be shown again."
-        self.answer(options, {"client": client.name, "name": name, "api_key": key}, text)
+        self.answer_issued(options, client, {"name": name, "API key": key})

@@ -2,11 +2,10 @@
 
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import CommandParser
 from django.db import transaction
 
-from operators.credentials import add_secret
+from operators.credentials import issue_first
 from providers.models import Provider
 from txnproject.management.command import JsonCommand, apply_settings, checking, save_checked
 
@@ -32,10 +31,5 @@ class Command(JsonCommand):
         apply_settings(provider, options["set"], allowed=SETTABLE)
         with checking("--webhook-secret"), transaction.atomic():
             save_checked(provider)
-            secret = add_secret(provider, secret=options["webhook_secret"] or "")
-        url, note = f"{settings.PUBLIC_URL}/webhooks/{provider.slug}", "Store the secret now. It cannot be shown again."
-        if provider.webhook_auth == Provider.Auth.URL_TOKEN:
-            url += "/<provider_transaction_id>/<token>"
-            note = "url-token does not use the secret: the token in the URL authenticates the webhook."
-        text = f"Provider {provider.slug}\n  webhook URL     {url}\n  webhook secret  {secret}\n{note}"
-        self.answer(options, {"provider": provider.slug, "webhook_secret": secret, "webhook_url": url}, text)
+            issued = issue_first(provider, secret=options["webhook_secret"] or "")
+        self.answer_issued(options, provider, {"webhook secret": None, **issued})

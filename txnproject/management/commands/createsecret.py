@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from clients.models import Client
-from operators.credentials import add_secret
+from operators.credentials import add_secret, secrets_of
 from providers.models import Provider
 from txnproject.management.command import JsonCommand, between, checking, existing
 
@@ -31,8 +31,6 @@ class Command(JsonCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         owner, days = options["owner"], options["overlap"] / 24
-        of, kind = ("client", "callback secret") if isinstance(owner, Client) else ("provider", "webhook secret")
         with checking("--secret"):
             secret = add_secret(owner, overlap_days=days, secret=options["secret"] or "")
-        text = f"{of.capitalize()} {owner}\n  {kind}  {secret}\nStore the secret now. It cannot be shown again."
-        self.answer(options, {of: str(owner), kind.replace(" ", "_"): secret}, text)
+        self.answer_issued(options, owner, {str(secrets_of(owner).model._meta.verbose_name): secret})
