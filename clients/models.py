@@ -9,6 +9,7 @@ from typing import Any
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models.functions import Now
+from django.utils.functional import cached_property
 
 from workers.foundation.encryption import EncryptedJSON
 from workers.foundation.fields import HttpUrlField, TemplateValidator, not_expired, validate_secret
@@ -67,6 +68,11 @@ class Client(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @cached_property
+    def lacks_secret(self) -> bool:
+        """True if `without_callback_secret` holds. Queries of many rows annotate it."""
+        return Client.objects.filter(without_callback_secret(), pk=self.pk).exists()
 
 
 class ApiKey(models.Model):

@@ -8,6 +8,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models.functions import Now
+from django.utils.functional import cached_property
 
 from providers.fields import (
     validate_base_url,
@@ -144,6 +145,11 @@ class Provider(models.Model):
     def lane(self) -> Lane:
         """Return the lane of the calls to the provider."""
         return Lane.provider(self.pk)
+
+    @cached_property
+    def lacks_secret(self) -> bool:
+        """True if `without_webhook_secret` holds. Queries of many rows annotate it."""
+        return Provider.objects.filter(without_webhook_secret(), pk=self.pk).exists()
 
     def clean(self) -> None:
         longest = longest_create_timeout()

@@ -12,7 +12,6 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Model, QuerySet
 
-from clients.models import Client, without_callback_secret
 from operators.audit import Refused, record, refuse_outdated
 from providers.models import Provider
 from transactions.models import Event, Transaction
@@ -150,8 +149,7 @@ def obstacle(of: Transaction, kind: str) -> str:
     if kind == "notify":
         if of.client.endpoint_disabled_at:
             return f", as soon as {of.client}'s endpoint is enabled again"
-        unsigned = Client.objects.filter(without_callback_secret(), pk=of.client_id).exists()
-        return f", as soon as {of.client} has a valid callback secret" if unsigned else ""
+        return f", as soon as {of.client} has a valid callback secret" if of.client.lacks_secret else ""
     if of.provider.paused:
         return f", as soon as {of.provider} is resumed"
     held_back = of.provider.circuit_breaker and is_open(of.provider.lane, kind)

@@ -84,8 +84,6 @@ class ProviderHealth(NamedTuple):
     in_flight: int
     calls: Calls | None
     """None if there were no recent calls."""
-    lacks_secret: bool
-    """Its webhooks are all refused."""
 
 
 class Endpoint(NamedTuple):
@@ -93,7 +91,6 @@ class Endpoint(NamedTuple):
 
     client: Client
     waiting: int
-    lacks_secret: bool
 
 
 class Overview(NamedTuple):
@@ -188,7 +185,7 @@ def _columns(width: timedelta, number: int, until: datetime) -> list[Column]:
 
 def _providers() -> list[ProviderHealth]:
     fields = ("slug", "paused", "paused_why", "circuit_breaker", "max_in_flight")
-    providers = list(Provider.objects.only(*fields).annotate(lacks_secret=without_webhook_secret()))
+    providers = list(Provider.objects.only(*fields).annotate(**{"lacks_secret": without_webhook_secret()}))
     lanes = jobs.lanes(one.lane for one in providers)
     calls = jobs.latest_calls()
     breakers = list(Breaker.objects.annotate(fails=FAILING))
@@ -201,13 +198,14 @@ def _health(
     own = [row for row in breakers if row.lane == provider.lane]
     held_back = tuple(row.kind for row in own if row.opened_at and provider.circuit_breaker)
     failing = {row.kind: row.failing_since for row in own if row.fails and row.kind not in held_back}
-    return ProviderHealth(provider, held_back, failing, *jobs_of, calls, provider.lacks_secret)
+    return ProviderHealth(provider, held_back, failing, *jobs_of, calls)
 
 
 def _endpoints() -> list[Endpoint]:
     """Return endpoints that get nothing: without a secret first, then disabled, then those that fail for longest."""
-    fails = Q(endpoint_failing_since__isnull=False) | Q(endpoint_disabled_at__isnull=False) | Q(lacks_secret=True)
-    found = Client.objects.annotate(lacks_secret=without_callback_secret()).filter(fails)
-    clients = found.order_by("-lacks_secret", "endpoint_disabled_at", "endpoint_failing_since")[:MOST_ENDPOINTS]
+    fails = Q(endpoint_failing_since__isnull=False) | Q(endpoint_disabled_at__isnull=False) | without_callback_secret()
+    found = Client.objects.annotate(**{"lacks_secret": without_callback_secret()}).filter(fails)
+    order = (F("lacks_secret").desc(), "endpoint_disabled_at", "endpoint_failing_since")
+    clients = found.order_by(*order)[:MOST_ENDPOINTS]
     lanes = jobs.lanes((Lane.client(one.pk) for one in clients), within=EVER)
-    return [Endpoint(one, lanes[Lane.client(one.pk)][0], one.lacks_secret) for one in clients]
+    return [Endpoint(one, lanes[Lane.client(one.pk)][0]) for one in clients]

@@ -105,7 +105,7 @@ def _providers(seen: Overview) -> Iterable[Line]:
             kinds = " and ".join(one.failing)
             seconds = (timezone.now() - min(one.failing.values())).total_seconds()
             yield Line(f"Provider {provider} fails: all its {kinds} runs have failed for {span(seconds)}.{queued}", url)
-        if one.lacks_secret:
+        if provider.lacks_secret:
             yield Line(f"Provider {provider} {UNVERIFIABLE}.", url)
 
 
@@ -113,7 +113,7 @@ def _endpoints(seen: Overview) -> Iterable[Line]:
     for one in seen.endpoints or ():
         client, url, queued = one.client, change_url(one.client), _queued(one.waiting, "notification")
         since = client.endpoint_failing_since
-        if one.lacks_secret:
+        if client.lacks_secret:
             yield Line(f"Client {client} {UNSIGNED}.{queued}", url, urgent=True)
         if client.endpoint_disabled_at:
             text = f"The endpoint of {client} is disabled: {client.endpoint_disabled_why}.{queued}"
@@ -127,7 +127,7 @@ def _late(seen: Overview) -> Iterable[Line]:
     if seen.providers is None or seen.endpoints is None:
         return
     stopped = any(one.provider.paused or one.held_back for one in seen.providers)
-    disabled = any(one.lacks_secret or one.client.endpoint_disabled_at for one in seen.endpoints)
+    disabled = any(one.client.lacks_secret or one.client.endpoint_disabled_at for one in seen.endpoints)
     for queue in seen.queues or ():
         if queue.oldest > LATE and not (disabled if queue.kind == "notify" else stopped):
             text = f"A {queue.kind} job has been due for {span(queue.oldest)}: the workers do not keep up."

@@ -19,10 +19,10 @@ class ClientForm(SettingsForm):
         return {"endpoint_failing_since": None} if "callback_url" in self.changed_data else {}
 
 
-def _endpoint(client: Any) -> SafeString:
+def _endpoint(client: Client) -> SafeString:
     if client.endpoint_disabled_at:
         return pill("disabled")
-    if getattr(client, "lacks_secret", False):
+    if client.lacks_secret:
         return pill("no valid callback secret", "bad")
     return pill("failing" if client.endpoint_failing_since else "active")
 

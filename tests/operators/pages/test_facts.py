@@ -194,7 +194,7 @@ def test_a_list_takes_few_queries_however_long_it_is(
 
 @pytest.mark.parametrize("model", FACTS + SETTINGS)
 def test_a_page_takes_few_queries(viewer, one_of_each, model, django_assert_max_num_queries):
-    with django_assert_max_num_queries(13):
+    with django_assert_max_num_queries(14):
         viewer.get(address(model, "change", model.objects.last().pk))
 
 
