@@ -192,9 +192,7 @@ def _providers() -> list[ProviderHealth]:
     return [_health(one, breakers, lanes[one.lane], calls.get(one.lane)) for one in providers]
 
 
-def _health(
-    provider: Any, breakers: Sequence[Any], jobs_of: tuple[int, int], calls: Calls | None
-) -> ProviderHealth:
+def _health(provider: Any, breakers: Sequence[Any], jobs_of: tuple[int, int], calls: Calls | None) -> ProviderHealth:
     own = [row for row in breakers if row.lane == provider.lane]
     held_back = tuple(row.kind for row in own if row.opened_at and provider.circuit_breaker)
     failing = {row.kind: row.failing_since for row in own if row.fails and row.kind not in held_back}
