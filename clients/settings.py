@@ -14,7 +14,7 @@ from limits import RateLimitItem, parse
 from clients import sql
 from clients.models import ApiKey, Client
 from workers.foundation.cache import settings_cache
-from workers.foundation.database import retry_once
+from workers.foundation.database import drop_lost, retry_once
 from workers.foundation.fields import not_expired
 from workers.lanes import STOPPED, Lane, Limit
 
@@ -94,6 +94,7 @@ def _record_use(key: ApiKey) -> None:
     except Error as error:
         context = {"key": str(key), "error": type(error).__name__}
         log.warning("The last use of an API key could not be recorded", action="use_not_recorded", key=context)
+        drop_lost(error)
 
 
 @cached(settings_cache(), lock=Lock())

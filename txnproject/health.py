@@ -6,12 +6,13 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from django.db import Error, connection
+from django.db import Error
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils.deprecation import MiddlewareMixin
 
 from txnproject.metrics import metrics
 from workers.broker import check_broker
+from workers.foundation.database import drop_lost, is_read_only, retry_once, rows
 from workers.models import WorkerProcess
 
 FRESH = 5.0
@@ -20,6 +21,8 @@ FRESH = 5.0
 _looking = threading.Lock()
 _found = (-math.inf, False)
 
+# PostgreSQL refuses a write before it looks for rows, so this shows for the price of a read if the session can write.
+_WRITE_NOTHING = "UPDATE workers_workerprocess SET in_flight = in_flight WHERE false RETURNING 1"
 _LAST_BEAT = "SELECT extract(epoch FROM clock_timestamp() - max(beat_at))::double precision FROM workers_workerprocess"
 
 
@@ -71,20 +74,18 @@ def _parts(only: str | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
             try:
                 yield name, check()
             except Error as error:
-                connection.close()
-                yield name, {"ok": False, "error": type(error).__name__}
+                drop_lost(error)
+                words = "the database is read-only" if is_read_only(error) else type(error).__name__
+                yield name, {"ok": False, "error": words}
 
 
 def _database() -> dict[str, Any]:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT 1")
+    retry_once(lambda: rows(_WRITE_NOTHING))
     return {"ok": True}
 
 
 def _dispatcher() -> dict[str, Any]:
-    with connection.cursor() as cursor:
-        cursor.execute(_LAST_BEAT)
-        (lag,) = cursor.fetchone()
+    [(lag,)] = retry_once(lambda: rows(_LAST_BEAT))
     if lag is None:
         return {"ok": False, "error": "no worker has reported"}
     return {"ok": lag < WorkerProcess.SILENT_AFTER, "lag_seconds": round(lag, 3)}

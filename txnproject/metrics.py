@@ -17,7 +17,7 @@ from providers.models import Provider
 from transactions import sql
 from workers import statistics as jobs
 from workers.breaker import FAILING
-from workers.foundation.database import rows
+from workers.foundation.database import retry_once, rows
 from workers.models import Breaker
 
 _REFUSALS = """
@@ -56,7 +56,9 @@ def metrics(request: HttpRequest) -> HttpResponse:
     """Answer with all series in the text format of Prometheus."""
     registry = CollectorRegistry()
     registry.register(ServiceCollector())
-    return HttpResponse(generate_latest(registry), content_type="text/plain; version=0.0.4; charset=utf-8")
+    return HttpResponse(
+        retry_once(lambda: generate_latest(registry)), content_type="text/plain; version=0.0.4; charset=utf-8"
+    )
 
 
 def _providers() -> Iterator[Metric]:

@@ -16,7 +16,7 @@ from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, 
 
 from workers import breaker, kinds, sql
 from workers.announce import announce
-from workers.foundation.database import rows
+from workers.foundation.database import retry_once, rows
 from workers.kinds import Kind
 from workers.lanes import STOPPED, Lane, Limit
 from workers.models import Job, JobState
@@ -284,11 +284,11 @@ def run_job(job_id: int) -> str:
     It first waits for its lane's rate limit. A job that is not waiting, or whose sibling runs, is left as it is. Raises
     Job.DoesNotExist.
     """
-    job = Job.objects.get(pk=job_id)
-    time.sleep(take_tokens(job))  # before the claim: no lease runs meanwhile
-    if claim := claim_one(job):
+    job = retry_once(lambda: Job.objects.get(pk=job_id))
+    time.sleep(retry_once(lambda: take_tokens(job)))  # before the claim: no lease runs meanwhile
+    if claim := retry_once(lambda: claim_one(job)):
         result = asyncio.run(_run_alone(claim, load([claim]).get(claim.id)))
-        announce(settle([(claim, result)]))
+        announce(retry_once(lambda: settle([(claim, result)])))
         statistics = breaker.BreakerStatistics()
         statistics.note(claim, result)
         announce(statistics.write())

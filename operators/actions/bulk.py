@@ -16,7 +16,7 @@ from uuid import UUID
 import structlog
 from django.contrib.admin.models import ADDITION
 from django.contrib.auth.models import User
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import transaction
 from django.db.models import F, QuerySet
 from django.db.models.functions import Now
 
@@ -25,6 +25,7 @@ from operators.actions.action import Action
 from operators.actions.table import ACTIONS
 from operators.audit import record
 from operators.models import OPEN, BulkRun, BulkState
+from workers.foundation.database import is_away
 
 log = structlog.get_logger(__name__)
 
@@ -99,9 +100,9 @@ def step() -> bool:
             _next_rows(run)
     except Overtaken:
         log.info("A bulk run was stopped or taken over", action="bulk_overtaken", bulk={"id": run.pk})
-    except (OperationalError, InterfaceError):
-        raise  # the database is unavailable or a row is locked: the run continues when the lease ends
-    except Exception:
+    except Exception as error:
+        if is_away(error):
+            raise  # the database is unavailable or a row is locked: the run continues when the lease ends
         log.exception("A bulk run failed", action="bulk_failed", bulk={"id": run.pk, "position": run.position})
         _end(run.pk, BulkState.FAILED, "unexpected error in the row after the last processed one: see the workers' log")
     return True

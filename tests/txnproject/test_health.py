@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
+from unittest import mock
 
 import pytest
 from django.db import connection
@@ -11,8 +12,7 @@ from django.db.models.functions import Now
 from django.test import Client as Web
 
 from devstack.ports import free_port
-from tests.transactions.api.outages import cut_connection, database_away
-from workers import broker
+from tests.transactions.api.outages import SPOILED, database_away, database_read_only
 from workers.models import WorkerProcess
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
@@ -26,12 +26,9 @@ def _new_connection(transactional_db: None) -> Iterator[None]:
 
 
 @pytest.fixture
-def broker_lost(settings) -> Iterator[None]:
+def broker_lost(settings) -> None:
     """No process listens at the address of the broker."""
     settings.BROKER_URL = f"redis://127.0.0.1:{free_port()}/0"
-    broker._probe.cache_clear()
-    yield
-    broker._probe.cache_clear()
 
 
 def worker(seconds_ago: float = 0.0) -> None:
@@ -129,11 +126,33 @@ def test_an_unknown_part_is_not_ready(part):
     assert ready(f"?only={part}") == (503, {"ready": False})
 
 
-def test_it_is_ready_again_once_a_cut_connection_was_noticed():
-    cut_connection()
-    ready("?only=database")
+@pytest.mark.parametrize("spoil", SPOILED)
+def test_it_is_ready_on_a_new_connection(spoil):
+    worker()
+    spoil()
 
-    assert ready("?only=database")[0] == 200
+    assert ready()[0] == 200
+
+
+def test_it_is_not_ready_while_the_database_is_read_only():
+    worker()
+    with database_read_only():
+        status, body = ready()
+
+    assert status == 503
+    assert body["database"] == {"ok": False, "error": "the database is read-only"}
+    assert ready()[0] == 200
+
+
+@pytest.mark.parametrize("attributes", ["read-write", "primary"])
+def test_it_is_not_ready_while_no_server_of_several_can_be_written(attributes):
+    connection.close()
+    options = connection.settings_dict["OPTIONS"] | {"target_session_attrs": attributes}
+    with database_read_only(), mock.patch.dict(connection.settings_dict, OPTIONS=options):
+        connection.close()
+        status, body = ready("?only=database")
+
+    assert (status, body["database"]["error"]) == (503, "the database is read-only")
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])

@@ -176,11 +176,11 @@ def test_no_client_or_transaction_is_named(alice, third):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_without_the_database_it_fails_in_plain_text():
+def test_without_the_database_it_answers_503_in_plain_text():
     with database_away():
         answer = Web(raise_request_exception=False).get("/metrics")
 
-    assert (answer.status_code, answer["Content-Type"]) == (500, "text/plain")
+    assert (answer.status_code, answer["Content-Type"]) == (503, "text/plain")
     assert b"nonexistent" not in answer.content
 
 

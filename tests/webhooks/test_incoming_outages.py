@@ -9,7 +9,7 @@ from providers.settings import provider_by_slug
 from tests.asgi import Body, ask
 from tests.cast import Third, accepted, clear_caches, now
 from tests.transactions.api.callers import LARGEST, problem
-from tests.transactions.api.outages import broker_away, crash_connection, cut_connection, database_away
+from tests.transactions.api.outages import SPOILED, broker_away, database_away, database_read_only
 from tests.webhooks.senders import everything, recorded, refusals, send, send_signed, signed, words
 from transactions.snapshot import TransactionSnapshot
 
@@ -69,20 +69,33 @@ def test_the_same_webhook_is_applied_once_the_database_is_back(third, record):
 
 
 @pytest.mark.parametrize("known", [True, False])
-def test_it_recovers_from_a_cut_connection(third, record, known):
+@pytest.mark.parametrize("spoil", SPOILED)
+def test_it_is_applied_on_a_new_connection(third, record, known, spoil):
     settings_known(known)
-    cut_connection()
+    spoil()
 
     assert send_signed(third, words(record.id)).status_code == 204
     assert now(record).status == "completed"
 
 
-def test_it_recovers_from_a_crash_of_the_database(third, record):
+@pytest.mark.parametrize("spoil", SPOILED)
+def test_a_refused_webhook_is_counted_on_a_new_connection(third, record, spoil):
     settings_known(True)
-    crash_connection()
+    spoil()
 
-    assert send_signed(third, words(record.id)).status_code == 204
-    assert now(record).status == "completed"
+    assert send("/webhooks/third", words(record.id)).status_code == 401
+    assert refusals() == {"missing_headers": 1}
+
+
+def test_a_read_only_database_answers_503_with_retry_after(third, record):
+    before = everything()
+    with database_read_only():
+        answers = [send_signed(third, words(record.id)), send("/webhooks/third", words(record.id))]
+
+    for answer in answers:
+        problem(answer, 503, "unavailable")
+        assert int(answer["Retry-After"]) > 0
+    assert everything() == before
 
 
 def test_without_the_broker_it_is_applied(third, record):

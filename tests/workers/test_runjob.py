@@ -2,10 +2,14 @@ from collections.abc import Iterator
 
 import pytest
 from django.core.management.base import CommandError
+from django.db import connection
 
 from tests.cast import Caller, accepted, job, make_client, now
 from tests.management import said
 from tests.servers import Answer, Server, serving
+from tests.transactions.api.outages import SPOILED, make_read_only
+from workers import jobs
+from workers.jobs import run_job
 from workers.models import Job
 
 pytestmark = pytest.mark.django_db
@@ -81,3 +85,30 @@ def test_jobs_that_ran_before_the_error_stay_done(bob, third, endpoint):
 def test_it_wants_numbers(db, words):
     with pytest.raises(CommandError):
         said("runjob", *words)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("spoil", SPOILED)
+def test_it_runs_a_job_on_a_new_connection(bob, third, endpoint, spoil):
+    """In AWS Lambda, a process keeps its connection from one call to the next."""
+    notify = job(accepted(bob, third), "notify")
+    spoil()
+
+    assert run_job(notify.pk) == "done"
+    connection.close()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_result_of_a_run_is_stored_after_a_failover_during_the_run(bob, third, endpoint, monkeypatch):
+    notify = job(accepted(bob, third), "notify")
+    alone = jobs._run_alone
+
+    def fail_over_meanwhile(*work):
+        make_read_only()
+        return alone(*work)
+
+    monkeypatch.setattr(jobs, "_run_alone", fail_over_meanwhile)
+
+    assert run_job(notify.pk) == "done"
+    assert len(endpoint.asked) == 1
+    connection.close()

@@ -17,7 +17,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 from rest_framework import exceptions
 
-from workers.foundation.database import is_away
+from workers.foundation.database import drop_lost, is_away
 
 log = structlog.get_logger(__name__)
 
@@ -61,6 +61,7 @@ PROBLEMS = {
     "internal-error": Problem(500, "Internal error", "The error has been logged. It is safe to retry."),
     "unavailable": Problem(503, "Temporarily unavailable", "It is safe to retry after the seconds in `Retry-After`."),
 }
+_AWAY = b"The database is unavailable or read-only. Try again in a few seconds.\n"
 _BY_EXCEPTION = {
     UnreadablePostError: "body-late",
     RequestDataTooBig: "body-too-large",
@@ -118,7 +119,7 @@ def problem_response(error: Exception, context: Mapping[str, Any]) -> HttpRespon
 def for_exception(error: Exception, request: HttpRequest) -> HttpResponse:
     """Map an exception to a problem response; log server errors."""
     if is_away(error):
-        log.error("The database cannot be reached", action="database_away", error=str(error).split("\n")[0])
+        _note_away(error)
         return problem(request, "unavailable", headers={"Retry-After": RETRY_AFTER})
     slug = _slug(error)
     match error:
@@ -133,6 +134,12 @@ def for_exception(error: Exception, request: HttpRequest) -> HttpResponse:
     if slug == "internal-error":
         log.error("A request failed", action="request_failed", path=request.path, exc_info=error)
     return problem(request, slug)
+
+
+def _note_away(error: Exception) -> None:
+    """Log that the database is away; drop its connection, because the next request may get a working one."""
+    log.error("The database is unavailable", action="database_away", error=str(error).split("\n")[0])
+    drop_lost(error)
 
 
 def _slug(error: Exception) -> str:
@@ -176,6 +183,10 @@ def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """Django's handler500, for exceptions outside of DRF."""
+    error = cast(Exception, sys.exc_info()[1])  # Django calls it in its `except`
     if _is_api(request):
-        return for_exception(cast(Exception, sys.exc_info()[1]), request)  # Django calls it in its `except`
+        return for_exception(error, request)
+    if is_away(error):
+        _note_away(error)
+        return HttpResponse(_AWAY, "text/plain", 503, headers={"Retry-After": RETRY_AFTER})
     return HttpResponse(b"Internal error\n", "text/plain", 500)

@@ -96,7 +96,7 @@ class Notifications(ClientView):
     def post(self, request: Request, id: str) -> Response:
         """Send the current status to your endpoint again, even if an earlier delivery was confirmed."""
         record = self.own(id)
-        notify_again(record)
+        retry_once(lambda: notify_again(record))
         return Response(as_json(record), status=202)
 
 

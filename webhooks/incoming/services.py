@@ -105,5 +105,10 @@ def _uuid(text: str) -> UUID | None:
 
 def count_refusal(provider: Provider | None, reason: str) -> None:
     """Count a refused webhook, of which nothing else is stored. `provider` is None if it is unknown."""
-    with connection.cursor() as cursor:
-        cursor.execute(sql.REFUSED, {"provider": provider.id if provider else None, "reason": reason})
+    refused = {"provider": provider.id if provider else None, "reason": reason}
+
+    def count() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(sql.REFUSED, refused)
+
+    retry_once(count)

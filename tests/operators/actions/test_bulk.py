@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
-from django.db import OperationalError
+from django.db import DatabaseError, InternalError, OperationalError
 from django.db.models.functions import Now
 
 from operators.actions import bulk
@@ -16,6 +16,7 @@ from operators.models import BulkRun
 from operators.search import UnknownFilter
 from tests.cast import accepted
 from tests.threads import at_once
+from tests.transactions.api.outages import from_server
 from transactions.models import Event, Transaction
 from txnproject.jobs import JOBS
 from workers.models import Job
@@ -282,15 +283,24 @@ def _with(**changed: Any) -> Any:
     return replace(ACTIONS["retry"], **changed)
 
 
-def test_the_effect_and_the_count_are_one_commit(begin, five, monkeypatch):
+@pytest.mark.parametrize(
+    "error",
+    [
+        OperationalError("the connection is lost"),
+        from_server(InternalError, "25006"),
+        from_server(InternalError, "25P02"),
+        from_server(DatabaseError, "57P01"),
+    ],
+)
+def test_the_effect_and_the_count_are_one_commit(begin, five, monkeypatch, error):
     run = begin()
 
     def cut_off(*_: Any) -> None:
-        raise OperationalError("the connection is lost")
+        raise error
 
     with monkeypatch.context() as patched:
         patched.setattr(bulk, "_count", cut_off)
-        with pytest.raises(OperationalError):
+        with pytest.raises(type(error)):
             bulk.step()
 
     assert failed() == set(five) and deeds() == 0

@@ -7,8 +7,11 @@ import pytest
 from axes.models import AccessAttempt, AccessLog
 from django.contrib.auth.models import User
 from django.core.management import call_command
+from django.db import connection
 from django.db.models.functions import Now
 from django.test import Client as Web
+
+from tests.transactions.api.outages import SPOILED, database_read_only
 
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
@@ -145,3 +148,25 @@ def test_a_command_prunes_old_logins():
     call_command("axes_reset_logs", age=90, verbosity=0)
 
     assert AccessLog.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("spoil", SPOILED)
+def test_a_useless_connection_fails_one_login_at_most(spoil):
+    web = Web(raise_request_exception=False)
+    spoil()
+    first, second = (web.post(LOGIN, {"username": "root", "password": "right"}) for _ in range(2))
+
+    assert first.status_code in (302, 503)
+    assert second.status_code == 302
+    connection.close()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("password", ["right", "wrong"])
+def test_a_login_on_a_read_only_database_is_answered_503_with_retry_after(password):
+    with database_read_only():
+        answer = Web(raise_request_exception=False).post(LOGIN, {"username": "root", "password": password})
+
+    assert (answer.status_code, answer["Content-Type"]) == (503, "text/plain")
+    assert int(answer["Retry-After"]) > 0

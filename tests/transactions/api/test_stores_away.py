@@ -7,7 +7,14 @@ from django.db import connection
 
 from tests.cast import clear_caches
 from tests.transactions.api.callers import Api, problem, stored
-from tests.transactions.api.outages import broker_away, crash_connection, cut_connection, database_away
+from tests.transactions.api.outages import (
+    SPOILED,
+    broker_away,
+    crash_connection,
+    database_away,
+    database_read_only,
+    make_read_only,
+)
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
@@ -77,17 +84,51 @@ def test_the_same_post_succeeds_once_the_database_is_back(api):
 
 
 @pytest.mark.parametrize("known", [True, False])
-def test_a_post_succeeds_after_a_lost_connection(api, known):
+@pytest.mark.parametrize("spoil", SPOILED)
+def test_a_post_succeeds_on_a_new_connection(api, known, spoil):
     settings_known(api, known)
-    cut_connection()
+    spoil()
 
     assert api.post().status_code == 202
 
 
-def test_a_post_succeeds_after_a_crash_of_the_database(api):
-    settings_known(api, True)
-    crash_connection()
+@pytest.mark.parametrize("spoil", SPOILED)
+def test_a_notification_is_requested_on_a_new_connection(api, spoil):
+    api.post(id="order-1")
+    spoil()
 
+    assert api.notify("order-1").status_code == 202
+
+
+@pytest.mark.parametrize("post", [Api.post, lambda api: api.post(id="order-1"), lambda api: api.notify("order-1")])
+def test_a_read_only_database_answers_posts_503_with_retry_after(api, post):
+    api.post(id="order-1")
+    with database_read_only():
+        answers = [post(api) for _ in range(3)]
+
+    for answer in answers:
+        problem(answer, 503, "unavailable")
+        assert int(answer["Retry-After"]) > 0
+
+
+@pytest.mark.parametrize(("method", "path"), [one for one in ENDPOINTS if one[0] == "get"])
+def test_a_read_only_database_can_be_read(api, method, path):
+    api.post(id="order-1")
+    with database_read_only():
+        assert api.web.get(path).status_code == 200
+
+
+def test_a_failed_record_of_a_key_s_use_drops_the_connection(api):
+    make_read_only()
+    dropped = connection.connection
+
+    assert api.get().status_code == 200
+    assert connection.connection is not dropped
+
+
+def test_the_first_post_succeeds_once_the_database_can_be_written(api):
+    with database_read_only():
+        api.post()
     assert api.post().status_code == 202
 
 
