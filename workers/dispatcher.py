@@ -5,9 +5,11 @@ delay, or while the broker is away), recovers expired leases and updates the pro
 number of lanes with waiting jobs, not on the number of jobs.
 """
 
+import math
 import os
 import signal
 import socket
+import time
 import uuid
 from datetime import timedelta
 from typing import Any
@@ -17,7 +19,7 @@ from django.conf import settings
 from django.db.models.functions import Now
 
 from workers import jobs
-from workers.engine import Engine
+from workers.engine import LONGEST_SETTLE_PAUSE, Engine
 from workers.models import WorkerProcess
 from workers.periodic import INTERVAL, PeriodicThread, attempt
 
@@ -27,6 +29,10 @@ STUCK = 30
 """Limit on consecutive ticks without an answer from the event loop; then the process kills itself. Its jobs come back
 when their leases end; otherwise the process would look alive and claim more jobs that it never runs."""
 
+SETTLE_FIRST = 2 * LONGEST_SETTLE_PAUSE
+"""Seconds after an outage of the database in which no lease is recovered. Leases that ended meanwhile do not mean lost
+workers: these have kept their results, and settle them within this time."""
+
 
 class Dispatcher(PeriodicThread):
     """The dispatcher's thread."""
@@ -34,6 +40,8 @@ class Dispatcher(PeriodicThread):
     def __init__(self, engine: Engine, *, queues: list[str]) -> None:
         super().__init__("dispatcher", self.tick)
         self._engine = engine
+        self._beats_since = -math.inf
+        """Time (monotonic) of the first heartbeat after the last one that failed."""
         self._about: dict[str, Any] = {
             "id": uuid.uuid4(),
             "host": socket.gethostname(),
@@ -47,15 +55,23 @@ class Dispatcher(PeriodicThread):
         if (unanswered := self._engine.unanswered()) > STUCK:
             log.critical("The event loop is stuck; killing this process", action="worker_stuck", ticks=unanswered)
             os.kill(os.getpid(), signal.SIGKILL)
+        self._beat()
+        if time.monotonic() >= self._beats_since + SETTLE_FIRST:
+            for lane in jobs.recover():
+                self._engine.wake(lane)
+        for lane, due_in in jobs.due_lanes(ahead=INTERVAL):  # a job due before the next tick gets a timer: no delay
+            self._engine.wake(lane, due_in)
+        self._engine.wake_all(self._engine.statistics.write())  # last: its failure delays nothing else
+
+    def _beat(self) -> None:
+        """Update the process's row; note when that began to work."""
+        now, since = time.monotonic(), self._beats_since
+        self._beats_since = math.inf
         WorkerProcess.objects.filter(beat_at__lt=Now() - timedelta(hours=1)).delete()
         process = WorkerProcess(**self._about, in_flight=self._engine.in_flight)
         renewed = ["beat_at", "in_flight"]
         WorkerProcess.objects.bulk_create([process], update_conflicts=True, unique_fields=["id"], update_fields=renewed)
-        for lane in jobs.recover():
-            self._engine.wake(lane)
-        for lane, due_in in jobs.due_lanes(ahead=INTERVAL):  # a job due before the next tick gets a timer: no delay
-            self._engine.wake(lane, due_in)
-        self._engine.wake_all(self._engine.statistics.write())  # last: its failure delays nothing else
+        self._beats_since = min(since, now)
 
     def _run(self) -> None:
         super()._run()

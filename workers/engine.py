@@ -24,6 +24,7 @@ from workers import jobs
 from workers.announce import announce
 from workers.breaker import BreakerStatistics
 from workers.coalesce import Coalescer
+from workers.foundation.database import is_lost
 from workers.jobs import LaneClaim, Result
 from workers.kinds import Kind
 from workers.lanes import Lane
@@ -38,6 +39,8 @@ STARTING = 10.0
 """Timeout in seconds for the start of the event loop."""
 SOON = 2.0
 """Longest delay in seconds that is a timer here, exact to some 10 ms; the dispatcher handles longer ones."""
+SETTLE_PAUSE, LONGEST_SETTLE_PAUSE = 0.1, 2.0
+"""Shortest and longest pause in seconds before a failed settle is retried."""
 
 
 class Engine:
@@ -273,17 +276,22 @@ class Engine:
             return []
 
     def _settle_patiently(self, results: list[tuple[Claim, Result]]) -> list[Wake]:
-        """Settle, and retry while the database is away, so that no outcome is lost."""
-        pause, until = 0.1, time.monotonic() + max(kind.lease for kind in self._kinds.values())
-        while time.monotonic() < until:
+        """Settle, and retry while the database is away, so that no outcome is lost.
+
+        While no session can write, no worker can take over these jobs either, so the retries continue when the leases
+        have ended. Other errors are retried until then, because the settles that follow wait meanwhile.
+        """
+        pause, until = SETTLE_PAUSE, time.monotonic() + max(kind.lease for kind in self._kinds.values())
+        while True:
             try:
                 return jobs.settle(results)
             except (DatabaseError, InterfaceError) as error:
                 log.warning("Settling failed; retrying", action="settle_failed", error=str(error), jobs=len(results))
                 connection.close()
+                if not is_lost(error) and time.monotonic() > until:
+                    return []  # other workers have the jobs
                 time.sleep(pause)
-                pause = min(pause * 2, 2.0)
-        return []  # the leases have ended: other workers have the jobs
+                pause = min(pause * 2, LONGEST_SETTLE_PAUSE)
 
 
 CLAIM_TIMEOUT = 40

@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 from datetime import UTC, datetime, timedelta
+from unittest import mock
 
 import pytest
 from django.db import OperationalError
@@ -13,7 +14,7 @@ from django.db.models.functions import Now
 from tests.running import expire
 from tests.servers import until
 from tests.threads import await_sessions_end, end_sessions
-from tests.workers.probe import new_job
+from tests.workers.probe import new_job, states
 from txnproject import __version__
 from workers import dispatcher as module
 from workers import jobs
@@ -201,6 +202,24 @@ def test_it_survives_any_error_of_a_tick(looking, engine, monkeypatch, error):
     new_job()
 
     until(lambda: Lane("x1") in engine.wakes)
+
+
+def test_leases_that_ended_during_an_outage_are_recovered_after_the_workers_could_settle(
+    dispatcher, engine, probe, monkeypatch
+):
+    expire(Job.objects.get(pk=probe.claim_new().id))
+    with monkeypatch.context() as away:
+        away.setattr(WorkerProcess.objects, "filter", mock.Mock(side_effect=OperationalError))
+        with pytest.raises(OperationalError):
+            dispatcher.tick()
+
+    dispatcher.tick()
+    dispatcher.tick()
+    assert states() == ["running"]
+
+    monkeypatch.setattr(module, "SETTLE_FIRST", 0.0)
+    dispatcher.tick()
+    assert states() == ["waiting"]
 
 
 @pytest.mark.django_db(transaction=True)

@@ -5,11 +5,13 @@ import time
 from dataclasses import replace
 
 import pytest
-from django.db import DatabaseError, OperationalError
+from django.db import DatabaseError, InternalError, OperationalError
 from django.db.models.functions import Now
 
+from tests.running import expire
 from tests.servers import until
 from tests.threads import end_sessions
+from tests.transactions.api.outages import database_read_only, failed_over, from_server
 from tests.workers.probe import TABLE, all_done, new_job, new_jobs, states
 from workers import jobs
 from workers.lanes import Lane
@@ -46,6 +48,75 @@ def test_it_claims_again_after_the_end_of_every_connection(engine, probe):
     engine.wake(Lane("x1"))
 
     until(all_done)
+
+
+@pytest.fixture
+def settles(monkeypatch) -> list[int]:
+    """Numbers of results in the settles that were tried."""
+    tried, settle = [], jobs.settle
+
+    def counted(results):
+        tried.append(len(results))
+        return settle(results)
+
+    monkeypatch.setattr(jobs, "settle", counted)
+    return tried
+
+
+def test_the_result_of_a_run_survives_a_failover(engine, probe, gate, settles):
+    new_job()
+    engine.wake(Lane("x1")).result(5)
+    until(lambda: gate.inside == 1)
+
+    with failed_over():
+        gate.open.set()
+        until(all_done)
+
+    assert len(probe.begun) == 1
+    assert list(Job.objects.values_list("crashes", flat=True)) == [0]
+
+
+def test_it_claims_again_after_a_failover(engine, probe):
+    new_job()
+    engine.wake(Lane("x1")).result(5)
+    until(all_done)
+    new_job()
+
+    with failed_over():
+        with pytest.raises(InternalError):
+            engine.wake(Lane("x1")).result(5)
+        engine.wake(Lane("x1")).result(5)
+        until(all_done)
+
+
+def test_the_result_of_a_run_survives_a_read_only_database_that_outlasts_its_lease(engine, probe, gate, settles):
+    job = new_job()
+    engine.wake(Lane("x1")).result(5)
+    until(lambda: gate.inside == 1)
+    expire(job)
+    engine._kinds = {JobKind.TRACK: replace(probe.kind, lease=0.0)}
+
+    with database_read_only():
+        gate.open.set()
+        until(lambda: len(settles) > 2)
+
+    until(all_done)
+    assert len(probe.begun) == 1
+    assert list(Job.objects.values_list("crashes", flat=True)) == [0]
+
+
+def test_a_result_that_no_session_can_store_does_not_outlast_its_lease(engine, probe, gate, monkeypatch):
+    def refuse(results):
+        raise from_server(DatabaseError, "XX000")
+
+    new_job()
+    engine.wake(Lane("x1")).result(5)
+    until(lambda: gate.inside == 1)
+    engine._kinds = {JobKind.TRACK: replace(probe.kind, lease=0.0)}
+    monkeypatch.setattr(jobs, "settle", refuse)
+    gate.open.set()
+
+    until(lambda: engine.in_flight == 0)
 
 
 def test_a_settle_that_fails_is_repeated(engine, probe, monkeypatch):
