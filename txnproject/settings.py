@@ -121,6 +121,9 @@ _database["OPTIONS"] |= dict(
     # table at every insert until the next ANALYZE, even when it has grown. A fresh plan costs about 10 microseconds.
     "-c plan_cache_mode=force_custom_plan",
 )
+if "," in f"{_database.get('HOST', '')}{_database['OPTIONS'].get('host', '')}":
+    # A primary and its standbys: libpq tries them in turn. PostgreSQL 14 and later tell it without a round trip.
+    _database["OPTIONS"].setdefault("target_session_attrs", "read-write")
 DATABASES = {"default": _database}
 
 # --- the broker
@@ -153,7 +156,9 @@ def _broker() -> dict[str, Any]:
     if is_amqp(url):
         options: dict[str, Any] = {"url": _with_limit(url), "confirm_delivery": True}
         return {"BROKER": "dramatiq.brokers.rabbitmq.RabbitmqBroker", "OPTIONS": options, "MIDDLEWARE": middleware}
-    client = redis_client(  # with `url=` redis-py neither retries nor times out
+    # With `url=` redis-py neither retries nor times out. A server that refuses a command (a replica, no memory) may have
+    # been replaced: redis-py then closes the connection and retries on a new one.
+    client = redis_client(
         url,
         socket_timeout=5,
         socket_connect_timeout=2,

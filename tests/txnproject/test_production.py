@@ -34,8 +34,8 @@ print(json.dumps({"csrf": csrf, "session": [getattr(settings, f"SESSION_COOKIE_{
 """
 
 
-def in_production(*words: str) -> subprocess.CompletedProcess[str]:
-    environment = {"PATH": os.environ["PATH"], "DJANGO_SETTINGS_MODULE": "txnproject.settings", **DOCUMENTED}
+def in_production(*words: str, **changes: str) -> subprocess.CompletedProcess[str]:
+    environment = {"PATH": os.environ["PATH"], "DJANGO_SETTINGS_MODULE": "txnproject.settings", **DOCUMENTED, **changes}
     command = [sys.executable, *words]
     return subprocess.run(
         command, env=environment, cwd=CHECKOUT, capture_output=True, text=True, check=False, timeout=60
@@ -80,3 +80,22 @@ def test_the_sessions_cookie_is_as_documented(cookies):
 
     assert secure and http_only and domain is None
     assert sorted(["Secure", "HttpOnly", f"SameSite={same_site}", f"Path={path}"]) == documented(name)
+
+
+@pytest.mark.parametrize(
+    ("url", "attributes"),
+    [
+        ("postgresql://user:password@db.example:5432/relay", "None"),
+        ("postgresql://user:password@one.example:5432,two.example:5433/relay", "read-write"),
+        ("postgresql://user:password@one.example,two.example/relay", "read-write"),
+        ("postgresql://user@/relay?host=/one,/two", "read-write"),
+        ("postgresql://user@/relay?host=/one,/two&target_session_attrs=primary", "primary"),
+        ("postgresql://user@db.example/relay?target_session_attrs=read-write", "read-write"),
+    ],
+)
+def test_of_several_database_servers_the_one_that_can_be_written_is_used(url, attributes):
+    shown = (
+        "from txnproject.settings import DATABASES as of; print(of['default']['OPTIONS'].get('target_session_attrs'))"
+    )
+
+    assert in_production("-c", shown, DATABASE_URL=url).stdout.strip() == attributes
