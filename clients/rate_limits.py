@@ -11,7 +11,7 @@ from limits import RateLimitItem
 from limits.storage import MemoryStorage, RedisStorage, Storage
 from limits.strategies import SlidingWindowCounterRateLimiter
 from redis import ConnectionError as NoConnection
-from redis import RedisError
+from redis import RedisError, ResponseError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from rest_framework.request import Request
@@ -75,8 +75,9 @@ def counters_at(broker_url: str) -> Counters:
     """Return counters in this Redis, or in memory for another broker."""
     if not is_redis(broker_url):
         return Counters(MemoryStorage())
-    # One immediate retry: a restart of Redis breaks pooled connections, but a new one works.
-    once = Retry(NoBackoff(), retries=1, supported_errors=(NoConnection,))
+    # One immediate retry: a restart of Redis breaks pooled connections, and after a failover they lead to a server that
+    # refuses writes, but a new one works.
+    once = Retry(NoBackoff(), retries=1, supported_errors=(NoConnection, ResponseError))
     client = redis_client(broker_url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT, retry=once)
     return Counters(RedisStorage(broker_url, connection_pool=client.connection_pool, key_prefix="relay-rate"))
 

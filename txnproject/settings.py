@@ -10,6 +10,7 @@ from typing import Any
 
 from corsheaders.defaults import default_headers
 from redis.backoff import ExponentialBackoff
+from redis.exceptions import ResponseError
 from redis.retry import Retry
 
 from operators import menu
@@ -164,10 +165,11 @@ def _broker() -> dict[str, Any]:
         socket_connect_timeout=2,
         health_check_interval=15,
         retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), retries=2),
+        retry_on_error=[ResponseError],
         socket_keepalive=True,
     )
     return {
-        "BROKER": "dramatiq.brokers.redis.RedisBroker",
+        "BROKER": "workers.broker.Broker",
         # A message is a hint that is outdated after seconds, so dead messages need not be kept for days.
         "OPTIONS": {"client": client, "dead_message_ttl": 3_600_000},
         "MIDDLEWARE": middleware,

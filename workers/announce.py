@@ -52,7 +52,8 @@ class Announcer:
             try:
                 actor.send(due)
             except Exception as error:  # any error of the broker's client; the dispatchers find the jobs
-                log.warning("The broker cannot be reached", action="announce_failed", error=type(error).__name__)
+                text = f"{type(error).__name__}: {error}"
+                log.warning("The broker takes no messages", action="announce_failed", error=text)
                 break
             self._promised.update({(kind, lane): now + after for lane, after in due.items() if after > 0})
 

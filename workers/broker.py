@@ -1,27 +1,109 @@
-"""Check of the broker, for `/readyz` and the dashboard."""
+"""The broker: a Redis broker whose consumers survive refused writes, and the check for `/readyz` and the dashboard."""
 
-from functools import lru_cache
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 import dramatiq
+import pika
 import redis
 from django.conf import settings
+from dramatiq.brokers.redis import RedisBroker
+from dramatiq.errors import ConnectionClosed
+from pika.exceptions import AMQPError, ConnectionBlockedTimeout
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
-from workers.foundation.broker_url import redis_client
+from workers.foundation.broker_url import is_amqp, redis_client
+
+LIMIT = 1.0
+"""Timeout in seconds of each step of a check: the connection, its handshake, the write."""
+CHECK_KEY = "relay-check"
+"""Key that a check writes in Redis for a minute, and routing key of the message that it publishes to RabbitMQ. No queue
+has this name, so RabbitMQ drops the message."""
+
+_CAUSES = {
+    "READONLY": "read-only",
+    "OOM": "out of memory",
+    "MISCONF": "unable to save its data",
+    "NOREPLICAS": "without enough replicas",
+    "LOADING": "loading its data",
+    "MASTERDOWN": "cut off from its primary",
+    "NOPERM": "configured without the permission to write",
+}
+"""Causes by the code that begins an error of Redis. redis-py removes the code of the errors that have a class."""
+_CODES = {
+    redis.exceptions.ReadOnlyError: "READONLY",
+    redis.exceptions.OutOfMemoryError: "OOM",
+    redis.exceptions.BusyLoadingError: "LOADING",
+    redis.exceptions.MasterDownError: "MASTERDOWN",
+    redis.exceptions.NoPermissionError: "NOPERM",
+}
+
+
+class Broker(RedisBroker):
+    """Redis broker that reports each error of Redis as a lost connection, which Dramatiq's consumers retry.
+
+    Dramatiq expects no refused writes (a replica, no memory): they would end the thread of a consumer for good if
+    delayed messages wait in it, and leave processed messages unacknowledged until the worker restarts.
+    """
+
+    def _dispatch(self, command: str) -> Callable[..., Any]:
+        dispatch = cast(Callable[..., Any], super()._dispatch(command))  # type: ignore[no-untyped-call]
+
+        def reported(*arguments: Any) -> Any:
+            try:
+                return dispatch(*arguments)
+            except redis.RedisError as error:
+                raise ConnectionClosed(error) from error  # type: ignore[no-untyped-call]
+
+        return reported
 
 
 def check_broker() -> dict[str, Any]:
-    """Return `{"ok": True}` if the broker answers within two seconds, otherwise the error."""
+    """Return `{"ok": True}` if the broker takes a write within a few seconds, otherwise the error in words.
+
+    Each check opens a connection, because a kept one may lead to a server that has been replaced.
+    """
+    if is_amqp(settings.BROKER_URL):
+        return _check_rabbitmq()
     if not hasattr(dramatiq.get_broker(), "client"):
-        return {"ok": True, "note": "only Redis is checked"}
+        return {"ok": True, "note": "only Redis and RabbitMQ are checked"}
     try:
-        _probe().ping()
+        patience = {"socket_timeout": LIMIT, "socket_connect_timeout": LIMIT, "retry": Retry(NoBackoff(), 0)}
+        with redis_client(settings.BROKER_URL, **patience) as client:
+            client.set(CHECK_KEY, "1", ex=60)
     except redis.RedisError as error:
+        return {"ok": False, "error": _in_words(error)}
+    return {"ok": True}
+
+
+def _in_words(error: redis.RedisError) -> str:
+    """Return the cause of a failed check, without texts of the server: they may contain addresses."""
+    code = next((code for kind, code in _CODES.items() if isinstance(error, kind)), str(error).split(" ", 1)[0])
+    if cause := _CAUSES.get(code):
+        return f"the broker is {cause}"
+    return "the broker refuses writes" if isinstance(error, redis.ResponseError) else type(error).__name__
+
+
+def _check_rabbitmq() -> dict[str, Any]:
+    """Publish a message and wait for its confirmation. RabbitMQ blocks publishers while it lacks memory or disk."""
+    servers = [_bounded(url) for url in settings.BROKER_URL.split(";")]
+    try:
+        with pika.BlockingConnection(servers) as connection:
+            channel = connection.channel()
+            channel.confirm_delivery()
+            channel.basic_publish("", CHECK_KEY, b"")
+    except ConnectionBlockedTimeout:
+        return {"ok": False, "error": "the broker blocks publishers: it is out of memory or disk space"}
+    except (AMQPError, OSError) as error:
         return {"ok": False, "error": type(error).__name__}
     return {"ok": True}
 
 
-@lru_cache
-def _probe() -> "redis.Redis":
-    """Return a client that gives up sooner than the broker's own."""
-    return redis_client(settings.BROKER_URL, socket_timeout=1, socket_connect_timeout=1)
+def _bounded(url: str) -> pika.URLParameters:
+    """Return the parameters for a connection of a check."""
+    parameters = pika.URLParameters(url)
+    parameters.socket_timeout = parameters.blocked_connection_timeout = LIMIT
+    parameters.stack_timeout = 2 * LIMIT
+    parameters.connection_attempts = 1
+    return parameters

@@ -80,8 +80,8 @@ def _workers(seen: Overview) -> Iterable[Line]:
 
 
 def _broker(seen: Overview) -> Iterable[Line]:
-    if not check_broker()["ok"]:
-        yield Line("The broker cannot be reached. No work is lost, but each step may start a second later.")
+    if error := check_broker().get("error"):
+        yield Line(f"The broker does not work ({error}). No work is lost, but each step may start a second later.")
 
 
 def _reviews(seen: Overview) -> Iterable[Line]:

@@ -1,9 +1,13 @@
 """Outages of stores and providers: the service recovers by itself, without a restart of its processes."""
 
+import contextlib
 import signal
 import time
+from collections.abc import Iterator
 
+import psycopg2
 import pytest
+import redis
 import requests
 
 from devstack.postgres import PostgreSQL
@@ -76,6 +80,107 @@ def test_transactions_complete_after_the_broker_loses_all_messages(stack: Stack,
     valkey.start()  # it restarts empty
 
     assert_told(stack, [f"flushed-{number}" for number in range(20)])
+
+
+REFUSALS = ["REPLICAOF 127.0.0.1 1", "CONFIG SET maxmemory 1", "CONFIG SET min-replicas-to-write 1"]
+
+
+@pytest.mark.parametrize("refusal", REFUSALS)
+def test_transactions_complete_while_the_broker_refuses_writes(stack: Stack, valkey: Valkey, refusal: str):
+    name = f"refused-{REFUSALS.index(refusal)}"
+    with redis.Redis.from_url(valkey.url()) as server:
+        server.execute_command(*refusal.split())
+        try:
+            assert post(stack, name, "webhook").status_code == 202
+            assert wait_for(lambda: told(stack, name)) in FINAL
+            answer = requests.get(f"{stack.url}/readyz", timeout=5)
+            assert (answer.status_code, answer.json()["broker"]["ok"]) == (503, False)
+        finally:
+            for command in ("REPLICAOF NO ONE", "CONFIG SET maxmemory 0", "CONFIG SET min-replicas-to-write 0"):
+                server.execute_command(*command.split())
+
+    assert requests.get(f"{stack.url}/readyz", timeout=5).ok
+    assert post(stack, f"{name}-back", "webhook").status_code == 202
+    assert wait_for(lambda: told(stack, f"{name}-back")) in FINAL
+
+
+@contextlib.contextmanager
+def session(postgres: PostgreSQL) -> Iterator[psycopg2.extensions.cursor]:
+    """A session that can write in any case."""
+    with contextlib.closing(psycopg2.connect(postgres.url())) as opened, opened.cursor() as cursor:
+        opened.autocommit = True
+        cursor.execute("SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE")
+        yield cursor
+
+
+@contextlib.contextmanager
+def old_sessions_read_only(postgres: PostgreSQL) -> Iterator[None]:
+    """Make the open sessions read-only but no new ones, as a failover does behind a proxy that keeps connections."""
+    with session(postgres) as cursor:
+        cursor.execute("ALTER DATABASE postgres SET default_transaction_read_only = off")
+        cursor.execute("ALTER SYSTEM SET default_transaction_read_only = on")
+        cursor.execute("SELECT pg_reload_conf()")
+        try:
+            yield
+        finally:
+            cursor.execute("ALTER SYSTEM RESET default_transaction_read_only")
+            cursor.execute("ALTER DATABASE postgres RESET default_transaction_read_only")
+            cursor.execute("SELECT pg_reload_conf()")
+
+
+@contextlib.contextmanager
+def new_sessions_read_only(postgres: PostgreSQL) -> Iterator[None]:
+    """End all sessions, and make the new ones read-only. They remain so at the end, unlike those opened then."""
+    with session(postgres) as cursor:
+        cursor.execute("ALTER DATABASE postgres SET default_transaction_read_only = on")
+        try:
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+                " WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+            )
+            yield
+        finally:
+            cursor.execute("ALTER DATABASE postgres RESET default_transaction_read_only")
+
+
+def test_the_first_requests_after_a_failover_are_accepted(stack: Stack, postgres: PostgreSQL):
+    """The open sessions have become read-only, as behind a proxy that keeps them; new ones are not."""
+    names = [f"failover-{number}" for number in range(40)]
+    for name in names[:20]:
+        post(stack, name, "webhook")
+
+    with old_sessions_read_only(postgres):
+        assert {post(stack, name, "webhook").status_code for name in names[20:]} == {202}
+        assert requests.get(f"{stack.url}/readyz?only=database", timeout=5).ok
+        assert_told(stack, names)
+
+    assert stack.sandbox_state()["provider"]["duplicate_creates"] == 0
+
+
+def test_a_read_only_database_accepts_nothing_until_it_can_be_written(stack: Stack, postgres: PostgreSQL):
+    names = [f"read-only-{number}" for number in range(20)]
+    for name in names:
+        post(stack, name, "slow")
+
+    with new_sessions_read_only(postgres):
+        answers = [post(stack, "refused", "sync") for _ in range(20)]
+        probe = requests.get(f"{stack.url}/readyz", timeout=5)
+        found = stack.request("GET", f"/v1/transactions/{names[0]}")
+
+    assert {(one.status_code, one.headers["Content-Type"]) for one in answers} == {(503, "application/problem+json")}
+    assert all(int(one.headers["Retry-After"]) > 0 for one in answers)
+    assert (probe.status_code, probe.json()["database"]["error"]) == (503, "the database is read-only")
+    assert found.status_code == 200
+    assert post(stack, "refused", "sync").status_code == 202
+    assert_told(stack, ["refused", *names])
+    assert crashes(postgres) == 0
+    assert stack.sandbox_state()["provider"]["duplicate_creates"] == 0
+
+
+def crashes(postgres: PostgreSQL) -> int:
+    with session(postgres) as cursor:
+        cursor.execute("SELECT count(*) FROM workers_outboundcall WHERE error LIKE 'the worker was lost%'")
+        return int(cursor.fetchall()[0][0])
 
 
 def test_requests_without_the_database_are_answered_503_with_retry_after(stack: Stack, postgres: PostgreSQL):

@@ -84,7 +84,7 @@ def test_a_stopped_worker_beside_others_is_reported_for_a_while(viewer, alice, w
 def test_an_unreachable_broker_is_reported(viewer, alice, worker, monkeypatch):
     monkeypatch.setattr("operators.dashboard.page.check_broker", lambda: {"ok": False, "error": "ConnectionError"})
 
-    assert [line.split(".")[0] for line in lines(viewer)] == ["The broker cannot be reached"]
+    assert [line.split(".")[0] for line in lines(viewer)] == ["The broker does not work (ConnectionError)"]
 
 
 def test_lines_that_require_action_come_first(viewer, worker, alice, mallory, third):
