@@ -157,8 +157,8 @@ def _broker() -> dict[str, Any]:
     if is_amqp(url):
         options: dict[str, Any] = {"url": _with_limit(url), "confirm_delivery": True}
         return {"BROKER": "dramatiq.brokers.rabbitmq.RabbitmqBroker", "OPTIONS": options, "MIDDLEWARE": middleware}
-    # With `url=` redis-py neither retries nor times out. A server that refuses a command (a replica, no memory) may have
-    # been replaced: redis-py then closes the connection and retries on a new one.
+    # With `url=` redis-py neither retries nor times out. A server that refuses a command (a replica, no memory) may
+    # have been replaced: redis-py then closes the connection and retries on a new one.
     client = redis_client(
         url,
         socket_timeout=5,
