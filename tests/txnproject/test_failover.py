@@ -63,9 +63,9 @@ def standby(streaming: PostgreSQL, api: Api) -> PostgreSQL:
 def connected(*servers: PostgreSQL, **options: str) -> Iterator[None]:
     """Connect to the first of these servers that has the attributes."""
     host = ",".join(str(server.sockets) for server in servers)
-    changed = connection.settings_dict["OPTIONS"] | {"host": host} | options
+    changed = connection.settings_dict["OPTIONS"] | options
     connection.close()
-    with mock.patch.dict(connection.settings_dict, OPTIONS=changed):
+    with mock.patch.dict(connection.settings_dict, HOST=host, OPTIONS=changed):
         yield
         connection.close()
     clear_caches()
