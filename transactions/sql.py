@@ -264,12 +264,15 @@ FROM (
 ) AS last
 """
 
-# The number of transactions that need review, by reason, each counted up to `most` (null: all) in the partial index.
+# The number of transactions that need review, by reason, each counted up to `most` (null: all) in the partial index,
+# and the explanation of the newest one.
 REVIEWS = """
 SELECT reason, (
     SELECT count(*) FROM (
         SELECT 1 FROM transactions_transaction WHERE review = reason AND review <> '' ORDER BY id DESC LIMIT %(most)s
     ) AS flagged
+), (
+    SELECT review_why FROM transactions_transaction WHERE review = reason AND review <> '' ORDER BY id DESC LIMIT 1
 )
 FROM unnest(%(reasons)s) AS reason
 """

@@ -38,7 +38,8 @@ class ServiceCollector(Collector):
         )
         ages = [(one.kind, one.oldest) for one in queues if one.due]
         yield _gauge("relay_oldest_due_seconds", "Age of the oldest due job", ["kind"], ages)
-        yield _gauge("relay_reviews", "Transactions that need review", ["reason"], reviews().items())
+        flagged = [(one.reason, one.number) for one in reviews()]
+        yield _gauge("relay_reviews", "Transactions that need review", ["reason"], flagged)
         refusals = rows(_REFUSALS)
         yield _gauge("relay_webhooks_refused", "Webhooks refused", ["provider", "reason"], refusals)
         yield from _providers()

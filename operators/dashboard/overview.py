@@ -72,6 +72,14 @@ class Flow(NamedTuple):
         return (timezone.now() - self.as_of).total_seconds()
 
 
+class Flagged(NamedTuple):
+    """The number of transactions that need review for this reason, and the explanation of the newest one."""
+
+    reason: Review
+    number: int
+    why: str
+
+
 class ProviderHealth(NamedTuple):
     """A provider (few of its fields are loaded) with the state of its jobs and calls."""
 
@@ -98,7 +106,7 @@ class Overview(NamedTuple):
 
     flow: Flow | None
     """None also before the first count."""
-    reviews: dict[Review, int] | None
+    reviews: list[Flagged] | None
     queues: list[Queue] | None
     processes: list[Process] | None
     providers: list[ProviderHealth] | None
@@ -139,10 +147,10 @@ def overview(may: Callable[[str], bool]) -> Overview:
     )
 
 
-def reviews(most: int | None = None) -> dict[Review, int]:
+def reviews(most: int | None = None) -> list[Flagged]:
     """Count the transactions that need review, by reason, up to `most` each; reasons without any are left out."""
     found = rows(sql.REVIEWS, reasons=Review.values, most=most)
-    return {Review(reason): at_most(count, most) for reason, count in found if count}
+    return [Flagged(Review(reason), at_most(count, most), why) for reason, count, why in found if count]
 
 
 def percentile(buckets: Sequence[tuple[int, int]], share: float) -> float:

@@ -85,9 +85,10 @@ def _broker(seen: Overview) -> Iterable[Line]:
 
 
 def _reviews(seen: Overview) -> Iterable[Line]:
-    for reason, count in (seen.reviews or {}).items():
+    for reason, count, why in seen.reviews or ():
         text = f"{number(count)} {'transaction needs' if count == 1 else 'transactions need'} review: {reason.label}."
-        yield Line(text, rows("transactions_transaction", review=reason), urgent=True)
+        newest = f" The newest: {why}." if why else ""
+        yield Line(text + newest, rows("transactions_transaction", review=reason), urgent=True)
 
 
 def _providers(seen: Overview) -> Iterable[Line]:

@@ -106,10 +106,10 @@ def test_pending_transactions_are_counted_now_and_beyond_the_bound_up_to_the_las
 def test_reviews_are_counted_by_reason(alice, third, monkeypatch):
     monkeypatch.setattr(module, "MOST", 2)
     for review in ("overdue", "contradiction", "contradiction", "contradiction", ""):
-        Transaction.objects.filter(pk=accepted(alice, third).id).update(review=review)
+        Transaction.objects.filter(pk=accepted(alice, third).id).update(review=review, review_why=f"{review}!")
 
-    assert {reason: str(n) for reason, n in seen().reviews.items()} == {
-        Review.OVERDUE: "1", Review.CONTRADICTION: "2 or more"
+    assert {one.reason: (str(one.number), one.why) for one in seen().reviews} == {
+        Review.OVERDUE: ("1", "overdue!"), Review.CONTRADICTION: ("2 or more", "contradiction!")
     }  # fmt: skip
 
 
