@@ -109,8 +109,8 @@ def test_it_shows_the_age_of_the_oldest_pending_transaction_by_provider(alice, t
     aged(done, created_at=90_000)
 
     found = values("relay_oldest_pending_seconds")
-    assert list(found) == [("third",), ("quiet",)]
-    assert list(found.values()) == near(4000, 7)
+    assert [found.pop(("third",)), found.pop(("quiet",))] == near(4000, 7)
+    assert not found
 
 
 @pytest.mark.parametrize("status", ["completed", "declined", "failed"])
@@ -123,8 +123,8 @@ def test_it_shows_the_age_of_the_oldest_unconfirmed_final_status_by_client(alice
     aged(pending, created_at=9000)
 
     found = values("relay_oldest_undelivered_seconds")
-    assert list(found) == [(str(alice.client.pk),), (str(mallory.client.pk),)]
-    assert list(found.values()) == near(900, 30)
+    assert [found.pop((str(of.client.pk),)) for of in (alice, mallory)] == near(900, 30)
+    assert not found
 
 
 def test_without_pending_or_unconfirmed_transactions_there_are_no_ages(alice, third):
