@@ -19,7 +19,7 @@ from devstack.postgres import PostgreSQL
 from devstack.processes import StackError
 from devstack.results import FINAL, Result, compare, table
 from devstack.stack import Stack, running_stack
-from sandbox.behaviours import BEHAVIOURS
+from sandbox.behaviours import COMMON
 
 DATA_DIR = DATA / "demo"
 LOGS = DATA_DIR / "logs"
@@ -30,9 +30,9 @@ TIMEOUT = 60.0  # seconds until everything must be final
 INTERVAL = 0.3  # seconds between two looks at the progress
 
 # Amounts in minor units by reference; the reference makes the third party behave in this way.
-ORDERS = {f"{name}-{nth}": 1000 * nth for name in BEHAVIOURS for nth in range(1, PER_BEHAVIOUR + 1)}
+ORDERS = {f"{behaviour.name}-{nth}": 1000 * nth for behaviour in COMMON for nth in range(1, PER_BEHAVIOUR + 1)}
 REPEATED = list(ORDERS)[::PER_BEHAVIOUR]  # sent a second time at the same moment
-WEBHOOKS = PER_BEHAVIOUR * sum(len(behaviour.webhooks) for behaviour in BEHAVIOURS.values())
+WEBHOOKS = PER_BEHAVIOUR * sum(len(behaviour.webhooks) for behaviour in COMMON)
 
 
 def demo() -> int:

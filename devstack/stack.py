@@ -19,6 +19,8 @@ from devstack.processes import Child, StackError, stop_all
 from devstack.serve import GRACE, web_command, worker_command
 from devstack.stores import Stores
 
+STATUS_MAP = {word: word for word in ("pending", "completed", "declined", "failed")}
+STATUS_MAP |= {"true": "completed", "false": "declined", "0": "pending", "1": "completed", "2": "declined"}
 START_TIMEOUT = 60.0  # seconds; Python processes start slowly on a busy machine
 
 
@@ -102,6 +104,7 @@ class Stack:
             base = ["--base-url", f"{self.sandbox_url}/third-party", "--webhook-auth", "url-token"]
             chosen = provider_settings(self.speed) | settings
             words = [word for name, value in chosen.items() for word in ("--set", f"{name}={value:g}")]
+            words += ["--set", f"status_map={json.dumps(STATUS_MAP)}"]
             self.manage("createprovider", provider, *base, *words, "--json")
             self.state.save({"provider": provider})
         if "api_key" not in self.state:

@@ -26,6 +26,11 @@ class Sandbox:
     def __init__(self, settings: Settings) -> None:
         self._provider = Provider(settings)
         self._client = Client(settings.callback_secrets)
+        self._switches = {
+            "provider": self._provider.switch,
+            "client": self._client.switch,
+            "unknown_ids": self._provider.unknown_ids,
+        }
 
     def app(self) -> web.Application:
         """Return the application. Serve it with `handler_cancellation`, so that lost requests are not in flight."""
@@ -58,14 +63,14 @@ class Sandbox:
         )
 
     async def _control(self, request: web.Request) -> web.Response:
-        """POST /control: set `{"provider": mode, "client": mode}`, each optional; answers the current modes."""
-        switches = {"provider": self._provider.switch, "client": self._client.switch}
+        """POST /control: set the modes of `provider`, `client` and `unknown_ids`, each optional; answers all modes."""
+        switches = self._switches
         try:
             wanted = json.loads(await request.read())
         except ValueError:
             return error(400, "the body is not JSON")
         if not isinstance(wanted, dict) or not wanted.keys() <= switches.keys():
-            return error(400, 'the body must be an object with "provider" and "client"')
+            return error(400, f"the body must be an object with {', '.join(switches)}")
         for side, mode in wanted.items():
             if mode not in switches[side].modes:
                 return error(400, f"{side}: must be one of {', '.join(switches[side].modes)}")
@@ -80,7 +85,7 @@ class Sandbox:
         return web.Response(status=204)
 
     def _modes(self) -> dict[str, str]:
-        return {"provider": self._provider.switch.mode, "client": self._client.switch.mode}
+        return {side: switch.mode for side, switch in self._switches.items()}
 
 
 async def _page(request: web.Request) -> web.FileResponse:

@@ -1,15 +1,22 @@
 """Injected faults, switched on and off at run time."""
 
 import asyncio
+from collections.abc import Iterable
 
 from aiohttp import web
 
+from sandbox.wire import json_answer
+
 
 class Switch:
-    """Fault of one side: `ok`, `down` (drop the connection), `hang`, or an HTTP status for all requests."""
+    """Fault of one side: `ok`, `down` (drop the connection), `hang`, or an HTTP status for all requests.
 
-    def __init__(self, *modes: str) -> None:
-        self.modes = ("ok", *modes)
+    A request has an effect in the modes `ok` and `odd`; the caller of `fault` implements the odd ones.
+    """
+
+    def __init__(self, *modes: str, odd: Iterable[str] = ()) -> None:
+        self._effective = ("ok", *odd)
+        self.modes = (*self._effective, *modes)
         self.mode = "ok"
         self.faulted = 0
         self._changed = asyncio.Event()
@@ -26,13 +33,13 @@ class Switch:
         self.faulted = 0
 
     async def fault(self, request: web.Request) -> web.Response | None:
-        """Return the fault's answer to this request, or None without a fault."""
-        if self.mode == "ok":
+        """Return the fault's answer to this request, or None if it has an effect."""
+        if self.mode in self._effective:
             return None
         self.faulted += 1
         while self.mode == "hang":
             await self._changed.wait()
-        if self.mode == "ok":
+        if self.mode in self._effective:
             return None
         if self.mode == "down":
             return drop(request)
@@ -47,6 +54,5 @@ def drop(request: web.Request) -> web.Response:
 
 
 def error(http: int, reason: str) -> web.Response:
-    """Return `{"error": reason}`; 429 and 503 have a Retry-After of one second, the shortest possible."""
-    headers = {"Retry-After": "1"} if http in (429, 503) else None
-    return web.json_response({"error": reason}, status=http, headers=headers)
+    """Return `{"error": reason}`; 429 and 503 have a Retry-After."""
+    return json_answer(http, {"error": reason}).response()

@@ -45,8 +45,9 @@ class Transaction:
     copies: list[Copy] = field(default_factory=list)
     creates: list[CreateCall] = field(default_factory=list)
     webhooks: list[Delivery] = field(default_factory=list)
-    polls: int = 0  # GETs answered 200
-    checks: int = 0  # GETs answered 404
+    polls: int = 0  # GETs that found it
+    checks: int = 0  # GETs that did not
+    odd_reads: int = 0  # GETs that were answered in an odd manner, since the first create and before it
 
     def present(self, now: float) -> Copy | None:
         """Return the copy that a GET shows: the last to appear, so that a late ghost overwrites a later create."""
@@ -71,4 +72,5 @@ class Transaction:
             "webhooks": [delivery._asdict() for delivery in self.webhooks],
             "polls": self.polls,
             "checks": self.checks,
+            "odd_reads": self.odd_reads,
         }

@@ -17,8 +17,8 @@ class PlannedWebhook(NamedTuple):
 class Scenario(NamedTuple):
     """`status` is the status in a 201 answer; `copy` is None if the create has no effect."""
 
+    behaviour: Behaviour  # of this create: `sync` after a `first_only` one
     answer_after: float  # seconds on our clock
-    http: int
     status: str
     copy: Copy | None
     webhooks: tuple[PlannedWebhook, ...]
@@ -38,15 +38,15 @@ def draw(settings: Settings, behaviour: Behaviour, order: Order, nth: int, began
         answer = behaviour.answer_seconds
     appears, settled = _times(behaviour, chance, answer, settle)
     status = behaviour.answer_status or final
-    exists = behaviour.exists and not (nth > 1 and behaviour.keeps_first)
+    exists = chance.random() < behaviour.exists and not (nth > 1 and behaviour.keeps_first)
     copy = Copy(order, began + settings.scaled(appears), began + settings.scaled(settled), status, final)
     webhooks = [
         PlannedWebhook(settings.scaled(settled + wait), behaviour.webhook_status or final)
         for wait in behaviour.webhooks
     ]
     return Scenario(
+        behaviour=behaviour,
         answer_after=settings.scaled(answer),
-        http=behaviour.http,
         status=status,
         copy=copy if exists else None,
         webhooks=tuple(webhooks),

@@ -10,7 +10,9 @@ import aiohttp
 from aiohttp import web
 from standardwebhooks import Webhook
 
+from sandbox.orders import Order
 from sandbox.records import Delivery, Transaction
+from sandbox.scenario import PlannedWebhook
 
 TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=15)  # real seconds, at any speed
 
@@ -39,21 +41,21 @@ class WebhookSender:
             task.cancel()
 
     def send_later(
-        self, after: float, url: str, message_id: str, body: dict[str, str], transaction: Transaction
+        self, webhook: PlannedWebhook, word: object, order: Order, message_id: str, transaction: Transaction
     ) -> asyncio.Task[None]:
-        """Post `body` in `after` seconds and record the delivery in the transaction."""
-        task = asyncio.create_task(self._send(after, url, message_id, body, transaction))
+        """Post `word` as the order's status at the planned time, and record the delivery in the transaction."""
+        task = asyncio.create_task(self._send(webhook, word, order, message_id, transaction))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
     async def _send(
-        self, after: float, url: str, message_id: str, body: dict[str, str], transaction: Transaction
+        self, webhook: PlannedWebhook, word: object, order: Order, message_id: str, transaction: Transaction
     ) -> None:
-        await asyncio.sleep(after)
+        await asyncio.sleep(webhook.after)
         at = time.time()
-        http = await self._post(url, message_id, json.dumps(body))
-        transaction.webhooks.append(Delivery(at, body["status"], http))
+        http = await self._post(order.webhook_url or "", message_id, json.dumps({"id": order.id, "status": word}))
+        transaction.webhooks.append(Delivery(at, webhook.status, http))
 
     async def _post(self, url: str, message_id: str, body: str) -> int | None:
         headers = {"Content-Type": "application/json"} | self._signature(message_id, body)

@@ -94,7 +94,7 @@ function show(state) {
   table.hidden = !shown.length;
   table.tBodies[0].replaceChildren(...shown);
   notice.textContent = shown.length ? `The newest ${MAX_ROWS} transactions of each side.` : "No transactions yet.";
-  for (const side of ["provider", "client"]) {
+  for (const side of Object.keys(control)) {
     const select = faults.elements[side];
     if (document.activeElement !== select) select.value = control[side];
     select.classList.toggle("fault", control[side] !== "ok");

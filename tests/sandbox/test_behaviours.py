@@ -41,4 +41,4 @@ def test_a_ghost_appears_30_to_120_seconds_after_the_create_began_at_any_speed()
         scenario = draw(Settings(speed=10), ghost, order, 1, 1000.0)
         assert scenario.copy is not None
         assert 1003 <= scenario.copy.appears_at <= 1012
-        assert (scenario.http, scenario.answer_after) == (504, 3)
+        assert (scenario.behaviour.http, scenario.answer_after) == (504, 3)
