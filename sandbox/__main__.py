@@ -24,7 +24,10 @@ the seed and the reference (or the id without one), so that they are the same in
 {behaviours}
 
 Inject a fault:          curl -X POST URL/control -d '{{"provider": "down"}}'
-                         provider: ok, down, hang, 500, 503, 429; client: ok, down, hang, 500, 410, 429
+                         provider: ok, down, hang, 500, 503, 429; client: ok, down, hang, 500, 410, 429;
+                         unknown_ids: ok, odd (the first 2 reads of an id before its create)
+Confirm oddly:           client: odd (each way in turn), drip, endless, cut, reset, bad-chunk, body-204,
+                         gzip, br, big-header, close-early
 Delete all records:      curl -X POST URL/reset"""
 
 

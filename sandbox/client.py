@@ -4,15 +4,31 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import cycle, islice
 from typing import NamedTuple
 
 from aiohttp import web
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from sandbox import wire
 from sandbox.faults import Switch, error
+from sandbox.wire import JSON, Answer, Raw, send
 
 FINAL = frozenset({"completed", "declined", "failed"})
+CONFIRMED = Answer(200, b'{"received": true}')
+CONFIRMATIONS: dict[str, Answer | Raw] = {
+    "drip": wire.drip(CONFIRMED),
+    "endless": wire.endless(CONFIRMED),
+    "cut": wire.cut(CONFIRMED),
+    "reset": wire.reset(CONFIRMED),
+    "bad-chunk": wire.bad_chunk(CONFIRMED),
+    "body-204": wire.unannounced_body(CONFIRMED),
+    "gzip": Answer(200, CONFIRMED.content, {**JSON, "Content-Encoding": "gzip"}),
+    "br": Answer(200, CONFIRMED.content, {**JSON, "Content-Encoding": "br"}),
+    "big-header": Answer(200, CONFIRMED.content, {**JSON, "X-Trace": "x" * 9_000}),
+    "close-early": wire.close_early(CONFIRMED, 0.01),
+}
+"""Answers that confirm a notification by their status, although something is wrong after it, by mode."""
 
 
 class Message(NamedTuple):
@@ -35,6 +51,7 @@ class Notification(NamedTuple):
     status: str
     sequence: int | None
     verdict: str  # new, repeated, stale (not final after a final one) or conflicting (another final one)
+    confirmation: str  # how it was confirmed: `ok`, or an odd mode
 
 
 @dataclass(slots=True)
@@ -72,7 +89,7 @@ class Client:
     """The simulated client with its records and its fault switch."""
 
     def __init__(self, secrets: tuple[str, ...]) -> None:
-        self.switch = Switch("down", "hang", "500", "410", "429")
+        self.switch = Switch("down", "hang", "500", "410", "429", odd=("odd", *CONFIRMATIONS))
         self._verifiers = [Webhook(secret) for secret in secrets]
         self.reset()
 
@@ -82,10 +99,14 @@ class Client:
         self._transactions: dict[str, ClientTransaction] = {}
         self._bad_signatures = 0
         self._invalid = 0
+        self._in_turn = cycle(CONFIRMATIONS)
         self._verdicts = dict.fromkeys(("repeated", "stale", "conflicting", "new"), 0)
 
     async def receive(self, request: web.Request) -> web.Response:
-        """POST, PUT or PATCH /client/callback: 204, or 401 if no secret verifies the signature."""
+        """POST, PUT or PATCH /client/callback: 204, or 401 if no secret verifies the signature.
+
+        In an odd mode it records the notification, too, and confirms it by an odd answer.
+        """
         fault = await self.switch.fault(request)
         if fault is not None:
             return fault
@@ -97,8 +118,9 @@ class Client:
         if message is None:
             self._invalid += 1
             return error(400, "the body needs an id and a status, at the top level or in data")
-        self._record(message, request.headers.get("webhook-id"))
-        return web.Response(status=204)
+        confirmation = self._confirmation()
+        self._record(message, request.headers.get("webhook-id"), confirmation)
+        return await send(request, CONFIRMATIONS.get(confirmation, Answer(204, headers={})))
 
     def state(self, last: int | None) -> dict[str, object]:
         """Return its part of /state, with only the `last` transactions if a number is given."""
@@ -115,12 +137,20 @@ class Client:
     def _is_authentic(self, raw: bytes, headers: Mapping[str, str]) -> bool:
         return not self._verifiers or any(_verifies(verifier, raw, headers) for verifier in self._verifiers)
 
-    def _record(self, message: Message, webhook_id: str | None) -> None:
+    def _confirmation(self) -> str:
+        """Return the mode of the answer to an authentic notification, and count an odd one. `odd`: each in turn."""
+        mode = self.switch.mode
+        if mode == "odd":
+            mode = next(self._in_turn)
+        self.switch.faulted += mode in CONFIRMATIONS
+        return mode
+
+    def _record(self, message: Message, webhook_id: str | None, confirmation: str) -> None:
         transaction = self._transactions.setdefault(message.id, ClientTransaction())
         verdict = transaction.verdict(message, webhook_id)
         self._verdicts[verdict] += 1
         transaction.notifications.append(
-            Notification(time.time(), webhook_id, message.type, message.status, message.sequence, verdict)
+            Notification(time.time(), webhook_id, message.type, message.status, message.sequence, verdict, confirmation)
         )
         transaction.reference = message.reference or transaction.reference
         transaction.provider_transaction_id = message.provider_transaction_id or transaction.provider_transaction_id

@@ -1,9 +1,13 @@
+import http.client
 import json
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
 
 import pytest
 from standardwebhooks import Webhook
 
+from sandbox.client import CONFIRMATIONS
 from sandbox.settings import Settings
 
 OLD, NEW, OTHER = "whsec_b2xkb2xkb2xkb2xk", "whsec_bmV3bmV3bmV3bmV3", "whsec_b3RoZXJvdGhlcm90"
@@ -81,6 +85,54 @@ def test_it_simulates_an_endpoint_that_is_gone(sandbox):
     sandbox.control(client="410")
     assert sandbox.notify("completed", 1) == 410
     assert sandbox.state("client")["faulted"] == 1
+
+
+@contextmanager
+def confirmed(sandbox, sequence=1):
+    """Send a notification and yield the answer, whose body is not read."""
+    with closing(http.client.HTTPConnection(urlsplit(sandbox.url).netloc, timeout=10)) as connection:
+        data = {"id": "order-1", "status": "completed", "sequence": sequence}
+        connection.request("POST", "/client/callback", json.dumps({"type": "transaction.completed", "data": data}))
+        with connection.getresponse() as answer:
+            yield answer
+
+
+@pytest.mark.parametrize("mode", CONFIRMATIONS)
+def test_it_records_a_notification_that_it_confirms_oddly(sandbox, mode):
+    sandbox.control(client=mode)
+    with confirmed(sandbox) as answer:
+        assert answer.status == (204 if mode == "body-204" else 200)
+    assert sandbox.notified("order-1") == ["completed"]
+    assert sandbox.state("client")["faulted"] == 1
+
+
+@pytest.mark.parametrize(
+    ("mode", "error"),
+    [
+        ("cut", http.client.IncompleteRead),
+        ("reset", ConnectionResetError),
+        ("bad-chunk", http.client.IncompleteRead),
+    ],
+)
+def test_it_breaks_off_the_body_of_a_confirmation(sandbox, mode, error):
+    sandbox.control(client=mode)
+    with confirmed(sandbox) as answer, pytest.raises(error):
+        answer.read()
+
+
+def test_a_body_that_never_ends_goes_on_after_its_json(sandbox):
+    sandbox.control(client="endless")
+    with confirmed(sandbox) as answer:
+        assert answer.read(12).endswith(b"  ")
+
+
+def test_it_confirms_in_each_odd_way_in_turn(sandbox):
+    sandbox.control(client="odd")
+    for sequence in range(1, len(CONFIRMATIONS) + 1):
+        with confirmed(sandbox, sequence):
+            pass
+    known = sandbox.state("client")["transactions"]["order-1"]["notifications"]
+    assert [notification["confirmation"] for notification in known] == list(CONFIRMATIONS)
 
 
 @pytest.mark.parametrize("settings", [Settings(speed=200, callback_secrets=(OLD,), webhook_secret=OLD)])
