@@ -125,5 +125,11 @@ def unusable(chance: Random, _http: int, _body: Body) -> Answer:
     return Answer(http, headers={"Location": "/login"} if http == 302 else {})
 
 
-UNKNOWN: tuple[Manner, ...] = (early_close, early_close, unusable, unusable, huge, bad_bytes, big_header, slow_body)
-"""Manners of status checks of ids that were never created. Those that are repeated are more likely."""
+UNKNOWN: tuple[Manner, ...] = (
+    *(polite, early_close, unusable) * 2,
+    huge,
+    bad_bytes,
+    big_header,
+    slow_body,
+)
+"""Manners of status checks of ids that were never created. The first three are twice as likely as the others."""

@@ -12,7 +12,7 @@ from tests.chaos.faults import FAULTS
 from tests.chaos.report import report
 from tests.chaos.run import Plan, run
 
-SECONDS = 275.0
+SECONDS = 290.0
 COUNT = 4500
 
 

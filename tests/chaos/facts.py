@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from devstack.stack import STATUS_MAP
+
 if TYPE_CHECKING:
     from tests.chaos.faults import Scene
     from tests.chaos.load import Posted
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
 FINAL = frozenset({"completed", "declined", "failed"})
 
 TRANSACTIONS = """
-SELECT id::text, client_ref, status, sequence, review, notified_sequence FROM transactions_transaction
+SELECT id::text, client_ref, status, sequence, review, notified_sequence, failure_detail FROM transactions_transaction
 """
 EVENTS = "SELECT transaction_id::text, kind, status, sequence, source FROM transactions_event ORDER BY id"
 JOBS = """
@@ -77,10 +79,11 @@ class Row:
     sequence: int
     review: str
     notified_sequence: int
+    failure_detail: str = ""
     events: list[Event] = field(default_factory=list)
     jobs: list[Job] = field(default_factory=list)
     recorded: dict[str, int] = field(default_factory=dict)
-    """Number of received webhooks by the status in them."""
+    """Number of received webhooks by the status in them, as our word."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +147,8 @@ def read_rows(scene: Scene) -> dict[str, Row]:
     for id_, word, times in scene.execute(WEBHOOKS):
         if id_ in by_id:
             recorded = by_id[id_].recorded
-            recorded[word] = recorded.get(word, 0) + times
+            status = STATUS_MAP.get(word, word)
+            recorded[status] = recorded.get(status, 0) + times
     return {row.ref: row for row in by_id.values()}
 
 

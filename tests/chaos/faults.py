@@ -151,6 +151,12 @@ def enable_endpoints(scene: Scene) -> None:
     scene.execute("UPDATE clients_client SET endpoint_disabled_at = NULL, endpoint_disabled_why = ''")
 
 
+def resume_providers(scene: Scene) -> None:
+    """Resume all providers. No fault pauses one, so that a paused one is reported."""
+    if scene.execute("UPDATE providers_provider SET paused = false, paused_why = '' WHERE paused RETURNING slug"):
+        scene.complaints.append("a provider was paused")
+
+
 def _outage(side: str, mode: str, what: str, end: Act | None = None) -> Fault:
     return Fault(
         what,
@@ -209,6 +215,7 @@ FAULTS: dict[str, Fault] = {
     "client-500": _outage("client", "500", "the client's endpoint answers 500"),
     "client-410": _outage("client", "410", "the client's endpoint answers 410 and is disabled", _enable_endpoint),
     "client-429": _outage("client", "429", "the client's endpoint answers 429"),
+    "client-odd": _outage("client", "odd", "the client's endpoint confirms with broken answers"),
     "messages-repeated": Fault(
         "broker messages delivered again, several times",
         Span(0, LIGHT),

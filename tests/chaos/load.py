@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import math
 import threading
 import time
 from collections.abc import Iterator
@@ -24,8 +25,26 @@ NAMED = (
     "silent",
     "ghost504",
     "lost504",
+    "close-early",
+    "html-200",
+    "no-status",
+    "huge",
+    "bad-bytes",
+    "mislabelled",
+    "big-header",
+    "slow-body",
+    "decline-402",
+    "bool-status",
+    "number-status",
+    "retry-after-junk",
 )
 """Behaviours that every second transaction requests in turn. The sandbox assigns the others one by its shares."""
+FORBIDDEN = ("forbidden-one", "forbidden-reads")
+"""Behaviours that are requested in turn, FORBIDDEN_APART seconds apart: 403 for two transactions within a minute pauses
+the provider."""
+FORBIDDEN_APART = 100.0
+FIRST_FORBIDDEN = 10
+"""Number of the first transaction that requests one of them."""
 PATIENCE = 10.0
 """Timeout of a post in seconds."""
 PAUSE = 0.5
@@ -88,7 +107,7 @@ class Load:
             aiohttp.ClientSession(connector=connector, timeout=timeout, headers=self._headers) as session,
             asyncio.TaskGroup() as tasks,
         ):
-            for number, reference in zip(range(1, self._count + 1), _references(), strict=False):
+            for number, reference in zip(range(1, self._count + 1), _references(self.rate), strict=False):
                 await asyncio.sleep(began + number / self.rate - time.monotonic())
                 if self._stopped.is_set():
                     return
@@ -121,7 +140,12 @@ class Load:
         return len(one.wrong) >= 10
 
 
-def _references() -> Iterator[str]:
-    for number, name in enumerate(itertools.cycle(NAMED)):
-        yield f"mixed-{2 * number}"
-        yield f"{name}-{2 * number + 1}"
+def _references(rate: float) -> Iterator[str]:
+    """Yield the references of a load of `rate` transactions per second."""
+    named, forbidden = itertools.cycle(NAMED), itertools.cycle(FORBIDDEN)
+    apart = math.ceil(FORBIDDEN_APART * rate)
+    for number in itertools.count(1):
+        if number % apart == FIRST_FORBIDDEN % apart:
+            yield f"{next(forbidden)}-{number}"
+        else:
+            yield f"{next(named)}-{number}" if number % 2 == 0 else f"mixed-{number}"

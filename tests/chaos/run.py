@@ -17,7 +17,7 @@ from devstack.ports import free_port
 from devstack.stack import Stack
 from devstack.stores import Stores, temporary_stores
 from tests.chaos.facts import Facts, read_facts, read_jobs
-from tests.chaos.faults import FAULTS, Scene, enable_endpoints
+from tests.chaos.faults import FAULTS, Scene, enable_endpoints, resume_providers
 from tests.chaos.load import Load
 from tests.chaos.recovery import Happened, Recovery, recoveries, told_at
 from tests.chaos.schedule import Slot, draw_schedule
@@ -130,6 +130,7 @@ class _Driver:
         self._done = (0, 0)
 
     def carry_out(self, slots: Sequence[Slot], home: Path) -> Found:
+        self._scene.switch(unknown_ids="odd")
         self._load.start()
         faults = [self._fault(slot) for slot in slots]
         self._pass(self._load.began + self._plan.seconds)
@@ -212,6 +213,7 @@ class _Driver:
         Request only notifications that wait. Others would hide that the service does not send them by itself.
         """
         enable_endpoints(self._scene)
+        resume_providers(self._scene)
         parked = [job for job in read_jobs(self._scene) if job.kind == "notify" and job.due_in > PARKED]
         if not parked:
             return

@@ -1,5 +1,7 @@
 """A short chaos run, and unit tests of the driver, because faults in it could hide differences."""
 
+import itertools
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,9 +11,11 @@ import pytest
 from rich.console import Console
 
 from devstack.paths import CHECKOUT
+from sandbox.behaviours import BEHAVIOURS
+from sandbox.manners import DECLINE_REASON
 from tests.chaos.facts import Event, Facts, Job, Row
 from tests.chaos.faults import FAULTS
-from tests.chaos.load import Posted
+from tests.chaos.load import FORBIDDEN, NAMED, Posted, _references
 from tests.chaos.mutations import MUTATIONS
 from tests.chaos.recovery import Happened, Recovery, recoveries
 from tests.chaos.run import Plan, run
@@ -42,6 +46,26 @@ def test_the_text_that_a_planted_bug_replaces_occurs_once_in_the_code(mutation: 
     for edit in mutation.edits:
         assert (Path(CHECKOUT) / edit.file).read_text().count(edit.old) == 1
         assert edit.new != edit.old
+
+
+# --- the load
+
+
+def test_every_named_behaviour_is_one_of_the_sandbox() -> None:
+    assert set(NAMED) | set(FORBIDDEN) <= set(BEHAVIOURS)
+
+
+@pytest.mark.parametrize("rate", [1.0, 13.3, 16.4])
+def test_forbidden_transactions_are_more_than_a_minute_apart(rate: float) -> None:
+    references = list(itertools.islice(_references(rate), int(600 * rate)))
+    at = [number / rate for number, reference in enumerate(references) if reference.startswith("forbidden")]
+    assert len(at) == 6
+    assert all(after - before > 60 for before, after in itertools.pairwise(at))
+
+
+def test_every_named_behaviour_gets_an_equal_share_of_half_of_the_load() -> None:
+    found = Counter(reference.rpartition("-")[0] for reference in itertools.islice(_references(1000.0), 5200))
+    assert {found[name] for name in NAMED} <= {99, 100}
 
 
 # --- the schedule
@@ -99,6 +123,7 @@ def test_recovery_is_undecided_if_the_next_fault_comes_too_soon() -> None:
 # --- the verify pass
 
 NEWS = {"webhook_id": "msg-1", "verdict": "new", "at": 1.0}
+CONFIRMED = NEWS | {"status": "completed", "confirmation": "cut"}
 
 
 def facts(row: Row | None, **more: Any) -> Facts:
@@ -121,7 +146,7 @@ def entry(status: str, sequence: int) -> Event:
     return Event("status", status, sequence, "create")
 
 
-GOOD = Row("id-a", "a", "completed", 2, "", 2, [entry("pending", 1), entry("completed", 2)])
+GOOD = Row("id-a", "a", "completed", 2, "", 2, "", [entry("pending", 1), entry("completed", 2)])
 CALLED = {"webhooks": [{"status": "declined", "http": 204}]}
 
 
@@ -142,6 +167,10 @@ DIFFERENCES: dict[str, Facts] = {
     "not final": facts(replace(GOOD, status="pending", sequence=1, events=[entry("pending", 1)])),
     "final, but not as the provider has it": facts(GOOD, theirs={"status": "declined"}),
     "final, but never at the provider": facts(GOOD, theirs={"created": False, "status": None}),
+    "final, but flagged as stalled": facts(replace(GOOD, review="stalled")),
+    "declined or failed without the provider's reason": facts(
+        replace(GOOD, status="declined", failure_detail="402"), theirs={"create_calls": [{"http": 402}]}
+    ),
     "created twice": facts(GOOD, theirs={"copies": 2}),
     "moved after being final": facts(replace(GOOD, sequence=3, events=[*GOOD.events, entry("declined", 3)])),
     "gaps in the timeline": facts(replace(GOOD, events=GOOD.events[:1])),
@@ -156,6 +185,7 @@ DIFFERENCES: dict[str, Facts] = {
     "pending notified as two notifications": facts(
         GOOD, told={"notifications": [NEWS | {"status": "pending", "webhook_id": id_} for id_ in ("1", "2")]}
     ),
+    "notified again after a confirmation": facts(GOOD, told={"notifications": [CONFIRMED, CONFIRMED | {"at": 9.0}]}),
     "jobs left waiting": facts(replace(GOOD, jobs=[job("waiting")])),
     "jobs failed": facts(replace(GOOD, jobs=[job("failed")])),
     "leases outstanding": facts(replace(GOOD, jobs=[job("running")])),
@@ -175,8 +205,24 @@ def test_verify_accepts_failed_only_if_the_provider_refused() -> None:
     failed = replace(GOOD, status="failed", events=[entry("pending", 1), entry("failed", 2)])
     absent = {"created": False, "status": None, "copies": 0}
     assert "final, but not as the provider has it" in differing(facts(failed, theirs=absent))
+    failed = replace(failed, failure_detail="422: the transaction is refused")
     refused = facts(failed, theirs=absent | {"create_calls": [{"http": 422}]}, told={"final": "failed"})
     assert differing(refused) == set()
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "accepted"), [("declined", 402, True), ("completed", 402, False), ("declined", 201, False)]
+)
+def test_verify_accepts_declined_without_a_copy_only_after_402(status: str, code: int, accepted: bool) -> None:
+    row = replace(GOOD, status=status, failure_detail=DECLINE_REASON, events=[entry("pending", 1), entry(status, 2)])
+    theirs = {"created": False, "status": None, "copies": 0, "create_calls": [{"http": code}]}
+    assert (differing(facts(row, theirs=theirs, told={"final": status})) == set()) is accepted
+
+
+@pytest.mark.parametrize(("kill", "differs"), [(0.5, False), (5.0, False), (10.0, True)])
+def test_a_confirmed_notification_may_be_repeated_after_a_kill(kill: float, differs: bool) -> None:
+    repeated = facts(GOOD, told={"notifications": [CONFIRMED, CONFIRMED | {"at": 9.0}]}, kills=[kill])
+    assert ("notified again after a confirmation" in differing(repeated)) is differs
 
 
 def test_a_future_poll_of_a_final_transaction_does_not_count_as_waiting() -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from itertools import pairwise
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import combinations, pairwise
+from typing import Any
 
+from sandbox.manners import DECLINE_REASON
 from tests.chaos.facts import FINAL, Facts, Row
 
-REFUSED = 422
+DECLINED, REFUSED = 402, 422
+REASONS = {DECLINED: DECLINE_REASON, REFUSED: "the transaction is refused"}
+"""Reasons that the provider gives, by the HTTP status of the create."""
 
 Check = Callable[[Facts], Iterable[str]]
 """Return the differences: the client's id of a transaction, or a sentence."""
@@ -50,8 +54,7 @@ def _is_wrong(facts: Facts, row: Row) -> bool:
     if row.status not in FINAL:
         return False
     if row.status == "failed":
-        refused = any(call["http"] == REFUSED for call in theirs.get("create_calls", []))
-        return bool(theirs.get("created")) or not refused
+        return bool(theirs.get("created")) or REFUSED not in _codes(theirs)
     if theirs.get("status") is None or theirs["status"] == row.status:
         return False
     # A provider may report two final statuses: the first one that arrived is correct.
@@ -59,8 +62,25 @@ def _is_wrong(facts: Facts, row: Row) -> bool:
 
 
 def _is_absent(facts: Facts, row: Row) -> bool:
-    """Return True if the transaction is completed or declined, but the provider does not have it."""
-    return row.status in ("completed", "declined") and not facts.theirs(row).get("created")
+    """Return True if the transaction is completed or declined, but the provider does not have it.
+
+    A provider that declines a create by 402 need not have the transaction.
+    """
+    theirs = facts.theirs(row)
+    if theirs.get("created") or row.status not in ("completed", "declined"):
+        return False
+    return row.status == "completed" or DECLINED not in _codes(theirs)
+
+
+def _codes(theirs: Mapping[str, Any]) -> set[int]:
+    """Return the HTTP statuses of the provider's answers to creates."""
+    return {call["http"] for call in theirs.get("create_calls", [])}
+
+
+def _has_no_reason(facts: Facts, row: Row) -> bool:
+    """Return True if the provider gave a reason for the final status, and it is not stored."""
+    given = [REASONS[code] for code in _codes(facts.theirs(row)) & REASONS.keys()]
+    return row.status in ("declined", "failed") and not all(reason in row.failure_detail for reason in given)
 
 
 def _created_twice(facts: Facts) -> Iterator[str]:
@@ -100,6 +120,17 @@ def _heard_pending_twice(facts: Facts, row: Row) -> bool:
     """Return True if `pending` arrived under two notification ids. A retry must keep its id."""
     news = facts.told(row)["notifications"]
     return len({one["webhook_id"] for one in news if one["status"] == "pending"}) > 1
+
+
+def _was_told_again(facts: Facts, row: Row) -> bool:
+    """Return True if a notification was repeated after an odd confirmation, and no kill explains it."""
+    news = facts.told(row)["notifications"]
+    for before, after in combinations(news, 2):
+        confirmed = before.get("confirmation", "ok") != "ok" and before["webhook_id"] == after["webhook_id"]
+        # A kill is recorded just before it happens, and the confirmation may come in between.
+        if confirmed and not any(before["at"] - 1 <= kill <= after["at"] for kill in facts.kills):
+            return True
+    return False
 
 
 def _has_job(state: str) -> Check:
@@ -142,8 +173,10 @@ CHECKS: dict[str, Check] = {
     "answered with an error that is no 503": _wrong_answers,
     "two transactions for one id": _accepted_twice,
     "not final": _each(lambda facts, row: row.status not in FINAL),
+    "final, but flagged as stalled": _each(lambda facts, row: row.status in FINAL and row.review == "stalled"),
     "final, but not as the provider has it": _each(_is_wrong),
     "final, but never at the provider": _each(_is_absent),
+    "declined or failed without the provider's reason": _each(_has_no_reason),
     "created twice": _created_twice,
     "moved after being final": _each(_has_moved),
     "gaps in the timeline": _each(_has_gaps),
@@ -152,6 +185,7 @@ CHECKS: dict[str, Check] = {
     "two final statuses notified": _was_told("conflicting"),
     "pending notified after the final status": _was_told("stale"),
     "pending notified as two notifications": _each(_heard_pending_twice),
+    "notified again after a confirmation": _each(_was_told_again),
     "notifications with a wrong signature": lambda facts: ["somebody"] * facts.bad_signatures,
     "jobs left waiting": _has_job("waiting"),
     "jobs failed": _has_job("failed"),
