@@ -14,10 +14,11 @@ from django.db import transaction
 from hypothesis.stateful import RuleBasedStateMachine
 
 from clients.models import Client
+from providers.models import Provider
 from tests.cast import Caller, Third, clear_caches
 from tests.model.clock import Clock
-from tests.model.outside import PROVIDER, Asked, Outside
-from tests.model.reference import FINAL, Create, Transaction
+from tests.model.outside import PROVIDER, REFUSALS, UNUSABLE, Asked, Outside
+from tests.model.reference import FINAL, Create, Transaction, may_pause
 from tests.model.stored import Stored, compare
 from tests.running import change
 from workers import jobs, kinds
@@ -45,6 +46,8 @@ class Run:
     task: asyncio.Task[Result] | None = None
     last: tuple[Asked, str] | None = None
     """The last answered call, with the provider's status or the status code of the answer."""
+    review: str = ""
+    """Review flag of the transaction when the run started."""
 
     def owns_job(self) -> bool:
         job = self.machine.stored.jobs[self.claim.id]
@@ -89,6 +92,8 @@ class Driver(RuleBasedStateMachine):
         self.runs: list[Run] = []
         self.refs: list[str] = []
         self.webhooks: set[str] = set()
+        self.denied: list[tuple[float, str]] = []
+        """Times of the settles of runs that were answered 403, with our ids."""
         self.stored = Stored()
         self.sound = True
 
@@ -116,6 +121,7 @@ class Driver(RuleBasedStateMachine):
 
     def start(self, run: Run) -> None:
         work = jobs.load([run.claim]).get(run.claim.id)
+        run.review = self.stored.transactions[str(run.claim.transaction_id)].review
         run.task = self.loop.create_task(jobs.run(run.claim, work, self.outside))  # type: ignore[arg-type]
         self.outside.runs[run.task] = run
         self.go_on()
@@ -124,7 +130,27 @@ class Driver(RuleBasedStateMachine):
     def reply(self, one: Asked, what: str) -> None:
         self.outside.reply(one, what)
         seen[f"{one.kind} answered {what}"] += 1
+        at_once = what in UNUSABLE and self.is_first_check(one)
         self.go_on()
+        if at_once:
+            self.check_goes_on(one.run)
+
+    def is_first_check(self, one: Asked) -> bool:
+        """Return True for the status check before a first create. A lost run counts as a create that was sent."""
+        claim = one.run.claim
+        if (one.kind, claim.kind) != ("look", "create") or claim.lost_at is not None or one.of.creates:
+            return False
+        return self.stored.transactions[str(claim.transaction_id)].submission == "unsent"
+
+    def check_goes_on(self, run: Run) -> None:
+        """Assert that a run sends its first create although its status check proved nothing."""
+        if run.ended:
+            told = run.result()
+            assert isinstance(told, Outcome) and isinstance(told.next, Again), "the first create was held up"
+            assert told.next.why.startswith("too late in its lease"), f"the first create was held up: {told.next.why}"
+            return
+        assert any(one.run is run and one.kind == "create" for one in self.outside.asked)
+        seen["creates after a check that proved nothing"] += 1
 
     def may_land(self) -> list[tuple[Transaction, Create]]:
         return [(of, one) for of in self.known.values() for one in of.may_land(self.clock.now())]
@@ -141,10 +167,9 @@ class Driver(RuleBasedStateMachine):
         for run, told in sorted(owned, key=lambda one: kinds.index(one[0].claim.kind)):
             self.learn(run, told)
         self.runs = [run for run in self.runs if run not in runs]
-        if any(run.last and run.last[1] in ("401", "410") for run in runs):
-            clear_caches()
-            self.stopped = True
+        self.note_stops(runs, [run for run, _ in owned])
         self.check("settled")
+        self.check_flags([run for run, _ in owned])
         if not owned:
             assert self.stored == before, "a run without a lease changed the database"
             seen["settles of lost leases"] += 1
@@ -155,6 +180,34 @@ class Driver(RuleBasedStateMachine):
                 off = (job.run_at - self.clock.time()).total_seconds() - max(0.0, told.next.after)
                 assert abs(off) < 0.1, "not due at the time that its run set"
 
+    def note_stops(self, runs: list[Run], owned: list[Run]) -> None:
+        """Note a paused provider and a disabled endpoint. 403 may pause only after two transactions got it."""
+        self.denied += [
+            (self.clock.now(), str(run.claim.transaction_id))
+            for run in owned
+            if run.last and run.last[0].kind != "tell" and run.last[1] == "403"
+        ]
+        if any(run.last and run.last[1] in ("401", "410") for run in runs):
+            clear_caches()
+            self.stopped = True
+        elif not self.stopped and Provider.objects.filter(paused=True).exists():
+            assert may_pause(self.denied), "paused by 403 for one transaction"
+            seen["providers paused by 403"] += 1
+            clear_caches()
+            self.stopped = True
+
+    def check_flags(self, owned: list[Run]) -> None:
+        """Assert that a transaction is flagged whose answers cannot be used, or that the provider denies."""
+        times = Counter(str(run.claim.transaction_id) for run in owned)
+        for run in owned:
+            id_ = str(run.claim.transaction_id)
+            if run.last is None or self.known[id_].final or times[id_] > 1 or run.review:
+                continue
+            asked, word = run.last
+            if (asked.kind == "look" and word in UNUSABLE) or (asked.kind != "tell" and word == "403"):
+                assert self.stored.transactions[id_].review, f"{asked.kind} answered {word}, and not flagged"
+                seen[f"flagged after {word}"] += 1
+
     def learn(self, run: Run, told: Result) -> None:
         """Update the reference with the last answer to a run that owns its job."""
         of = self.known[str(run.claim.transaction_id)]
@@ -164,8 +217,10 @@ class Driver(RuleBasedStateMachine):
         source = "create" if run.claim.kind == "create" else "poll"
         if asked.kind != "tell" and word in FINAL:
             of.hear(word, source)
-        elif asked.kind == "create" and word == "422":
+        elif asked.kind == "create" and word in REFUSALS:
             of.hear("failed", source)
+        elif asked.kind == "create" and word == "402":
+            of.hear("declined", source)
         elif asked.kind == "look" and word == "404" and run.claim.kind == "create" and not of.final:
             row = Stored.read().transactions[str(run.claim.transaction_id)]
             if row.failure == "not_created":

@@ -26,7 +26,7 @@ from workers.models import Job
 from workers.outcomes import NoResult
 
 choice = st.integers(0, 1000)
-BAD_DAY = (*ANSWERS, *["504", "dropped", "stale"] * 6)
+BAD_DAY = (*ANSWERS, *["504", "dropped", "stale"] * 6, *["page", "empty", "403"] * 2)
 WEIGHTS = {"work": 6, "tell": 2, "stall": 2, "settle": 2, "claim": 4, "hand back": 2, "land": 1, "staff": 1}
 some_answers = st.lists(st.sampled_from(ANSWERS), min_size=4, max_size=4)
 
@@ -121,6 +121,7 @@ class StatusRules(Driver):
         id_, of = list(self.known.items())[which % len(self.known)]
         if word not in FINAL and not of.copy:
             return  # it would report a transaction that the provider does not have; the correct result is undefined
+        of.confirmed = True
         told = receive(
             self.cast.third.settings, Sender(f"msg_{number}"), json.dumps({"id": id_, "status": word}).encode()
         )

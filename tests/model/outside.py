@@ -14,8 +14,17 @@ from workers.outbound import NotSent, OutcomeUnknown, Response
 from workers.outcomes import Call
 
 PROVIDER, CLIENT = "http://third.example", "http://alice.example/callback"
-ANSWERS = (*FINAL, "pending", "odd", "504", "dropped", "unsent", "429", "401", "422", "stale")
-"""Possible answers to a call. A final status, `pending` and the unknown status `odd` are 2xx answers."""
+REFUSALS = ("400", "422")
+ANSWERS = (
+    *FINAL, "pending", "odd", "504", "dropped", "unsent", "429", "401", "403", "402", *REFUSALS, "302", "page", "empty",
+    "stale",
+)  # fmt: skip
+"""Possible answers to a call. A final status, `pending`, the unknown status `odd`, an HTML `page` and `empty` are
+2xx."""
+UNUSABLE = ("page", "empty", "302", "400", "402")
+"""Answers to a status check that prove neither presence nor absence."""
+BODIES = {"": b"", "page": b"<!doctype html><title>Welcome</title>", "empty": b'{"status": null, "data": null}'}
+DECLINED = {"error": {"message": "insufficient funds"}}
 CALL = Call("GET", PROVIDER, datetime(2026, 1, 1, tzinfo=UTC), 1)
 ID = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}")
 
@@ -73,7 +82,7 @@ class Outside:
         assert found is not None
         of = self.known[found.group()]
         if method == "POST":
-            look_at = run.last[0].at if run.last else None
+            look_at = run.last[0].at if run.last and run.last[1] == "404" else None
             return Asked("create", run, of, now, answer, create=of.begin_create(now, look_at))
         return Asked("look", run, of, now, answer, was_there=of.copy)
 
@@ -92,28 +101,36 @@ class Outside:
             return
         status, word = {"create": self._create, "look": self._look, "tell": self._tell}[one.kind](one, what)
         one.run.last = (one, word if 200 <= status < 300 else str(status))
-        content = json.dumps({"status": word}).encode() if word else b""
+        one.of.confirmed |= one.kind != "tell" and _confirms(one.kind, status, word)
+        content = BODIES[word] if word in BODIES else json.dumps({"status": word}).encode()
+        if status == 402:
+            content = json.dumps(DECLINED).encode()
         one.answer.set_result(Response(status, {}, content, CALL))
 
     def _create(self, one: Asked, what: str) -> tuple[int, str]:
         assert one.create is not None
-        if what in ("504", "stale") or (one.create.landed and what in ("429", "401", "422")):
+        if what in ("302", "page"):  # from a proxy: the create may have an effect, now or later
+            return (302, "") if what == "302" else (200, "page")
+        denied = ("429", "401", "403")
+        if what in ("504", "stale") or (one.create.landed and what in (*denied, "402", *REFUSALS)):
             return 504, ""
         if one.create.landed:
-            return 201, one.of.decide(what) if what in FINAL else what
-        if what in ("429", "401", "422") or one.of.copy:
+            return 201, one.of.decide(what) if what in FINAL else what.replace("empty", "")
+        if what in (*denied, "402", *REFUSALS) or one.of.copy:
             one.create.open = False  # it had no effect, and will have none
-            if what == "422" and not one.of.copy:
+            if what in REFUSALS and not one.of.copy:
                 one.of.refused = True
-            return (409 if one.of.copy and what not in ("429", "401") else int(what)), ""
+            return (409 if one.of.copy and what not in denied else int(what)), ""
         if not one.create.open or self.clock.now() >= one.create.at + one.of.window:
             return 504, ""
         one.of.land(one.create, what if what in FINAL else "pending")
-        return 201, what
+        return 201, what.replace("empty", "")
 
     def _look(self, one: Asked, what: str) -> tuple[int, str]:
-        if what in ("504", "429", "401"):
+        if what in ("504", "429", "401", "403", "302", "400", "402"):
             return int(what), ""
+        if what in ("page", "empty"):
+            return 200, what
         if what == "stale":
             return (200, one.was_there) if one.was_there else (404, "")
         if not one.of.copy:
@@ -124,7 +141,16 @@ class Outside:
     def _tell(self, one: Asked, what: str) -> tuple[int, str]:
         if what in ("504", "422", "stale"):
             return 500, ""
+        if what in ("302", "400", "402", "403"):
+            return int(what), ""
         if what in ("429", "401"):
             return {"429": 503, "401": 410}[what], ""
         one.of.heard.add(one.sequence)
-        return 204, ""
+        return (200, what) if what in ("page", "empty") else (204, "")
+
+
+def _confirms(kind: str, status: int, word: str) -> bool:
+    """Return True if an answer proves that the provider has the transaction, or has decided about it."""
+    if kind == "create":
+        return status in (201, 402, 409)
+    return status == 200 and word in (*FINAL, "pending")

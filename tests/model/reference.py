@@ -1,6 +1,8 @@
 """Reference model in plain Python: rules for status changes and creates. It has no clock and no database."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 
 FINAL = ("completed", "declined", "failed")
 
@@ -12,6 +14,17 @@ MOVES = {
     "cancelled": {"cancelled"},
 }
 """Allowed states of a job after one step, by its state before."""
+
+
+DENIED_WITHIN = 60.0
+"""Seconds within which 403 for two transactions pauses the provider."""
+
+
+def may_pause(denied: Sequence[tuple[float, str]]) -> bool:
+    """Return True if two of these transactions, with the times of their 403, were denied within DENIED_WITHIN."""
+    return any(
+        one != other and abs(at - later) <= DENIED_WITHIN for (at, one), (later, other) in combinations(denied, 2)
+    )
 
 
 @dataclass
@@ -32,6 +45,8 @@ class Transaction:
     timeline: list[tuple[str, str]] = field(default_factory=lambda: [("pending", "api")])
     """Status changes: the status and its source."""
     contradictions: list[tuple[str, str]] = field(default_factory=list)
+    confirmed: bool = False
+    """An answer or a webhook has proven that the provider knows it. A page, or a check without a status, does not."""
     refused: bool = False
     """The provider refused a create."""
     words: set[str] = field(default_factory=set)
@@ -73,7 +88,7 @@ class Transaction:
     def begin_create(self, now: float, look_at: float | None) -> Create:
         """Record a create, and check that no earlier create has taken effect or may still do so.
 
-        Only a status check that found nothing proves that. `look_at` is the time when it began.
+        Only a status check that was answered 404 proves that. `look_at` is the time when it began.
         """
         if any(one.open and (look_at is None or look_at < one.at + self.window) for one in self.creates):
             self.wrong.append("created again without a proof of absence")

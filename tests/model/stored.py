@@ -83,7 +83,9 @@ def compare(id_: str, of: Transaction, before: Stored, now: Stored) -> None:
     assert [entry for entry in events if entry.kind == "status"] == story
     assert [(one.status, one.source) for one in events if one.kind == "contradiction"] == of.contradictions
     assert bool(of.contradictions) == (facts.review == "contradiction")
-    assert (facts.status == "failed") == bool(facts.failure)
+    assert facts.failure or facts.status != "failed"
+    assert not facts.failure or facts.status in ("failed", "declined")
+    assert facts.submission != "created" or of.confirmed, "confirmed by an answer that proves nothing"
     assert facts.failure != "refused" or of.refused
     assert facts.informed <= max(of.heard, default=0)
     if id_ in before.transactions:

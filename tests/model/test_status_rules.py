@@ -34,6 +34,12 @@ MET = (
     "webhooks repeated",
     "retries: done",
     "ended failed not_created",
+    "create answered page",
+    "create answered 402",
+    "creates after a check that proved nothing",
+    "flagged after page",
+    "flagged after 403",
+    "providers paused by 403",
 )
 """Events that must occur in a run; otherwise it proves nothing about them."""
 
