@@ -48,6 +48,8 @@ class Run:
     """The last answered call, with the provider's status or the status code of the answer."""
     review: str = ""
     """Review flag of the transaction when the run started."""
+    went_on: bool = False
+    """The run went on to the first create after a status check that proved nothing."""
 
     def owns_job(self) -> bool:
         job = self.machine.stored.jobs[self.claim.id]
@@ -144,6 +146,7 @@ class Driver(RuleBasedStateMachine):
 
     def check_goes_on(self, run: Run) -> None:
         """Assert that a run sends its first create although its status check proved nothing."""
+        run.went_on = True
         if run.ended:
             told = run.result()
             assert isinstance(told, Outcome) and isinstance(told.next, Again), "the first create was held up"
@@ -169,7 +172,7 @@ class Driver(RuleBasedStateMachine):
         self.runs = [run for run in self.runs if run not in runs]
         self.note_stops(runs, [run for run, _ in owned])
         self.check("settled")
-        self.check_flags([run for run, _ in owned])
+        self.check_flags([run for run, told in owned if isinstance(told, Outcome)])
         if not owned:
             assert self.stored == before, "a run without a lease changed the database"
             seen["settles of lost leases"] += 1
@@ -196,12 +199,12 @@ class Driver(RuleBasedStateMachine):
             clear_caches()
             self.stopped = True
 
-    def check_flags(self, owned: list[Run]) -> None:
+    def check_flags(self, settled: list[Run]) -> None:
         """Assert that a transaction is flagged whose answers cannot be used, or that the provider denies."""
-        times = Counter(str(run.claim.transaction_id) for run in owned)
-        for run in owned:
+        times = Counter(str(run.claim.transaction_id) for run in settled)
+        for run in settled:
             id_ = str(run.claim.transaction_id)
-            if run.last is None or self.known[id_].final or times[id_] > 1 or run.review:
+            if run.last is None or self.known[id_].final or times[id_] > 1 or run.review or run.went_on:
                 continue
             asked, word = run.last
             if (asked.kind == "look" and word in UNUSABLE) or (asked.kind != "tell" and word == "403"):

@@ -38,7 +38,6 @@ MET = (
     "create answered 402",
     "creates after a check that proved nothing",
     "flagged after page",
-    "flagged after 403",
     "providers paused by 403",
 )
 """Events that must occur in a run; otherwise it proves nothing about them."""
