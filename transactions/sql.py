@@ -72,8 +72,10 @@ WITH observed AS (
            AND (was.status = 'pending' OR o.source = 'staff' AND was.review = 'contradiction') AS wins,
            was.status <> 'pending' AND o.status <> 'pending' AND o.status <> was.status
            AND o.source <> 'staff' AS contradicts,
-           o.usable IS TRUE AND (was.review IN ('unreadable', 'denied', 'stalled')
-                                 OR was.review = 'missing' AND o.submission = 'created') AS passes,
+           -- A passing review ends with an answer that can be used, or gives way to one that staff must resolve.
+           was.review IN ('unreadable', 'denied', 'stalled', 'missing')
+           AND (o.usable IS TRUE AND (was.review <> 'missing' OR o.submission = 'created')
+                OR o.review NOT IN ('', 'unreadable', 'denied', 'stalled', 'missing')) AS passes,
            clock_timestamp() AS at
     FROM was JOIN observed o USING (id)
     WHERE o.provider IS NULL OR o.provider = was.provider_id

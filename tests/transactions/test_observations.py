@@ -14,7 +14,7 @@ from tests.running import age, timeline
 from tests.threads import at_once, errors
 from transactions.models import Event, Transaction
 from transactions.observations import Observation
-from transactions.status import Review, Source, Submission
+from transactions.status import PASSING, Review, Source, Submission
 from transactions.store import apply
 from transactions.work import PauseProvider, pause_provider
 from workers.models import Job
@@ -171,6 +171,16 @@ def test_an_observation_can_flag_for_review(record, review):
     assert now(record).review == review
     assert timeline(record)[1:] == [("review", "", None, "clock")]
     assert Event.objects.get(kind="review").detail == {"why": "so", "review": review}
+
+
+@pytest.mark.parametrize("passing", PASSING)
+@pytest.mark.parametrize("lasting", set(Review) - set(PASSING))
+def test_a_reason_that_staff_must_resolve_replaces_one_that_passes(record, passing, lasting):
+    tell(record, review=passing, detail={"why": "first"})
+    tell(record, review=lasting, detail={"why": "second"})
+    tell(record, usable=True)
+
+    assert (now(record).review, now(record).review_why) == (lasting, "second")
 
 
 def test_the_first_review_reason_stays_while_the_status_is_pending(record):
