@@ -202,13 +202,15 @@ def test_a_poll_flags_a_word_that_is_not_in_the_status_map(record, tracking, far
     assert (now(record).status, now(record).review) == ("pending", "unmapped")
 
 
-@pytest.mark.parametrize("status", [401, 403])
-def test_refused_credentials_pause_the_provider(record, tracking, far, third, status):
+@pytest.mark.parametrize(("status", "review", "paused"), [(401, "credentials", True), (403, "denied", False)])
+def test_refused_credentials_pause_the_provider_and_denied_access_does_not(
+    record, tracking, far, third, status, review, paused
+):
     far.on("GET", Answer(status))
 
     assert run(tracking).state == "waiting"
-    assert Provider.objects.get(pk=third.provider.pk).paused
-    assert (now(record).status, now(record).review) == ("pending", "credentials")
+    assert Provider.objects.get(pk=third.provider.pk).paused == paused
+    assert (now(record).status, now(record).review) == ("pending", review)
 
 
 def test_it_waits_as_long_as_a_429_asks(tracking, far):
@@ -321,6 +323,18 @@ def test_it_does_not_flag_before_track_for(record, tracking, far):
     run(tracking)
 
     assert now(record).review == ""
+
+
+@pytest.mark.parametrize("answers", [[Answer(500)], [Answer(404)], [PENDING], [Answer(500), Answer(404)]])
+def test_a_poll_after_a_failed_one_flags_as_overdue_too(record, tracking, far, answers):
+    far.on("GET", Answer(500), *answers)
+    run(tracking)
+    age(record, DAY + 1)
+
+    for _ in answers:
+        run(tracking)
+
+    assert now(record).review == "overdue"
 
 
 @pytest.mark.parametrize("answer", [PENDING, Answer(404), Answer(500), Answer(429), Answer(lost=True)])

@@ -57,14 +57,12 @@ async def _poll(work: Work, http: Http) -> Outcome:
     except ProviderError as error:
         again = retry(error, polls, cap=MAX_BACKOFF)
         after = max(again.after, _next(work, polls).after)
-        observation = failed_call(error, Source.POLL, work) or _overdue(work)
+        observation = _or_overdue(work, failed_call(error, Source.POLL, work))
         return Outcome(Again(after, polls, again.why), observation, pause(error, work), (error.call,))
     observation = at_provider(Source.POLL, seen.status, seen.unmapped, seen.reason)
     if seen.status in FINAL:
         return Outcome(Done(), observation, calls=(seen.call,))
-    if (overdue := _overdue(work)) is not None:
-        observation = replace(observation, review=overdue.review, detail=overdue.detail)
-    return Outcome(_next(work, polls), observation, calls=(seen.call,))
+    return Outcome(_next(work, polls), _or_overdue(work, observation), calls=(seen.call,))
 
 
 def _absent(work: Work, asked_at: datetime) -> Observation | None:
@@ -76,7 +74,7 @@ def _absent(work: Work, asked_at: datetime) -> Observation | None:
         why = f"confirmed at {work.seen_at:%H:%M:%S} UTC, and a status check at {asked_at:%H:%M:%S} UTC did not find it"
         return Observation(Source.POLL, review=Review.MISSING, detail={"why": why}, usable=True)
     if work.stuck or work.review in PASSING:
-        return Observation(Source.POLL, usable=True)
+        return _or_overdue(work, Observation(Source.POLL, usable=True))
     return _overdue(work)
 
 
@@ -100,6 +98,14 @@ def _next(work: Work, polls: int, why: str = "") -> Again:
     provider = work.provider
     delay = provider.second_poll * provider.poll_growth ** min(polls - 1, 64)
     return Again(min(delay, provider.poll_cap), polls, why)
+
+
+def _or_overdue(work: Work, observation: Observation | None) -> Observation | None:
+    """Return the observation of a poll; after `track_for` it flags as overdue, unless it flags for another reason."""
+    overdue = _overdue(work)
+    if observation is None or overdue is None or observation.review:
+        return observation or overdue
+    return replace(observation, review=overdue.review, detail=overdue.detail)
 
 
 def _overdue(work: Work) -> Observation | None:
