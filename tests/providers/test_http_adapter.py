@@ -8,7 +8,18 @@ from uuid import UUID
 
 import pytest
 
-from providers.adapters.base import Absent, CredentialsRefused, Exists, Order, Refused, Throttled, Unclear, Unsent
+from providers.adapters.base import (
+    Absent,
+    AccessDenied,
+    CredentialsRefused,
+    Exists,
+    Order,
+    Refused,
+    Throttled,
+    Unclear,
+    Unsent,
+    Unusable,
+)
 from providers.adapters.http import HttpAdapter
 from providers.answers import at_path
 from providers.models import Provider
@@ -79,7 +90,7 @@ def test_a_status_check_gets_the_path_with_our_id(provider, far):
 
 def test_it_fills_the_providers_own_paths_and_body(provider, far):
     far.on("POST", Answer(201))
-    far.on("GET", Answer(200, {}))
+    far.on("GET", Answer(200, {"status": "pending"}))
     own = changed(
         provider,
         base_url=far.url + "/api/",
@@ -103,7 +114,7 @@ def test_an_order_without_a_reference_sends_null(provider, far):
 
 def test_it_sends_the_providers_headers_with_both_calls(provider, far):
     far.on("POST", Answer(201))
-    far.on("GET", Answer(200, {}))
+    far.on("GET", Answer(200, {"status": "pending"}))
     own = changed(provider, headers={"X-Api-Key": "k", "Accept": "application/vnd.third+json"})
     create(own)
     read(own)
@@ -124,7 +135,7 @@ def test_it_sends_the_providers_headers_with_both_calls(provider, far):
         (Answer(404), Refused),
         (Answer(422), Refused),
         (Answer(401), CredentialsRefused),
-        (Answer(403), CredentialsRefused),
+        (Answer(403), AccessDenied),
         (Answer(429), Throttled),
         (Answer(500), Unclear),
         (Answer(502), Unclear),
@@ -133,7 +144,6 @@ def test_it_sends_the_providers_headers_with_both_calls(provider, far):
         (Answer(301, headers={"Location": "/elsewhere"}), Unclear),
         (Answer(410), Unclear),
         (Answer(lost=True), Unclear),
-        (Answer(201, {"status": "completed"}, cut=True), Unclear),
     ],
 )
 def test_the_answer_to_a_create_decides_the_result(provider, far, answer, error):
@@ -152,15 +162,15 @@ def test_the_answer_to_a_create_decides_the_result(provider, far, answer, error)
     [
         (Answer(404), Absent),
         (Answer(401), CredentialsRefused),
-        (Answer(403), CredentialsRefused),
+        (Answer(403), AccessDenied),
         (Answer(429), Throttled),
-        (Answer(400), Unclear),
-        (Answer(409), Unclear),
-        (Answer(410), Unclear),
-        (Answer(422), Unclear),
+        (Answer(400), Unusable),
+        (Answer(409), Unusable),
+        (Answer(410), Unusable),
+        (Answer(422), Unusable),
         (Answer(500), Unclear),
         (Answer(504), Unclear),
-        (Answer(302, headers={"Location": "/elsewhere"}), Unclear),
+        (Answer(302, headers={"Location": "/elsewhere"}), Unusable),
         (Answer(lost=True), Unclear),
     ],
 )
@@ -200,7 +210,10 @@ def test_a_create_that_takes_too_long_is_unclear(provider, far):
     held.set()
 
 
-@pytest.mark.parametrize(("given", "seconds"), [("3", 3.0), ("0", 0.0), ("", None), ("later", None), ("-1", None)])
+@pytest.mark.parametrize(
+    ("given", "seconds"),
+    [("3", 3.0), ("0", 0.0), ("1.5", 1.5), ("9" * 400, 86400.0), ("", None), ("later", None), ("-1", None)],
+)
 def test_a_429_gives_the_providers_retry_after(provider, far, given, seconds):
     far.on("GET", Answer(429, headers={"Retry-After": given}))
 
@@ -214,47 +227,97 @@ def test_a_429_gives_the_providers_retry_after(provider, far, given, seconds):
 
 
 @pytest.mark.parametrize(
-    ("settings", "body", "status", "unmapped"),
+    ("settings", "body", "status"),
     [
-        ({}, {"status": "completed"}, "completed", ""),
-        ({}, {"status": "pending"}, "pending", ""),
-        ({}, {"status": "COMPLETED"}, "pending", "COMPLETED"),
-        ({}, {"status": ""}, "pending", ""),
-        ({}, {"status": None}, "pending", ""),
-        ({}, {}, "pending", ""),
-        ({"status_map": {"OK": "completed", "WAIT": "pending"}}, {"status": "OK"}, "completed", ""),
-        ({"status_map": {"OK": "completed", "WAIT": "pending"}}, {"status": "WAIT"}, "pending", ""),
-        ({"status_map": {"OK": "completed"}}, {"status": "completed"}, "pending", "completed"),
-        ({"status_map": {"OK": "nonsense"}}, {"status": "OK"}, "pending", "OK"),
-        ({"status_map": {"2": "declined"}}, {"status": 2}, "declined", ""),
-        ({"status_field": "data.state"}, {"data": {"state": "declined"}}, "declined", ""),
-        ({"status_field": "data.state"}, {"data": "declined"}, "pending", ""),
-        ({"status_field": "data.state"}, {"status": "declined"}, "pending", ""),
-        ({}, {"status": "x" * 500}, "pending", "x" * 100),
+        ({}, {"status": "completed"}, "completed"),
+        ({}, {"status": "pending"}, "pending"),
+        ({"status_map": {"OK": "completed", "WAIT": "pending"}}, {"status": "OK"}, "completed"),
+        ({"status_map": {"OK": "completed", "WAIT": "pending"}}, {"status": "WAIT"}, "pending"),
+        ({"status_map": {"2": "declined"}}, {"status": 2}, "declined"),
+        ({"status_field": "data.state"}, {"data": {"state": "declined"}}, "declined"),
     ],
 )
-def test_it_reads_the_status(provider, far, settings, body, status, unmapped):
+def test_a_mapped_status_is_read(provider, far, settings, body, status):
     far.on("GET", Answer(200, body))
+    far.on("POST", Answer(201, body))
+    third = changed(provider, **settings)
 
-    seen = read(changed(provider, **settings))
-
-    assert (seen.status, seen.unmapped) == (status, unmapped)
+    assert [(seen.status, seen.unmapped) for seen in (read(third), create(third))] == [(status, "")] * 2
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>", b"\xff", b"{", b"[" * 10_000, b'"\\ud800"'])
-def test_a_body_that_is_invalid_json_has_no_status(provider, far, body):
+@pytest.mark.parametrize(
+    ("settings", "body", "unmapped"),
+    [
+        ({}, {"status": "COMPLETED"}, "COMPLETED"),
+        ({}, {"status": ""}, ""),
+        ({}, {"status": None}, ""),
+        ({}, {}, ""),
+        ({"status_map": {"OK": "completed"}}, {"status": "completed"}, "completed"),
+        ({"status_map": {"OK": "nonsense"}}, {"status": "OK"}, "OK"),
+        ({"status_field": "data.state"}, {"data": "declined"}, ""),
+        ({"status_field": "data.state"}, {"status": "declined"}, ""),
+        ({}, {"status": "x" * 500}, "x" * 100),
+    ],
+)
+def test_an_answer_without_a_mapped_status_is_unusable_to_a_check_and_pending_to_a_create(
+    provider, far, settings, body, unmapped
+):
+    far.on("GET", Answer(200, body))
+    far.on("POST", Answer(201, body))
+    third = changed(provider, **settings)
+
+    with pytest.raises(Unusable) as caught:
+        read(third)
+    assert caught.value.unmapped == unmapped
+    created = create(third)
+    assert (created.status, created.unmapped) == ("pending", unmapped)
+
+
+@pytest.mark.parametrize("body", [b"", b" ", b'"\\ud800"', b"[]", b"{}", b"null"])
+def test_a_create_answered_by_json_without_a_status_or_by_nothing_is_pending(provider, far, body):
     far.on("POST", Answer(201, body=body))
 
     assert create(provider).status == "pending"
 
 
+@pytest.mark.parametrize("body", [b"<html>", b"\xff", b"{", b"[" * 10_000])
+def test_a_create_answered_by_a_body_that_is_invalid_json_is_unclear(provider, far, body):
+    far.on("POST", Answer(201, body=body))
+
+    with pytest.raises(Unclear):
+        create(provider)
+
+
+@pytest.mark.parametrize(
+    "body", [{"status": "completed"}, {"id": "x" * 5000, "status": "declined"}, {"status": "failed", "more": [1, 2]}]
+)
+def test_a_create_whose_answer_breaks_off_in_its_body_is_pending(provider, far, body):
+    far.on("POST", Answer(201, body, cut=True))
+
+    seen = create(provider)
+
+    assert (seen.status, seen.unmapped, len(far.of("POST"))) == ("pending", "", 1)
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [({"message": "no funds"}, "no funds"), ({"errors": [{"detail": "card expired"}]}, "card expired"), ({}, "")],
+)
+def test_a_402_to_a_create_is_declined_with_the_providers_reason(provider, far, body, reason):
+    far.on("POST", Answer(402, body))
+
+    seen = create(provider)
+
+    assert (seen.status, seen.reason) == ("declined", reason)
+
+
 @pytest.mark.parametrize(
     "body", [b"<html>We will be back soon", b"", b'{"status": "comp', b"[]", b"null", b'"completed"']
 )
-def test_a_status_check_answered_without_a_json_object_is_unclear(provider, far, body):
+def test_a_status_check_answered_without_a_json_object_is_unusable(provider, far, body):
     far.on("GET", Answer(200, body=body))
 
-    with pytest.raises(Unclear):
+    with pytest.raises(Unusable):
         read(provider)
 
 

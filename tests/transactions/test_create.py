@@ -63,10 +63,10 @@ def test_it_does_not_create_a_transaction_that_the_status_check_found(record, cr
         Answer(201, {"status": "pending"}),
         Answer(201, {}),
         Answer(202, body=b""),
-        Answer(200, body=b"<html>all is well"),
         Answer(200, [1]),
         Answer(200, {"status": {"deep": 1}}),
         Answer(204, body=b""),
+        Answer(201, {"status": "completed"}, cut=True),
     ],
 )
 def test_a_2xx_without_a_final_status_is_created_and_pending(record, creating, far, answer):
@@ -116,7 +116,9 @@ def test_after_a_409_it_reads_the_status(record, creating, far):
     assert facts(record) == ("declined", "created", "")
 
 
-@pytest.mark.parametrize("look", [Answer(404), Answer(500), Answer(429), Answer(401), LOST])
+@pytest.mark.parametrize(
+    "look", [Answer(404), Answer(500), Answer(429), Answer(401), Answer(403), Answer(200, {}), LOST]
+)
 def test_after_a_409_without_a_readable_status_polling_continues(record, creating, far, look):
     run(job(record, "track"))
     far.on("GET", Answer(404), look)
@@ -150,8 +152,9 @@ def test_a_read_timeout_is_an_unknown_outcome(record, creating, far, third, rele
     assert facts(record) == ("pending", "unknown", "")
 
 
-def test_an_answer_cut_off_in_its_body_is_an_unknown_outcome(record, creating, far):
-    far.on("POST", Answer(201, {"status": "completed"}, cut=True))
+@pytest.mark.parametrize("body", [b"<html>all is well", b"OK", b"status=completed"])
+def test_a_2xx_with_a_body_that_is_no_json_is_an_unknown_outcome(record, creating, far, body):
+    far.on("POST", Answer(200, body=body))
 
     run(creating)
 
@@ -226,7 +229,7 @@ def test_a_status_check_that_began_too_early_does_not_prove_absence(record, crea
     assert outcome.result.submission == "unknown"
 
 
-@pytest.mark.parametrize("answer", [Answer(500), Answer(429), Answer(302), LOST])
+@pytest.mark.parametrize("answer", [Answer(500), Answer(429), Answer(503), LOST])
 def test_it_does_not_create_after_a_failed_status_check(record, creating, far, answer):
     far.on("GET", answer)
 

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
+from django.db.models.functions import Now
 
 from providers.models import Provider
 from tests.cast import accepted, job, now
@@ -92,7 +93,8 @@ def test_a_request_that_was_not_sent_keeps_the_start_of_an_unknown_create(record
         ({"error": {"message": "closed"}}, "closed"),
         ({"title": " bad  "}, "bad"),
         ({"detail": ""}, "the provider answered {status}"),
-        (["x"], "the provider answered {status}"),
+        (["closed", "x"], "closed"),
+        ([1], "the provider answered {status}"),
     ],
 )
 def test_a_refusal_fails_the_transaction_with_the_providers_reason(record, creating, far, status, body, reason):
@@ -144,16 +146,57 @@ def test_a_final_status_cancels_waiting_jobs_and_is_notified_once(record, creati
 # --- our credentials, and too many calls
 
 
-@pytest.mark.parametrize("status", [401, 403])
-def test_refused_credentials_pause_the_provider_and_fail_no_transaction(record, creating, far, third, status):
-    far.on("POST", Answer(status))
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_refused_credentials_pause_the_provider_and_fail_no_transaction(record, creating, far, third, method):
+    far.on(method, Answer(401))
 
     found = run(creating)
 
     assert facts(record) == ("pending", "unsent", "credentials")
     assert (found.state, found.tries) == ("waiting", 0)
     paused = Provider.objects.get(pk=third.provider.pk)
-    assert paused.paused and str(status) in paused.paused_why
+    assert paused.paused and "401" in paused.paused_why
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_denied_access_flags_the_transaction_and_pauses_nothing(record, creating, far, third, method):
+    far.on(method, Answer(403, {"message": "not yours"}))
+    run(creating)
+
+    found = run(creating)
+
+    assert facts(record) == ("pending", "unsent", "denied")
+    assert "not yours" in now(record).review_why
+    assert (found.state, found.tries) == ("waiting", 0)
+    assert not Provider.objects.get(pk=third.provider.pk).paused
+
+
+def test_denied_access_to_two_transactions_within_a_minute_pauses_the_provider(alice, far, third):
+    far.on("POST", Answer(403))
+    for _ in range(2):
+        run(job(accepted(alice, third), "create"))
+
+    paused = Provider.objects.get(pk=third.provider.pk)
+    assert paused.paused and "403" in paused.paused_why
+
+
+def test_denied_access_to_two_transactions_minutes_apart_pauses_nothing(alice, far, third):
+    far.on("POST", Answer(403))
+    run(job(accepted(alice, third), "create"))
+    Provider.objects.update(denied_at=Now() - timedelta(seconds=61))
+
+    run(job(accepted(alice, third), "create"))
+
+    assert not Provider.objects.get(pk=third.provider.pk).paused
+
+
+def test_the_next_usable_answer_removes_the_flag_of_denied_access(record, creating, far):
+    far.on("POST", Answer(403), Answer(201, {"status": "pending"}))
+    run(creating)
+
+    run(creating)
+
+    assert facts(record) == ("pending", "created", "")
 
 
 def test_refused_credentials_of_a_status_check_pause_the_provider(record, creating, far, third):
