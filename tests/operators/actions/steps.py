@@ -10,7 +10,7 @@ from tests.cast import job, now
 from tests.running import began
 from transactions.models import Event, Transaction
 from transactions.snapshot import TransactionSnapshot
-from workers.models import Job, OutboundCall
+from workers.models import Job
 
 
 def why_not(name: str, record: TransactionSnapshot) -> str:
@@ -37,16 +37,11 @@ def created(record: TransactionSnapshot, ago: float) -> None:
     Job.objects.filter(pk=job(record, "track").pk).update(claim_count=3, tries=3, run_at=Now() + timedelta(hours=1))
 
 
-def polled(record: TransactionSnapshot, answer: int | None, ago: float) -> None:
-    """Record a poll that was answered `ago` seconds ago; None: it got no response."""
-    OutboundCall.objects.create(
-        job=job(record, "track"),
-        transaction_id=record.id,
-        attempt=3,
-        method="GET",
-        http_status=answer,
-        started_at=Now() - timedelta(seconds=ago),
-    )
+def unanswered(record: TransactionSnapshot, ago: float) -> None:
+    """Let its create have begun `ago` seconds ago without an answer, and have been given up; it is tracked."""
+    created(record, ago)
+    is_over(job(record, "create"), "failed")
+    began(record, ago, seen_at=None)
 
 
 def is_final(record: TransactionSnapshot, status: str, **fields: Any) -> None:

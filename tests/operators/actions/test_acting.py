@@ -13,7 +13,7 @@ from operators.actions.table import ACTIONS
 from operators.audit import OUTDATED, newest_entry
 from providers.models import Provider
 from tests.cast import accepted, job, now
-from tests.operators.actions.steps import created, is_over, polled, staff_events
+from tests.operators.actions.steps import is_over, staff_events, unanswered
 from tests.running import run
 from tests.threads import at_once
 from transactions.models import Transaction
@@ -27,8 +27,7 @@ ON_TRANSACTIONS = ["poll_now", "create_again", "notify_again", "cancel_tracking"
 @pytest.fixture
 def ready(record):
     """A transaction on which every action is possible."""
-    created(record, 3600)
-    polled(record, 404, 60)
+    unanswered(record, 3600)
     run(job(record, "notify"))
     Transaction.objects.update(review="overdue")
     return record

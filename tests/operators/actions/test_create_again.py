@@ -7,7 +7,7 @@ from django.db.models.functions import Now
 
 from providers.models import Provider
 from tests.cast import job, now
-from tests.operators.actions.steps import created, is_final, is_over, polled, staff_events, why_not
+from tests.operators.actions.steps import created, is_final, is_over, staff_events, unanswered, why_not
 from tests.running import age, began, claim, facts, run
 from tests.servers import Answer
 from tests.webhooks import senders
@@ -20,85 +20,73 @@ HOUR = 3600.0
 
 
 @pytest.fixture
-def vanished(record):
-    """The provider had the transaction, and answered a poll a minute ago that it does not exist."""
-    created(record, HOUR)
-    polled(record, 404, 60)
+def doubtful(record):
+    """Its create got no answer an hour ago, and was given up."""
+    unanswered(record, HOUR)
     return record
 
 
-def test_a_vanished_transaction_is_checked_and_created_again(press, vanished, far):
+def test_a_doubtful_transaction_is_checked_and_created_again(press, doubtful, far):
     far.on("POST", Answer(200, {"status": "completed"}))
 
-    assert press("create_again", vanished.id) == ""
-    assert now(vanished).submission == "unknown"
-    run(job(vanished, "create"))
+    assert press("create_again", doubtful.id) == ""
+    run(job(doubtful, "create"))
 
     assert far.methods == ["GET", "POST"]
-    assert facts(vanished) == ("completed", "created", "")
+    assert facts(doubtful) == ("completed", "created", "")
 
 
-def test_a_transaction_that_the_status_check_finds_is_not_created(press, vanished, far):
+def test_a_transaction_that_the_status_check_finds_is_not_created(press, doubtful, far):
     far.on("GET", Answer(200, {"status": "pending"}))
-    press("create_again", vanished.id)
+    press("create_again", doubtful.id)
 
-    run(job(vanished, "create"))
+    run(job(doubtful, "create"))
 
-    assert (far.methods, now(vanished).submission) == (["GET"], "created")
+    assert (far.methods, now(doubtful).submission) == (["GET"], "created")
 
 
-def test_a_final_webhook_before_the_create_prevents_it(press, vanished, third, far):
-    press("create_again", vanished.id)
+def test_a_final_webhook_before_the_create_prevents_it(press, doubtful, third, far):
+    press("create_again", doubtful.id)
 
-    senders.tell(third, vanished.id, "pending")
-    run(job(vanished, "create"))
+    senders.tell(third, doubtful.id, "pending")
+    run(job(doubtful, "create"))
 
     assert far.asked == []
 
 
-def test_the_create_job_waits_for_the_settle_window_after_seen_at(press, vanished, far):
+def test_the_create_job_waits_for_the_settle_window(press, doubtful, far):
     """If the action's own check is wrong, by a worker's clock for example, the rule of the create job holds."""
-    press("create_again", vanished.id)
-    Transaction.objects.filter(pk=vanished.id).update(create_began_at=Now())
+    press("create_again", doubtful.id)
+    Transaction.objects.filter(pk=doubtful.id).update(create_began_at=Now())
 
-    run(job(vanished, "create"))
+    run(job(doubtful, "create"))
 
     assert far.methods == ["GET"]
-    assert job(vanished, "create").last_error == "not found, but the last create may still take effect"
+    assert job(doubtful, "create").last_error == "not found, but the last create may still take effect"
 
 
-def test_seen_at_counts_as_the_start_of_the_last_create(press, vanished):
-    seen = Now() - timedelta(seconds=1800)
-    Transaction.objects.filter(pk=vanished.id).update(seen_at=seen)
-
-    assert press("create_again", vanished.id) == ""
-
-    row = now(vanished)
-    assert row.create_began_at == row.seen_at
-
-
-def test_the_create_starts_with_all_its_retries(press, vanished):
+def test_the_create_starts_with_all_its_retries(press, doubtful):
     Job.objects.filter(kind="create").update(tries=4, crashes=2)
-    press("create_again", vanished.id)
+    press("create_again", doubtful.id)
 
-    again = job(vanished, "create")
+    again = job(doubtful, "create")
     assert (again.state, again.tries, again.crashes, again.claim_count) == ("waiting", 0, 0, 1)
 
 
-def test_tracking_that_has_ended_restarts(press, vanished):
-    is_over(job(vanished, "track"), "cancelled")
+def test_tracking_that_has_ended_restarts(press, doubtful):
+    is_over(job(doubtful, "track"), "cancelled")
 
-    press("create_again", vanished.id)
+    press("create_again", doubtful.id)
 
-    assert job(vanished, "track").state == "waiting"
+    assert job(doubtful, "track").state == "waiting"
 
 
-def test_active_tracking_is_unchanged(press, vanished):
-    before = job(vanished, "track").run_at
+def test_active_tracking_is_unchanged(press, doubtful):
+    before = job(doubtful, "track").run_at
 
-    press("create_again", vanished.id)
+    press("create_again", doubtful.id)
 
-    assert job(vanished, "track").run_at == before
+    assert job(doubtful, "track").run_at == before
 
 
 def test_a_given_up_create_runs_again(press, record):
@@ -111,23 +99,23 @@ def test_a_given_up_create_runs_again(press, record):
     assert job(record, "create").lost_at is not None  # a run of it may have begun a create that nobody recorded
 
 
-def test_it_is_recorded(press, vanished):
-    press("create_again", vanished.id, "third lost its data")
+def test_it_is_recorded(press, doubtful):
+    press("create_again", doubtful.id, "third lost its data")
 
-    [event] = staff_events(vanished)
-    assert (event["who"], event["why"], event["submission"]) == ("olga", "third lost its data", "created")
+    [event] = staff_events(doubtful)
+    assert (event["who"], event["why"], event["submission"]) == ("olga", "third lost its data", "unknown")
 
 
-def test_it_needs_a_reason(press, vanished):
+def test_it_needs_a_reason(press, doubtful):
     with pytest.raises(ValueError, match="create_again needs a reason"):
-        press("create_again", vanished.id, " ")
+        press("create_again", doubtful.id, " ")
 
 
-def test_pressing_twice_creates_once(press, vanished):
-    press("create_again", vanished.id)
+def test_pressing_twice_creates_once(press, doubtful):
+    press("create_again", doubtful.id)
 
-    assert press("create_again", vanished.id) == "a create is scheduled: it runs now"
-    assert len(staff_events(vanished)) == 1
+    assert press("create_again", doubtful.id) == "a create is scheduled: it runs now"
+    assert len(staff_events(doubtful)) == 1
 
 
 # --- why not
@@ -159,10 +147,9 @@ def test_it_is_refused_while_a_create_is_scheduled(record):
     assert why_not("create_again", record).endswith(", as soon as third is resumed")
 
 
-@pytest.mark.parametrize("fields", [{}, {"submission": "created"}])
-def test_it_is_refused_while_a_create_may_still_take_effect(record, fields):
+def test_it_is_refused_while_a_create_may_still_take_effect(record):
     is_over(job(record, "create"))
-    began(record, 40, **fields)
+    began(record, 40)
 
     assert why_not("create_again", record) == "a create began 40 s ago and may still take effect: try again in 80 s"
 
@@ -182,56 +169,33 @@ def test_a_given_up_create_counts_as_begun_at_its_end(record):
     assert "40 s ago and may still take effect: try again in 80 s" in why_not("create_again", record)
 
 
-def test_a_transaction_that_was_just_seen_is_not_created(vanished):
-    Transaction.objects.update(seen_at=Now() - timedelta(seconds=40))
-    polled(vanished, 404, 10)
-
-    assert why_not("create_again", vanished) == "the provider reported the transaction 40 s ago: try again in 80 s"
+CONFIRMED = "third has confirmed it: a second create could pay twice. Ask third, then set status"
 
 
-def test_a_transaction_that_was_not_polled_since_it_was_seen_is_not_created(vanished):
-    Transaction.objects.update(seen_at=Now() - timedelta(seconds=50))
-    Provider.objects.update(settle_window=10)
-
-    assert "was not polled since: use Poll now first" in why_not("create_again", vanished)
-
-
-def test_a_created_transaction_that_was_never_polled_is_not_created(record):
+@pytest.mark.parametrize("flag", ["", "missing", "overdue"])
+def test_a_transaction_that_the_provider_has_confirmed_is_not_created_again(record, flag):
     created(record, HOUR)
+    Transaction.objects.update(review=flag)
 
-    assert "was not polled since: use Poll now first" in why_not("create_again", record)
-
-
-@pytest.mark.parametrize(
-    ("answer", "why"),
-    [
-        (200, "third may have it: it answered the newest poll, 10 s ago, with 200"),
-        (503, "third may have it: it answered the newest poll, 10 s ago, with 503"),
-        (None, "third has reported the transaction, and the newest poll, 10 s ago, got no response"),
-    ],
-)
-def test_only_the_newest_poll_counts(vanished, answer, why):
-    polled(vanished, answer, 10)
-
-    assert why_not("create_again", vanished) == why
+    assert why_not("create_again", record) == CONFIRMED
 
 
-def test_a_pending_webhook_shows_that_the_provider_has_the_transaction(vanished, third):
-    senders.tell(third, vanished.id, "pending")
+def test_a_pending_webhook_confirms_the_transaction(doubtful, third):
+    senders.tell(third, doubtful.id, "pending")
 
-    assert "the provider reported the transaction" in why_not("create_again", vanished)
+    assert why_not("create_again", doubtful) == CONFIRMED
 
 
-def test_an_old_transaction_is_tracked_after_it_is_created_again(press, vanished, far):
+def test_an_old_transaction_is_tracked_after_it_is_created_again(press, doubtful, far):
     """Its polling had ended long ago; the end of polling is now counted from the new create."""
-    age(vanished, 30 * 24 * HOUR)
-    began(vanished, 29 * 24 * HOUR, submission="created", seen_at=Now() - timedelta(days=20))
-    press("create_again", vanished.id)
+    age(doubtful, 30 * 24 * HOUR)
+    began(doubtful, 29 * 24 * HOUR, seen_at=None)
+    press("create_again", doubtful.id)
     far.on("POST", Answer(200, {"status": "pending"}))
 
-    run(job(vanished, "track"))
-    run(job(vanished, "create"))
-    assert job(vanished, "track").state == "waiting"
+    run(job(doubtful, "track"))
+    run(job(doubtful, "create"))
+    assert job(doubtful, "track").state == "waiting"
     far.on("GET", Answer(200, {"status": "pending"}))
 
-    assert run(job(vanished, "track")).state == "waiting"
+    assert run(job(doubtful, "track")).state == "waiting"

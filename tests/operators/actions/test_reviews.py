@@ -53,10 +53,21 @@ def test_it_is_refused_the_second_time(press, record):
     assert len(staff_events(record)) == 1
 
 
-def test_the_explanation_says_what_flags_it_again(record):
-    Transaction.objects.update(review="overdue")
+@pytest.mark.parametrize(
+    ("flag", "what"),
+    [
+        ("overdue", "The next poll without a final status flags it again, unless tracking is cancelled"),
+        ("unmapped", "The next status that is not in status_map flags it again"),
+        ("unreadable", "The next status check whose answer has no status flags it again"),
+        ("missing", "The next status check that does not find it flags it again"),
+        ("denied", "The next answer 403 flags it again"),
+        ("stalled", "It is flagged again unless a call succeeds first"),
+    ],
+)
+def test_the_explanation_says_what_flags_it_again(record, flag, what):
+    Transaction.objects.update(review=flag)
 
-    assert "flags it again, unless tracking is cancelled" in ACTIONS["resolve_review"].explain(now(record))
+    assert what in ACTIONS["resolve_review"].explain(now(record))
 
 
 # --- given up

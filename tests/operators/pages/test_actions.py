@@ -13,7 +13,7 @@ from operators.actions.table import ACTIONS
 from operators.pages.actions import do_url
 from providers.models import Provider
 from tests.cast import job, now
-from tests.operators.actions.steps import created, polled, staff_events
+from tests.operators.actions.steps import created, staff_events, unanswered
 from tests.operators.pages.browser import fields_of
 from tests.operators.pages.conftest import give_up, signed_in
 from tests.running import facts, run, tell
@@ -48,8 +48,7 @@ def doable(order, third):
 
 
 def ready(order, name):
-    created(order, 3600)
-    polled(order, 404, 60)
+    unanswered(order, 3600)
     Transaction.objects.update(review="overdue")
     Job.objects.filter(kind="notify").update(state="done")
     if name in ("approve_status", "reject_status"):
