@@ -144,6 +144,10 @@ def resolve_review(of: Transaction) -> Steps:
     again = {
         Review.OVERDUE: " The next poll without a final status flags it again, unless tracking is cancelled.",
         Review.UNMAPPED: " The next status that is not in status_map flags it again.",
+        Review.UNREADABLE: " The next status check whose answer has no status flags it again.",
+        Review.MISSING: " The next status check that does not find it flags it again.",
+        Review.DENIED: " The next answer 403 flags it again.",
+        Review.STALLED: " It is flagged again unless a call succeeds first.",
     }
     context = yield f"The flag {of.review} is removed. Nothing else changes.{again.get(Review(of.review), '')}"
     context.note("resolved the review")

@@ -62,6 +62,8 @@ def _heading(event: Event) -> str:
         return str(event.detail.get("what", "staff action"))
     if event.kind == Event.Kind.REVIEW:
         return review_text(event.detail.get("review", ""))
+    if event.kind == Event.Kind.NOTE:
+        return "unusable answer from the provider"
     if event.kind == Event.Kind.CONTRADICTION:
         return f"contradicting status {event.status} from the provider: recorded, not applied"
     return "accepted: pending" if event.sequence == 1 else str(event.status)
@@ -76,6 +78,8 @@ def _tone(event: Event) -> str:
     match event.kind:
         case Event.Kind.CONTRADICTION:
             return "bad"
+        case Event.Kind.NOTE:
+            return "warn"
         case Event.Kind.REVIEW:
             return "warn" if event.detail.get("review") else ""
         case Event.Kind.STATUS:

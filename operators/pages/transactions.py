@@ -6,6 +6,8 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 from operators.actions.action import obstacle
 from operators.actions.outcomes import open_proposal
@@ -21,6 +23,8 @@ from workers.foundation.formatting import span
 from workers.models import Job, JobState
 
 MOST_JOBS = 50
+MOST_OF_REASON = 60
+"""Limit in characters on the reason of a review in the list."""
 STATUS: dict[str, str] = {
     Status.PENDING: "no final status yet",
     Status.COMPLETED: "final: completed by the provider",
@@ -30,7 +34,7 @@ STATUS: dict[str, str] = {
 SUBMISSION: dict[str, str] = {
     Submission.UNSENT: "not sent yet",
     Submission.UNKNOWN: "the create got no clear answer; the transaction may exist at the provider",
-    Submission.CREATED: "exists at the provider",
+    Submission.CREATED: "confirmed by the provider",
     Submission.REFUSED: "refused by the provider, or proven absent there",
 }
 STEP = {
@@ -54,6 +58,13 @@ def notified(transaction: Transaction) -> tuple[str, str]:
     return "not notified", "warn" if transaction.status in FINAL else ""
 
 
+def _review(transaction: Transaction) -> SafeString | str:
+    """Return the review flag and its reason; empty without a flag."""
+    if not transaction.review:
+        return ""
+    return format_html("{} {}", pill(transaction.review, "bad"), short(transaction.review_why, MOST_OF_REASON))
+
+
 def next_step(transaction: Transaction, jobs: list[Job], now: datetime) -> str:
     """Return the next step, its due time and what delays it; empty if no job is open."""
     if running := [job for job in jobs if job.state == JobState.RUNNING]:
@@ -72,7 +83,7 @@ class TransactionAdmin(ActingAdmin, FoundAdmin):
     list_display = (
         column("client's id", lambda it: short(it.client_ref, 32)), moment("created_at"), "client", "provider",
         column("minor units", lambda it: f"{it.amount} {it.currency}"), column("status", lambda it: pill(it.status)),
-        column("review", lambda it: pill(it.review, "bad") if it.review else "", empty=""),
+        column("review", _review, name="review", empty=""),
         column("notified", lambda it: pill(*notified(it))),
     )  # fmt: skip
     joined = ("client", "provider")

@@ -8,6 +8,7 @@ from django.contrib import admin
 from django.contrib.auth.models import User
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import escape
 
 from clients.models import Client
 from operators.models import BulkRun
@@ -17,7 +18,7 @@ from providers.status import Status
 from tests.cast import accepted, due_now, job
 from transactions.models import Transaction
 from transactions.observations import Observation
-from transactions.status import Source, Submission
+from transactions.status import Review, Source, Submission
 from transactions.store import apply
 from webhooks.models import RefusalCount, Webhook
 from workers import jobs
@@ -140,6 +141,33 @@ def test_the_timeline_is_oldest_first(viewer, order):
         "accepted: pending", "completed", "contradicting status declined from the provider: recorded, not applied"
     ]  # fmt: skip
     assert told[1].details == (("webhook", "msg_1"),)
+
+
+@pytest.mark.parametrize("why", ["the answer was <b>200</b>", "[]", '{"status": "error"}'])
+def test_the_timeline_shows_the_text_of_a_note_and_the_reason_of_a_review(viewer, order, why):
+    apply([(order.id, Observation(Source.CREATE, note=why))])
+    apply([(order.id, Observation(Source.POLL, review=Review.UNREADABLE, detail={"why": why}))])
+    apply([(order.id, Observation(Source.POLL, usable=True))])
+
+    told = viewer.get(address(Transaction, "change", order.id)).context["timeline"]
+
+    assert [(entry.what, entry.details) for entry in told[1:]] == [
+        ("unusable answer from the provider", (("why", why),)),
+        ("needs review: the provider's answer to a status check has no status", (("why", why),)),
+        ("review flag cleared", (("was", "unreadable"),)),
+    ]
+
+
+@pytest.mark.parametrize("page", ["changelist", "change"])
+@pytest.mark.parametrize("why", ["403 <b>not yours</b>", "timeout", "a" * 400])
+def test_list_and_page_show_the_reason_of_a_review(viewer, order, page, why):
+    Transaction.objects.update(review="denied", review_why=why)
+    args = [order.id] if page == "change" else []
+
+    shown = viewer.get(address(Transaction, page, *args)).content.decode()
+
+    assert escape(why) in shown
+    assert why == escape(why) or why not in shown
 
 
 @pytest.mark.parametrize(("seconds", "words"), [(-3, "now"), (12, "in 12 s"), (240, "in 4 min"), (7300, "in 2 h")])
