@@ -82,8 +82,8 @@ class Response:
     """An answer; `call` is the record for operators."""
 
     status: int
-    headers: Mapping[str, str]
-    body: bytes
+    headers: Mapping[str, str] = field(repr=False)  # may repeat our secrets
+    body: bytes = field(repr=False)
     call: Call
     whole: bool = True
     """False if the body broke off, exceeded the limit or has an unknown encoding: then its text proves nothing."""
