@@ -222,8 +222,11 @@ async def _read(answer: aiohttp.ClientResponse, limit: BodyLimit) -> tuple[bytes
     except (aiohttp.ClientError, TimeoutError, OSError):
         whole = False
     raw = bytes(content[: limit.most])
-    decoded = decompress(raw, answer.headers.get("Content-Encoding", ""), limit.most)
-    return (raw, False) if decoded is None else (decoded, whole and len(decoded) < limit.most)
+    encoding = answer.headers.get("Content-Encoding", "")
+    decoded = decompress(raw, encoding, limit.most, whole=True)
+    if decoded is None:
+        return decompress(raw, encoding, limit.most) or raw, False
+    return decoded, whole and len(decoded) < limit.most
 
 
 def redact(content: bytes, hidden: Collection[str] = ()) -> str:

@@ -14,7 +14,7 @@ from aiohttp.abc import AbstractResolver
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http import HttpVersion11, RawResponseMessage
 from aiohttp.http_exceptions import HttpProcessingError
-from aiohttp.streams import EMPTY_PAYLOAD
+from aiohttp.streams import StreamReader
 from multidict import CIMultiDict, CIMultiDictProxy
 
 KEEPALIVE = 4.0
@@ -24,6 +24,8 @@ MAX_HEADER = 64 * 1024 + 1024
 MAX_HEADERS = 1000
 MAX_HEAD = 512 * 1024
 """Limit in bytes on the status line and all headers of an answer."""
+MAX_INFORMATIONAL = 100
+"""Limit on informational heads (1xx) before an answer: reading a flood of them would delay all other calls."""
 
 _STATUS_LINE = re.compile(rb"\s*HTTP/\d(?:\.\d)? ([1-9]\d\d)[ \r\n]")
 _HEAD_END = re.compile(rb"\n\r?\n")
@@ -82,14 +84,24 @@ class AnswerReader(ResponseHandler):
     _head = bytearray()
     """The bytes of the head so far; frozen once the answer is handed over."""
     _answered = True
+    _informational = 0
 
     def set_response_params(self, **params: Any) -> None:
         """Begin to read the next answer."""
-        self._head, self._answered = bytearray(), False
+        self._head, self._answered, self._informational = bytearray(), False, 0
         super().set_response_params(**params)
 
     def data_received(self, data: bytes) -> None:
-        """Feed the parser with each head by itself; informational ones (1xx) precede the answer's."""
+        """Feed the parser with each head by itself; informational ones (1xx) precede the answer's.
+
+        Bytes after the end of the answer close the connection: they would be read as the answer to the next request.
+        """
+        if data and self._answered and not self._upgraded and (self._payload is None or self._payload.is_eof()):
+            self._should_close = True
+            self.close()
+            return
+        if not self._head and not self._answered:
+            data = data.lstrip(b"\r\n")  # a peer that sends nothing else must not cost time
         while data and not self._answered:
             known = len(self._head)
             self._head += data
@@ -101,22 +113,29 @@ class AnswerReader(ResponseHandler):
             self._answered = self._answered or self._status() >= 200 or self._exception is not None
             if not self._answered:
                 self._head = bytearray()
+                self._informational += 1
+                if self._informational > MAX_INFORMATIONAL:
+                    return self._refuse("too many informational answers")
         if data:
             super().data_received(data)
         if not self._answered and len(self._head) > MAX_HEAD:
-            self.set_exception(HttpProcessingError(message="the headers are too long"))
-            self.close()
+            self._refuse("the headers are too long")
 
     def set_exception(self, exc: BaseException, *cause: BaseException) -> None:
         """End the answer: by its status alone if the parser refused its headers, without the rest of its body later."""
         if isinstance(exc, HttpProcessingError) and not self._answered and self._status() >= 200:
             self._answered = self._should_close = True
             self._drop_timeout()
-            self.feed_data((self._bare_answer(), EMPTY_PAYLOAD), 0)
+            self.feed_data((self._bare_answer(), self._unreadable_body()), 0)
             return
         if self._payload is not None and not self._payload.is_eof():
             self._payload.set_exception(aiohttp.ClientPayloadError(str(exc)))
         super().set_exception(exc, *cause)
+
+    def _refuse(self, why: str) -> None:
+        self.set_exception(HttpProcessingError(message=why))
+        if self.transport is not None:
+            self.transport.close()
 
     def _status(self) -> int:
         """Return the status of the head so far; 0 if it has no readable status line."""
@@ -126,3 +145,8 @@ class AnswerReader(ResponseHandler):
     def _bare_answer(self) -> RawResponseMessage:
         none = CIMultiDictProxy(CIMultiDict[str]())
         return RawResponseMessage(HttpVersion11, self._status(), "", none, (), True, None, False, False)
+
+    def _unreadable_body(self) -> StreamReader:
+        body = StreamReader(self, 0, loop=self._loop)
+        body.set_exception(aiohttp.ClientPayloadError("the headers are invalid, so the body cannot be read"))
+        return body
