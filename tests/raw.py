@@ -6,7 +6,7 @@ import socket
 import ssl
 import struct
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Literal
@@ -36,10 +36,15 @@ def ok(body: bytes = b"{}", status: int = 200, **headers: str) -> bytes:
 
 
 class RawServer:
-    """Server on a free loopback port at `url`; `answers` are given in order, the last one is repeated."""
+    """Server on a free loopback port at `url`; `answers` are given in order, the last one is repeated.
 
-    def __init__(self, answers: Iterable[Wire], tls: ssl.SSLContext | None = None) -> None:
-        self.answers = list(answers)
+    `always` has the answers to methods that always get the same one.
+    """
+
+    def __init__(
+        self, answers: Iterable[Wire], tls: ssl.SSLContext | None = None, always: Mapping[str, Wire] | None = None
+    ) -> None:
+        self.answers, self.always = list(answers), dict(always or {})
         self.asked: list[bytes] = []
         """The requests, with their bodies."""
         self.connections = 0
@@ -85,9 +90,7 @@ class RawServer:
 
     def _answer(self, connection: socket.socket) -> None:
         while asked := self._request(connection):
-            with self._lock:
-                self.asked.append(asked)
-                answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+            answer = self._take(asked)
             self._send(connection, answer)
             if answer.end == "silence":
                 self._over.wait(30)
@@ -95,6 +98,14 @@ class RawServer:
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             if answer.end != "keep":
                 return
+
+    def _take(self, asked: bytes) -> Wire:
+        with self._lock:
+            self.asked.append(asked)
+            method = asked.partition(b" ")[0].decode()
+            if method in self.always:
+                return self.always[method]
+            return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
 
     def _request(self, connection: socket.socket) -> bytes:
         """Return the next request; nothing if the connection ends or the server stops before."""
@@ -122,8 +133,10 @@ class RawServer:
 
 
 @contextmanager
-def raw_serving(*answers: Wire, tls: ssl.SSLContext | None = None) -> Iterator[RawServer]:
-    server = RawServer(answers, tls)
+def raw_serving(
+    *answers: Wire, tls: ssl.SSLContext | None = None, always: Mapping[str, Wire] | None = None
+) -> Iterator[RawServer]:
+    server = RawServer(answers, tls, always)
     try:
         yield server
     finally:

@@ -49,7 +49,7 @@ def answers_of(number, *answers, limit=BRIEF, method="GET", once=False, within=5
 
 async def connections_closed():
     """Wait for the end of the connections: those of TLS are closed by both sides."""
-    selector = asyncio.get_running_loop()._selector
+    selector = asyncio.get_running_loop()._selector  # type: ignore[attr-defined]
     async with asyncio.timeout(5):
         while len(selector.get_map()) > 1:  # noqa: ASYNC110  no event exists; the loop's own socket stays
             await asyncio.sleep(0.001)
