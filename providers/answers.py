@@ -5,11 +5,13 @@ The status line is read first, by the adapter. A body adds what it says and neve
 
 import json
 import re
+from collections.abc import Collection
 from typing import Any
 
 from providers.models import Provider
 from providers.status import Status
 from workers.foundation.text import as_storable
+from workers.outbound import hide
 
 REASON_LENGTH = 500
 """Limit in characters on a provider's reason."""
@@ -128,14 +130,20 @@ def reading_of(provider: Provider, value: Any) -> tuple[Status, str]:
 
 
 def status_of(provider: Provider, word: str) -> Status | None:
-    """Return the status that a provider's word means; None if the status map lacks it. An empty map has our words."""
+    """Return the status that a provider's word means; None if it is empty or the status map lacks it.
+
+    An empty map has our words.
+    """
     meaning = (provider.status_map or {status: status for status in Status.values}).get(word)
-    return Status(meaning) if meaning in Status.values else None
+    return Status(meaning) if word and meaning in Status.values else None
 
 
-def reason_of(body: Any) -> str:
-    """Return the provider's reason, wherever it stands in a body; empty if there is none."""
-    return as_storable(_reason(body, 4), REASON_LENGTH)
+def reason_of(body: Any, hidden: Collection[str] = ()) -> str:
+    """Return the provider's reason, wherever it stands in a body; empty if there is none.
+
+    The texts in `hidden` are masked before the reason is shortened: half a secret would not be found after it.
+    """
+    return as_storable(hide(_reason(body, 4), hidden), REASON_LENGTH)
 
 
 def _reason(value: Any, depth: int) -> str:

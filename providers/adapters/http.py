@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from codecs import BOM_UTF8
 from dataclasses import asdict, replace
 from http import HTTPStatus
 from typing import Any
@@ -63,6 +64,7 @@ class HttpAdapter:
             case status if 200 <= status < 300:
                 word = _word(provider, answer)
                 if (known := status_of(provider, word)) is None:
+                    word = hide(word, _hidden(provider, id))
                     raise Unusable(_without_status(provider, answer, word), answer.call, word)
                 return _copy(provider, id, answer, known)
             case 404:
@@ -119,12 +121,12 @@ def _is_of_another_kind(answer: Response) -> bool:
     """
     if not answer.whole:
         return "html" in answer.headers.get("Content-Type", "").lower() or answer.body.lstrip()[:1] == b"<"
-    return bool(answer.body.strip()) and _json(answer) is NotJson
+    return bool(answer.body.removeprefix(BOM_UTF8).strip()) and _json(answer) is NotJson
 
 
 def _copy(provider: Provider, id: UUID, answer: Response, status: Status, unmapped: str = "") -> Copy:
     reason = _reason(provider, id, answer) if status in (Status.DECLINED, Status.FAILED) else ""
-    return Copy(status, answer.call, unmapped, reason)
+    return Copy(status, answer.call, hide(unmapped, _hidden(provider, id)), reason)
 
 
 def _word(provider: Provider, answer: Response) -> str:
@@ -142,7 +144,7 @@ def _json(answer: Response) -> Any:
 
 def _reason(provider: Provider, id: UUID, answer: Response) -> str:
     """Return the provider's reason for the client; empty if the body gives none."""
-    return hide(reason_of(_json(answer)), _hidden(provider, id))
+    return reason_of(_json(answer), _hidden(provider, id))
 
 
 def _without_status(provider: Provider, answer: Response, word: str) -> str:
