@@ -126,7 +126,7 @@ class Event(models.Model):
         REVIEW = "review", "review"
         """The review flag was set or removed."""
         NOTE = "note", "note"
-        """An unusable answer that did not hold up the work; `detail` says why. The same one is noted once."""
+        """An unusable answer that did not hold up the work; `detail` says why. Only the first one is noted."""
         STAFF = "staff", "staff"
         """A member of staff acted in the admin; `detail` names the person and the reason."""
 

@@ -35,7 +35,7 @@ class Observation:
     """True for an answer that could be used: progress. False for a call that failed or whose answer could not be used.
     None: it says nothing about calls."""
     note: str = ""
-    """An unusable answer that did not hold up the work; the timeline shows it once."""
+    """An unusable answer that did not hold up the work. The timeline shows only the first one."""
     provider: int | None = None
     """The reporting provider: the observation applies only to this provider's transactions. None: to those of any."""
 

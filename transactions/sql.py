@@ -120,8 +120,7 @@ WITH observed AS (
     UNION ALL
     SELECT id, at, 'note', '', NULL, source, jsonb_build_object('why', note)
     FROM changed WHERE note <> '' AND NOT EXISTS (
-        SELECT 1 FROM transactions_event e
-        WHERE e.transaction_id = changed.id AND e.kind = 'note' AND e.detail->>'why' = changed.note
+        SELECT 1 FROM transactions_event e WHERE e.transaction_id = changed.id AND e.kind = 'note'
     )
 ), cancelled AS (
     UPDATE workers_job job

@@ -7,9 +7,10 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
-from django.db.models import Q
+from django.db.models import Case, Q, Value, When
 from django.db.models.functions import Now
 
 from providers import webhook_urls
@@ -137,13 +138,18 @@ def pause_provider(provider_id: int, command: PauseProvider) -> None:
 def deny_access(provider_id: int, transaction_id: UUID, command: DeniedAccess) -> None:
     """Note that the provider denied this transaction; pause the provider if it denied another one just before.
 
-    One provider's 403 may concern one transaction alone, or be its word for refused credentials.
+    One provider's 403 may concern one transaction alone, or be its word for refused credentials. One statement does
+    both, so that the second of two at the same time sees the first.
     """
-    recently = Q(denied_at__gt=Now() - DENIED_WITHIN) & ~Q(denied_id=transaction_id)
+    changes: dict[str, Any] = {"denied_at": Now(), "denied_id": transaction_id}
     if not command.known:
-        denied = Provider.objects.filter(recently, pk=provider_id, paused=False)
-        denied.update(paused=True, paused_why=f"403 for two transactions. {command.why}"[:255])
-    Provider.objects.filter(pk=provider_id).update(denied_at=Now(), denied_id=transaction_id)
+        why = Value(f"403 for two transactions. {command.why}"[:255])
+        pauses = Q(denied_at__gt=Now() - DENIED_WITHIN, paused=False) & ~Q(denied_id=transaction_id)
+        changes |= {
+            "paused": Case(When(pauses, then=True), default="paused"),
+            "paused_why": Case(When(pauses, then=why), default="paused_why"),
+        }
+    Provider.objects.filter(pk=provider_id).update(**changes)
 
 
 def resume_polling(settled: Sequence[Settled]) -> Sequence[Wake]:
