@@ -93,8 +93,10 @@ class Transaction(models.Model):
                 condition=Q(finalised_at__isnull=False, notified_sequence__lt=F("sequence")),
             ),
             models.Index(fields=["provider", "id"], name="transaction_provider"),
-            # The search for stalled transactions; few are stuck at a time.
-            models.Index(fields=["stuck_since"], name="transaction_stuck", condition=Q(stuck_since__isnull=False)),
+            # The search for stalled transactions; those that are flagged already cost no read.
+            models.Index(
+                fields=["stuck_since"], name="transaction_stuck", condition=Q(stuck_since__isnull=False, review="")
+            ),
             models.Index(
                 fields=["id"], include=["status", "submission", "review", "provider", "client"], name="transaction_find"
             ),

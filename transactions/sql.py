@@ -134,12 +134,15 @@ SELECT id, client_id, wins, contradicts, before FROM changed
 """
 
 # Flag pending transactions as stalled: those without progress for `after` seconds because their calls only fail, and
-# those whose jobs an open circuit breaker holds back for as long. At most `most` of each a time. Returns their number.
-FLAG_STALLED = """
+# those whose jobs an open circuit breaker holds back for as long. An operator knows of those
+# of a paused provider. At most `most` of each a time. Returns their number.
+FLAG_STALLED = f"""
 WITH late AS (
-    (SELECT id FROM transactions_transaction
-     WHERE stuck_since < statement_timestamp() - %(after)s * interval '1 second' AND status = 'pending' AND review = ''
-     ORDER BY stuck_since LIMIT %(most)s)
+    (SELECT t.id FROM transactions_transaction t
+     WHERE t.stuck_since < statement_timestamp() - %(after)s * interval '1 second'
+       AND t.status = 'pending' AND t.review = ''
+       AND NOT EXISTS (SELECT 1 FROM providers_provider p WHERE p.id = t.provider_id AND p.paused)
+     ORDER BY t.stuck_since LIMIT %(most)s)
     UNION ALL
     SELECT held.transaction_id FROM workers_breaker b CROSS JOIN LATERAL (
         SELECT j.transaction_id FROM workers_job j JOIN transactions_transaction t ON t.id = j.transaction_id
@@ -149,6 +152,7 @@ WITH late AS (
         ORDER BY j.run_at LIMIT %(most)s
     ) AS held
     WHERE b.opened_at IS NOT NULL AND b.kind IN ('create', 'track')
+      AND NOT EXISTS (SELECT 1 FROM providers_provider p WHERE p.paused AND b.lane = '{Lane.PROVIDER}' || p.id)
 ), locked AS (
     SELECT t.id FROM transactions_transaction t
     WHERE t.id = ANY (ARRAY(SELECT id FROM late)) AND t.status = 'pending' AND t.review = ''

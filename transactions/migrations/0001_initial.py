@@ -95,7 +95,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='transaction',
-            index=models.Index(condition=models.Q(('stuck_since__isnull', False)), fields=['stuck_since'], name='transaction_stuck'),
+            index=models.Index(condition=models.Q(('review', ''), ('stuck_since__isnull', False)), fields=['stuck_since'], name='transaction_stuck'),
         ),
         migrations.AddIndex(
             model_name='transaction',
