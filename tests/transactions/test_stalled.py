@@ -258,7 +258,7 @@ def test_progress_clears_it_with_an_event(record, stalled, far, answer):
 
     row = now(record)
     assert (row.review, row.review_why, row.stuck_since) == ("", "", None)
-    assert Event.objects.filter(transaction_id=record.id).last().detail == {"review": "", "was": "stalled"}
+    assert Event.objects.filter(transaction_id=record.id).latest("id").detail == {"review": "", "was": "stalled"}
 
 
 @pytest.mark.parametrize("status", ["completed", "declined", "failed"])
