@@ -7,7 +7,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 from django.db.models import Case, Q, Value, When
@@ -46,13 +45,9 @@ class PauseProvider:
 
 @dataclass(frozen=True, slots=True)
 class DeniedAccess:
-    """Command: pause the provider if it denied another transaction within the last minute (`DENIED_WITHIN`).
-
-    `known`: the transaction is flagged as denied already, which proves nothing about the others.
-    """
+    """Command: pause the provider if it denied another transaction within the last minute (`DENIED_WITHIN`)."""
 
     why: str
-    known: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,15 +136,14 @@ def deny_access(provider_id: int, transaction_id: UUID, command: DeniedAccess) -
     One provider's 403 may concern one transaction alone, or be its word for refused credentials. One statement does
     both, so that the second of two at the same time sees the first.
     """
-    changes: dict[str, Any] = {"denied_at": Now(), "denied_id": transaction_id}
-    if not command.known:
-        why = Value(f"403 for two transactions. {command.why}"[:255])
-        pauses = Q(denied_at__gt=Now() - DENIED_WITHIN, paused=False) & ~Q(denied_id=transaction_id)
-        changes |= {
-            "paused": Case(When(pauses, then=True), default="paused"),
-            "paused_why": Case(When(pauses, then=why), default="paused_why"),
-        }
-    Provider.objects.filter(pk=provider_id).update(**changes)
+    why = Value(f"403 for two transactions. {command.why}"[:255])
+    pauses = Q(denied_at__gt=Now() - DENIED_WITHIN, paused=False) & ~Q(denied_id=transaction_id)
+    Provider.objects.filter(pk=provider_id).update(
+        denied_at=Now(),
+        denied_id=transaction_id,
+        paused=Case(When(pauses, then=True), default="paused"),
+        paused_why=Case(When(pauses, then=why), default="paused_why"),
+    )
 
 
 def resume_polling(settled: Sequence[Settled]) -> Sequence[Wake]:

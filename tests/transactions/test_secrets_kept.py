@@ -4,6 +4,7 @@ import dataclasses
 import io
 import logging
 import traceback
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -110,8 +111,8 @@ def test_a_failed_request_puts_no_secret_in_its_answer_or_the_log(carol, secrets
 def test_a_failed_page_does_not_show_the_secret_that_it_created(admin_client, carol, page, monkeypatch, caplog):
     made: list[str] = []
 
-    def fail(*_: Any, secret: str, **__: Any) -> None:
-        made.append(secret)
+    def fail(*_: Any, values: Mapping[str, str], **__: Any) -> None:
+        made.extend(values.values())
         raise RuntimeError("cannot be shown")
 
     monkeypatch.setattr("operators.pages.credentials.show", fail)

@@ -305,6 +305,17 @@ def test_retries_of_denied_transactions_pause_nothing(alice, third, far):
     assert not paused(third)
 
 
+def test_the_retries_of_one_denied_transaction_leave_the_next_one_alone(alice, third, far):
+    far.on("GET", Answer(403))
+    run(first := job(accepted(alice, third), "create"))
+    Provider.objects.update(denied_at=Now() - timedelta(seconds=61))
+    for _ in range(3):
+        run(first)
+    run(job(accepted(alice, third), "create"))
+
+    assert not paused(third)
+
+
 @pytest.mark.django_db(transaction=True)
 def test_two_denied_transactions_at_the_same_time_pause_the_provider(alice, third, far):
     far.on("GET", Answer(403))

@@ -57,11 +57,14 @@ def review_of(error: ProviderError) -> tuple[Review | str, str]:
 
 
 def pause(error: ProviderError, work: Work) -> tuple[PauseProvider | DeniedAccess, ...]:
-    """Return the command for an error that shows, or may show, that the provider refuses our credentials."""
+    """Return the command for an error that shows, or may show, that the provider refuses our credentials.
+
+    The 403 of a transaction that is flagged as denied already shows nothing about the others.
+    """
     if isinstance(error, CredentialsRefused):
         return (PauseProvider(_credentials_refused(error)),)
-    if isinstance(error, AccessDenied):
-        return (DeniedAccess(_credentials_refused(error), known=work.review == Review.DENIED),)
+    if isinstance(error, AccessDenied) and work.review != Review.DENIED:
+        return (DeniedAccess(_credentials_refused(error)),)
     return ()
 
 
