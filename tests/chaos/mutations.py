@@ -109,6 +109,24 @@ MUTATIONS = (
         (Edit("providers/adapters/http.py", "case 400 | 404 | 422:", "case 400 | 404 | 422 | 504:"),),
     ),
     Mutation(
+        "page-is-created",
+        "An HTML page with status 200 counts as a created transaction.",
+        ("provider-500",),
+        (Edit("providers/adapters/http.py", "if _is_of_another_kind(answer):", "if False:"),),
+    ),
+    Mutation(
+        "any-2xx-is-present",
+        "A status check with status 200 proves that the transaction exists, whatever its body says.",
+        ("provider-500",),
+        (
+            Edit(
+                "providers/adapters/http.py",
+                "if (known := status_of(provider, word)) is None:",
+                "if (known := status_of(provider, word) or Status.PENDING) is None:",
+            ),
+        ),
+    ),
+    Mutation(
         "pending-sent-late",
         "A notification contains the status at its creation: `pending` is sent after the final status.",
         ("client-500",),
