@@ -133,8 +133,8 @@ def pause_provider(provider_id: int, command: PauseProvider) -> None:
 def deny_access(provider_id: int, transaction_id: UUID, command: DeniedAccess) -> None:
     """Note that the provider denied this transaction; pause the provider if it denied another one just before.
 
-    One provider's 403 may concern one transaction alone, or be its word for refused credentials. One statement does
-    both, so that the second of two at the same time sees the first.
+    A 403 may concern one transaction alone, or mean refused credentials. One statement does both, so that the second of
+    two at the same time sees the first.
     """
     why = Value(f"403 for two transactions. {command.why}"[:255])
     pauses = Q(denied_at__gt=Now() - DENIED_WITHIN, paused=False) & ~Q(denied_id=transaction_id)

@@ -82,7 +82,7 @@ class SecretsAdmin(SettingsAdmin):
     without_secret: Callable[[], Q]
     """Condition of the rows that lack a secret."""
     no_secret: str
-    """What such a row is said to lack, and the consequence."""
+    """Text about a row without a valid secret, and the consequence."""
     on_saving: str
     """The credentials that a new row gets."""
 
