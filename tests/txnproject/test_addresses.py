@@ -116,7 +116,7 @@ def test_an_unexpected_error_of_a_webhook_is_a_problem_without_details(api, monk
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("a story with secrets")
 
-    monkeypatch.setattr("webhooks.incoming.views.authenticate", broken)
+    monkeypatch.setattr("webhooks.incoming.views.open_authentic", broken)
 
     answer = api.web.post("/webhooks/third", b"{}", content_type="application/json")
 
