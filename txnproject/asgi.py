@@ -24,6 +24,7 @@ from django.utils.encoding import repercent_broken_unicode
 from providers.answers import charset_of
 from transactions.api.parsing import MAX_BODY
 from transactions.api.problems import RETRY_AFTER, problem_body
+from txnproject.connections import Connections
 
 THREADS = 16
 """Number of requests that Django handles at a time; each thread keeps a database connection."""
@@ -35,12 +36,19 @@ MOST_TAKEN = 1000
 """Limit on requests in this process, including those that wait for a thread. A client that disconnects frees its
 connection, but its request still waits here."""
 
+AUTHENTICATED = ("/v1/transactions", "/v1/endpoint", "/webhooks/")
+"""Paths whose successful responses prove that the connection belongs to a client or provider."""
+
 Message = Mapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 _taken = 0
 _threads = ThreadPoolExecutor(THREADS, thread_name_prefix="web")
+_probe_threads = ThreadPoolExecutor(2, thread_name_prefix="probe")
+"""Threads for `/readyz`: those of requests may all wait for a database that does not respond."""
+_connections = Connections()
+_connections.watch()
 
 
 class Unread(io.BytesIO):
@@ -57,20 +65,30 @@ class Unread(io.BytesIO):
 async def application(scope: Message, receive: Receive, send: Send) -> None:
     """Handle one request: the ASGI application."""
     global _taken
+    if scope["path"] == "/healthz" and scope["method"] in ("GET", "HEAD"):
+        # It uses no store, so it runs on the event loop: it responds also while all threads wait.
+        return await _send(_respond(scope, _headers(scope), io.BytesIO()), receive, send)
     if _taken >= MOST_TAKEN:
         return await _send(_refusal(scope["path"]), receive, send)
     _taken += 1
+    peer, known = tuple(scope["client"]), False
+    _connections.begin(peer)
     try:
         headers = _headers(scope)
         body = await _read_body(scope, headers, receive)
-        response = await _in_thread(_respond, scope, headers, body)
+        threads = _probe_threads if scope["path"] == "/readyz" else _threads
+        response = await _in_thread(_respond, scope, headers, body, threads=threads)
+        known = response.status_code < 300 and scope["path"].startswith(AUTHENTICATED)
+        if not known and _connections.closes(peer):
+            response["Connection"] = "close"
         await _send(response, receive, send)
     finally:
+        _connections.end(peer, known=known)
         _taken -= 1
 
 
-def _in_thread(work: Callable[..., Any], *arguments: Any) -> Awaitable[Any]:
-    return asyncio.get_running_loop().run_in_executor(_threads, work, *arguments)
+def _in_thread(work: Callable[..., Any], *arguments: Any, threads: ThreadPoolExecutor | None = None) -> Awaitable[Any]:
+    return asyncio.get_running_loop().run_in_executor(threads or _threads, work, *arguments)
 
 
 def _refusal(path: str) -> HttpResponse:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import socket
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from devstack.ports import LOOPBACK, free_port, is_free
 from devstack.serve import web_command
 from tests.servers import until
 from txnproject import webserver
-from txnproject.environment import KEEP_ALIVE
+from txnproject.environment import KEEP_ALIVE, Environment
 
 pytestmark = pytest.mark.slow
 
@@ -31,6 +32,8 @@ from txnproject import asgi
 
 class Django:
     def get_response(self, request):
+        if request.path == "/v1/refused":
+            return HttpResponse(status=401)
         return HttpResponse(json.dumps({name: value for name, value in request.META.items() if isinstance(value, str)}))
 
 asgi.django = Django()
@@ -137,3 +140,79 @@ def test_it_joins_the_values_of_a_repeated_header_in_order(port):
     environ = told(port, "X-Forwarded-For: 192.0.2.1", "Webhook-Signature: a", "X-Forwarded-For: 192.0.2.2, 192.0.2.3")
 
     assert environ["HTTP_X_FORWARDED_FOR"].replace(" ", "") == "192.0.2.1,192.0.2.2,192.0.2.3"
+
+
+# --- connections near their limit
+
+IDLE = 960
+"""More connections than the server accepts."""
+OPENINGS = {
+    "no request": b"",
+    "half of the headers": b"GET / HTTP/1.1\r\nHost: rel",
+    "a request": b"GET / HTTP/1.1\r\nHost: relay\r\n\r\n",
+    "a refused request": b"GET /v1/refused HTTP/1.1\r\nHost: relay\r\n\r\n",
+}
+
+
+@pytest.fixture
+def crowd(port: int) -> Iterator[Callable[[bytes], None]]:
+    """Opens IDLE connections that send these bytes and stay open. A response to the first 600 is awaited."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < 4 * IDLE:
+        pytest.skip(f"needs {4 * IDLE} open files")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 4 * IDLE), hard))
+    with ExitStack() as stack:
+
+        def fill(opening: bytes) -> None:
+            for number in range(IDLE):
+                one = stack.enter_context(socket.create_connection((LOOPBACK, port), 30))
+                one.sendall(opening)
+                if opening.endswith(b"\r\n\r\n") and number < 600:
+                    one.recv(65536)
+
+        yield fill
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def exchange(connection: socket.socket, path: str = "/", headers: str = "") -> bytes:
+    """Send a request on an open connection and return what arrives, b"" if it is closed."""
+    connection.sendall(f"GET {path} HTTP/1.1\r\nHost: relay\r\n{headers}\r\n".encode())
+    return connection.recv(65536)
+
+
+@pytest.mark.parametrize("opening", OPENINGS)
+def test_new_connections_are_served_while_more_than_the_limit_are_idle(port, crowd, opening):
+    crowd(OPENINGS[opening])
+
+    for path in ("/healthz", "/v1/transactions", "/"):
+        with socket.create_connection((LOOPBACK, port), webserver.keep_alive(Environment({})) / 3) as one:
+            assert exchange(one, path).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("path", ["/v1/transactions", "/v1/endpoint", "/webhooks/third"])
+def test_connections_of_clients_and_providers_are_closed_last(port, crowd, path):
+    with socket.create_connection((LOOPBACK, port), 30) as known, socket.create_connection((LOOPBACK, port), 30) as one:
+        assert exchange(known, path) and exchange(one)
+        crowd(b"")
+        assert one.recv(1) == b"", "it is the stranger that was idle for longest"
+
+        answer = exchange(known, path)
+    assert answer.startswith(b"HTTP/1.1 200") and b"connection: close" not in answer.lower()
+
+
+def test_a_running_request_is_not_cut_off(port, crowd):
+    with socket.create_connection((LOOPBACK, port), 30) as slow, socket.create_connection((LOOPBACK, port), 30) as one:
+        slow.sendall(b"POST / HTTP/1.1\r\nHost: relay\r\nContent-Length: 2\r\n\r\n{")
+        crowd(b"")
+        assert one.recv(1) == b"", "idle connections are being closed"
+
+        slow.sendall(b"}")
+        assert slow.recv(65536).startswith(b"HTTP/1.1 200")
+
+
+def test_a_response_to_a_stranger_closes_its_connection_in_a_crowd(port, crowd):
+    crowd(b"")
+    with socket.create_connection((LOOPBACK, port), 30) as one:
+        answer = exchange(one)
+
+    assert b"connection: close" in answer.lower()
