@@ -34,7 +34,7 @@ def logging_config(level: str) -> dict[str, Any]:
                 "foreign_pre_chain": _SHARED,
             },
         },
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
+        "handlers": {"stderr": {"class": "txnproject.log_limit.LimitedHandler", "formatter": "json"}},
         "root": {"handlers": ["stderr"], "level": level if level in logging.getLevelNamesMapping() else "INFO"},
         "loggers": {
             # The answer tells the caller about a 404; the log need not repeat it.

@@ -16,6 +16,9 @@ from workers.outcomes import Wake
 
 log = structlog.get_logger(__name__)
 
+LONGEST_PAUSE = 5.0
+"""Most seconds without a message after a failed one. The pause doubles from a quarter of a second on, so that a broker
+that is away costs few connections and log lines; meanwhile the dispatchers find the jobs."""
 PAUSE = 0.02
 """Minimum of seconds between two batches. A message costs a worker about 0.5 ms: few large ones are cheaper."""
 
@@ -27,6 +30,8 @@ class Announcer:
         self._coalescer: Coalescer[Wake] = Coalescer(self._send, name="announce", most=5000, pause=PAUSE)
         self._promised: dict[tuple[str, str], float] = {}
         self._queued: dict[tuple[str, str], float] = {}
+        self._failures = 0
+        self._paused_until = -math.inf
 
     def announce(self, wakes: Iterable[Wake]) -> None:
         """Queue wakes, except those that a queued one covers: the queue stays bounded while the broker is away."""
@@ -40,6 +45,8 @@ class Announcer:
         for wake in wakes:
             self._queued.pop((wake.kind, wake.lane), None)  # first: wakes that arrive from now on are sent again
         now = time.monotonic()
+        if now < self._paused_until:
+            return
         lanes: dict[str, dict[str, float]] = {}
         for wake in wakes:
             if now < self._promised.get((wake.kind, wake.lane), 0) <= now + wake.after:
@@ -54,7 +61,10 @@ class Announcer:
             except Exception as error:  # any error of the broker's client; the dispatchers find the jobs
                 text = f"{type(error).__name__}: {error}"
                 log.warning("The broker takes no messages", action="announce_failed", error=text)
+                self._failures += 1
+                self._paused_until = time.monotonic() + min(0.125 * 2 ** min(self._failures, 10), LONGEST_PAUSE)
                 break
+            self._failures = 0
             self._promised.update({(kind, lane): now + after for lane, after in due.items() if after > 0})
 
 

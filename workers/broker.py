@@ -1,5 +1,7 @@
 """The broker: a Redis broker whose consumers survive refused writes, and the check for `/readyz` and the dashboard."""
 
+import math
+import time
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -7,6 +9,7 @@ import dramatiq
 import pika
 import redis
 from django.conf import settings
+from dramatiq.brokers.rabbitmq import RabbitmqBroker
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.errors import ConnectionClosed
 from pika.exceptions import AMQPError, ConnectionBlockedTimeout
@@ -17,6 +20,11 @@ from workers.foundation.broker_url import is_amqp, redis_client
 
 LIMIT = 1.0
 """Timeout in seconds of each step of a check: the connection, its handshake, the write."""
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 7.0
+"""Seconds that a consumer waits before it reconnects, besides the 3 s of Dramatiq: after the second failure in a row,
+and at the most. A stopping worker waits for its consumers, so the longest pause is below its supervisor's patience."""
+SOON = 20.0
+"""Seconds between the begin of two consumers of a queue within which the first one counts as failed."""
 CHECK_KEY = "relay-check"
 """Key that a check writes in Redis for a minute, and routing key of the message that it publishes to RabbitMQ. No queue
 has this name, so RabbitMQ drops the message."""
@@ -40,7 +48,28 @@ _CODES = {
 }
 
 
-class Broker(RedisBroker):
+class BackingOff(dramatiq.Broker):
+    """Broker whose consumers reconnect with growing pauses while their connections fail."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._began: dict[str, float] = {}
+        self._failures: dict[str, int] = {}
+
+    def consume(self, queue_name: str, *arguments: Any, **options: Any) -> Any:
+        """Wait, if the last consumers of this queue ended soon; then return a new one."""
+        soon = time.monotonic() - self._began.get(queue_name, -math.inf) < SOON
+        self._failures[queue_name] = failures = self._failures.get(queue_name, 0) + 1 if soon else 0
+        time.sleep(min(FIRST_PAUSE * (2 ** min(max(failures - 1, 0), 10) - 1), LONGEST_PAUSE))
+        self._began[queue_name] = time.monotonic()
+        return super().consume(queue_name, *arguments, **options)
+
+
+class AmqpBroker(BackingOff, RabbitmqBroker):
+    """RabbitMQ broker."""
+
+
+class Broker(BackingOff, RedisBroker):
     """Redis broker that reports each error of Redis as a lost connection, which Dramatiq's consumers retry.
 
     Dramatiq expects no refused writes (a replica, no memory): they would end the thread of a consumer for good if

@@ -160,9 +160,24 @@ def test_an_unreachable_broker_raises_no_error_and_leaves_no_promise(announcer, 
     mouths["track"].broken = True
     say(announcer, Wake("track", Lane("p1"), 5.0))
     mouths["track"].broken = False
+    announcer._paused_until = 0  # the pause has ended
     say(announcer, Wake("track", Lane("p1"), 5.0))
 
     assert said(mouths, "track") == [{Lane("p1"): 5.0}] * 2
+
+
+@pytest.mark.parametrize("wakes", [2, 10, 100])
+def test_after_a_failed_message_it_sends_none_for_a_growing_time(announcer, mouths, wakes):
+    mouths["create"].broken = True
+    pauses = []
+    for number in range(wakes):
+        announcer._paused_until = 0
+        say(announcer, Wake("create", Lane(f"p{number}")))
+        pauses.append(announcer._paused_until)
+        say(announcer, Wake("create", Lane(f"q{number}")))
+
+    assert [lane for lanes in said(mouths, "create") for lane in lanes] == [f"p{number}" for number in range(wakes)]
+    assert pauses == sorted(pauses)
 
 
 def test_it_never_waits_for_the_broker(held):

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import dramatiq
 import pytest
@@ -19,7 +20,7 @@ from devstack.valkey import Valkey
 from tests.servers import silent, until
 from tests.workers.rabbit import rabbit
 from txnproject.settings import _broker
-from workers.broker import Broker, check_broker
+from workers.broker import SOON, BackingOff, Broker, check_broker
 
 pytestmark = pytest.mark.slow
 
@@ -180,3 +181,46 @@ def test_rate_limits_are_not_enforced_while_the_broker_refuses_writes(server, va
     refuse(server, commands)
 
     assert [counters.wait(1, parse("1/hour")) for _ in range(3)] == [None] * 3
+
+
+class Refusing(BackingOff):
+    """A broker without a server; its consumers end at once."""
+
+    def __init__(self) -> None:
+        super().__init__(middleware=[])
+
+
+@pytest.fixture
+def pauses(monkeypatch) -> Iterator[list[float]]:
+    """The pauses before consumers; the time stands still except for them and Dramatiq's own."""
+    taken: list[float] = []
+    clock = SimpleNamespace(sleep=taken.append, monotonic=lambda: sum(taken) + 3.0 * len(taken))
+    monkeypatch.setattr("workers.broker.time", clock)
+    monkeypatch.setattr(dramatiq.Broker, "consume", lambda *_: None)
+    yield taken
+
+
+def test_consumers_reconnect_with_growing_pauses(pauses):
+    broker = Refusing()
+    for _ in range(7):
+        broker.consume("create")
+
+    assert pauses == [0, 0, 1, 3, 7, 7, 7]
+
+
+def test_each_queue_has_its_own_pauses(pauses):
+    broker = Refusing()
+    for queue in ("create", "create", "create", "track", "notify"):
+        broker.consume(queue)
+
+    assert pauses == [0, 0, 1, 0, 0]
+
+
+def test_a_consumer_that_ran_for_a_while_is_replaced_without_a_pause(pauses):
+    broker = Refusing()
+    for _ in range(4):
+        broker.consume("create")
+    pauses.append(SOON)
+    broker.consume("create")
+
+    assert pauses[-1] == 0
