@@ -7,7 +7,7 @@ ALL := .venv/.all
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --require-virtualenv
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run manage serve web worker test test-fast browser screenshots model schemathesis chaos \
+.PHONY: help install demo run manage serve web worker test test-fast browser pgbouncer screenshots model schemathesis chaos \
   chaos-mutations bench bench-pages lint format types migrations-check clean
 MAKEFLAGS += --no-print-directory
 
@@ -63,6 +63,9 @@ browser:  ## Install the requirements of the browser tests: Chromium and npm by 
 	[ -z "$$missing" ] || command -v apt-get >/dev/null || { echo "apt-get not found. Install $$missing yourself" >&2; exit 1; }; \
 	[ -z "$$missing" ] || { apt-get update -qq && apt-get install -qq -y --no-install-recommends $$missing; }
 	@npm ci --prefix tests/browser --loglevel=error --no-audit --no-fund
+
+pgbouncer:  ## Install PgBouncer for its tests, by apt-get if it is missing
+	@PATH=$$PATH:/usr/sbin; command -v pgbouncer >/dev/null || { apt-get update -qq && apt-get install -qq -y --no-install-recommends pgbouncer; }
 
 screenshots: $(ALL)  ## Create docs/screenshots again, about 4 minutes; requires `make browser`
 	@exec $(BIN)/python -m tests.browser.screenshots

@@ -1,18 +1,21 @@
 """Fixtures for all tests. `devstack.pytest_plugin` starts the stores before this module is imported."""
 
 from collections.abc import Iterator
+from unittest import mock
 
 import pytest
 
 from tests.cast import Caller, Third, clear_caches, make_client, make_provider
 from tests.transactions.api.callers import Api
+from txnproject import health
 
 
 @pytest.fixture(autouse=True)
 def _fresh_settings() -> Iterator[None]:
-    """No test sees settings of providers and clients that another one made."""
+    """No test sees settings of providers and clients that another one made, or an earlier result of `/readyz`."""
     clear_caches()
-    yield
+    with mock.patch.object(health, "SHARED", -1):
+        yield
     clear_caches()
 
 

@@ -4,18 +4,13 @@ It can be stopped at any time and run again: the next walk begins anew and does 
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db import Error, connection
+from django.db import connection, transaction
 
 from transactions import sql
-
-
-class Busy(Exception):
-    """Another prune of this database is running: wait until it ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +27,15 @@ JOBS = Sweep(sql.PRUNE_JOBS, ("jobs", "calls"))
 def walk(sweep: Sweep, *, before: datetime, batch: int, dry_run: bool = False) -> Iterator[dict[str, int]]:
     """Delete the rows older than `before`, or only count them, in batches of `batch` rows up to the first younger row.
 
-    Yields the numbers of each batch: the `rows` that were examined, and those deleted, by the names in `sweep.what`.
+    Only one batch runs at a time in a database: several prunes take turns. Yields the numbers of each batch: the `rows`
+    that were examined, and those deleted, by the names in `sweep.what`.
     """
     after, more = 0, True
     while more:
         given = {"before": before, "after": after, "batch": batch, "delete": not dry_run}
-        after, rows, young, *counts = _row(sweep.statement, given)
+        with transaction.atomic():
+            _row("SELECT 1 FROM pg_advisory_xact_lock(732, 0)")  # two prunes at once would double the load
+            after, rows, young, *counts = _row(sweep.statement, given)
         yield {"rows": rows} | dict(zip(sweep.what, counts, strict=True))
         more = rows == batch and not young
 
@@ -46,23 +44,6 @@ def cut_off(days: int) -> datetime:
     """Return the time `days` days ago by the clock of the database, which wrote the times compared with it."""
     found: datetime = _row("SELECT statement_timestamp() - %s * interval '1 day'", [days])[0]
     return found
-
-
-@contextmanager
-def alone() -> Iterator[None]:
-    """Hold the lock that only one prune of this database can hold: a second one would only double the load.
-
-    Raises Busy.
-    """
-    if not _row("SELECT pg_try_advisory_lock(732, 0)")[0]:
-        raise Busy(Busy.__doc__)
-    try:
-        yield
-    finally:
-        try:
-            _row("SELECT pg_advisory_unlock(732, 0)")
-        except Error:  # the connection is lost, and the lock with it
-            connection.close()
 
 
 def _row(statement: str, given: Any = None) -> tuple[Any, ...]:

@@ -7,12 +7,15 @@ from urllib.parse import urlsplit
 
 from cryptography.fernet import Fernet
 from django.conf import settings
+from django.core.checks import CheckMessage, Error
 from django.core.exceptions import ImproperlyConfigured
+from django.db import DatabaseError
 
 from txnproject.environment import KEEP_ALIVE_BOUNDS
 from workers.foundation.broker_url import check_broker_url
-from workers.foundation.checks import Rule, error_of, register_rules
+from workers.foundation.checks import Rule, error_of, register_row_checks, register_rules
 from workers.foundation.hosts import form_origin, host_name, host_pattern, origin
+from workers.foundation.session_settings import MissingSettings, check_session
 
 LISTS = [
     ("ALLOWED_HOSTS", host_pattern, "Set host names such as relay.example, or .relay.example for a domain; no ports"),
@@ -89,12 +92,31 @@ def addresses() -> Iterator[Rule]:
 @register_rules
 def choices() -> Iterator[Rule]:
     yield settings.TLS not in ("on", "off"), "txnproject.E008", "TLS is neither on nor off", "Use off on loopback only"
+    wrong = settings.DATABASE_POOLER not in ("on", "off")
+    hint = "Set on if DATABASE_URL leads to PgBouncer or another pooler"
+    yield wrong, "txnproject.E015", "DATABASE_POOLER is neither on nor off", hint
     wrong = settings.STATUS_BY_HAND_NEEDS_TWO not in ("on", "off")
     hint = "Set on to require that a second person approves each status that staff set"
     yield wrong, "txnproject.E011", "STATUS_BY_HAND_NEEDS_TWO is neither on nor off", hint
     wrong = settings.LOG_LEVEL not in logging.getLevelNamesMapping()
     hint = "Set DEBUG, INFO, WARNING, ERROR or CRITICAL"
     yield wrong, "txnproject.E009", f"LOG_LEVEL {settings.LOG_LEVEL!r} is not a level", hint
+
+
+@register_row_checks
+def sessions() -> Iterator[CheckMessage]:
+    """Check the settings of a session, which a pooler may have dropped or refused."""
+    hint = (
+        "Direct connections: set DATABASE_POOLER=off. With a pooler: set DATABASE_POOLER=on, run `manage.py "
+        "setroledefaults`, and let the pooler reconnect"
+    )
+    try:
+        check_session()
+    except MissingSettings as error:
+        yield Error(str(error), hint=hint, id="txnproject.E016")
+    except DatabaseError as error:
+        if "unsupported startup parameter" in str(error):
+            yield Error("The pooler refuses the start-up options of connections", hint=hint, id="txnproject.E017")
 
 
 @register_rules

@@ -106,6 +106,19 @@ try:
 except ValueError:  # a system check reports it
     _database = environment.database("postgresql:///unset")
 _database["CONN_MAX_AGE"] = None  # kept open: opening a connection costs more than a request
+SESSION_SETTINGS = {
+    # Transactions wait only for the database. One that is idle for seconds belongs to a process that is frozen or cut
+    # off, and its locks delay the settles of others. Its timeout is therefore shorter than their lock timeout.
+    "statement_timeout": "30s",
+    "lock_timeout": "10s",
+    "idle_in_transaction_session_timeout": "5s",
+    "timezone": "UTC",
+    "jit": "off",  # all statements are short: compiling one costs more than running it
+    # Sessions cache the plans that check foreign keys. A plan from the time when a table was small reads all of the
+    # table at every insert until the next ANALYZE, even when it has grown. A fresh plan costs about 10 microseconds.
+    "plan_cache_mode": "force_custom_plan",
+}
+DATABASE_POOLER = env.text("DATABASE_POOLER", "off")
 _database["OPTIONS"] |= dict(
     connect_timeout=5,
     keepalives_idle=30,
@@ -113,15 +126,12 @@ _database["OPTIONS"] |= dict(
     keepalives_count=3,
     tcp_user_timeout=30_000,
     application_name="transaction-relay",
-    # Transactions wait only for the database. One that is idle for seconds belongs to a process that is frozen or cut
-    # off, and its locks delay the settles of others. Its timeout is therefore shorter than their lock timeout.
-    options=f"{_database['OPTIONS'].get('options', '')} "  # those of the URL first: the last one counts
-    "-c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_session_timeout=5s -c timezone=UTC "
-    "-c jit=off "  # all statements are short: compiling one costs more than running it
-    # Sessions cache the plans that check foreign keys. A plan from the time when a table was small reads all of the
-    # table at every insert until the next ANALYZE, even when it has grown. A fresh plan costs about 10 microseconds.
-    "-c plan_cache_mode=force_custom_plan",
 )
+if DATABASE_POOLER == "off":  # a pooler refuses start-up options: the settings are defaults of the role there
+    _options = [_database["OPTIONS"].get("options", "")]  # those of the URL first: the last one counts
+    _options += [f"-c {name}={value}" for name, value in SESSION_SETTINGS.items()]
+    _database["OPTIONS"]["options"] = " ".join(_options)
+_database["DISABLE_SERVER_SIDE_CURSORS"] = True  # they would need the same session for several transactions
 if "," in f"{_database.get('HOST', '')}{_database['OPTIONS'].get('host', '')}":
     # A primary and its standbys: libpq tries them in turn. PostgreSQL 14 and later tell it without a round trip.
     _database["OPTIONS"].setdefault("target_session_attrs", "read-write")
@@ -156,7 +166,7 @@ def _broker() -> dict[str, Any]:
     middleware.append("django_dramatiq.middleware.DbConnectionsMiddleware")
     if is_amqp(url):
         options: dict[str, Any] = {"url": _with_limit(url), "confirm_delivery": True}
-        return {"BROKER": "dramatiq.brokers.rabbitmq.RabbitmqBroker", "OPTIONS": options, "MIDDLEWARE": middleware}
+        return {"BROKER": "workers.broker.AmqpBroker", "OPTIONS": options, "MIDDLEWARE": middleware}
     # With `url=` redis-py neither retries nor times out. A server that refuses a command (a replica, no memory) may
     # have been replaced: redis-py then closes the connection and retries on a new one.
     client = redis_client(

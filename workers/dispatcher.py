@@ -20,6 +20,7 @@ from django.db.models.functions import Now
 
 from workers import jobs
 from workers.engine import LONGEST_SETTLE_PAUSE, Engine
+from workers.foundation.session_settings import MissingSettings, check_session
 from workers.models import WorkerProcess
 from workers.periodic import INTERVAL, PeriodicThread, attempt
 
@@ -33,6 +34,9 @@ SETTLE_FIRST = 2 * LONGEST_SETTLE_PAUSE
 """Seconds after an outage of the database in which no lease is recovered. Leases that ended meanwhile do not mean lost
 workers: these have kept their results, and settle them within this time."""
 
+SESSION_CHECK_EVERY = 30.0
+"""Seconds between two checks of the session's settings."""
+
 
 class Dispatcher(PeriodicThread):
     """The dispatcher's thread."""
@@ -40,6 +44,7 @@ class Dispatcher(PeriodicThread):
     def __init__(self, engine: Engine, *, queues: list[str]) -> None:
         super().__init__("dispatcher", self.tick)
         self._engine = engine
+        self._session_checked = time.monotonic()  # each new connection is checked as well
         self._beats_since = -math.inf
         """Time (monotonic) of the first heartbeat after the last one that failed."""
         self._about: dict[str, Any] = {
@@ -55,6 +60,7 @@ class Dispatcher(PeriodicThread):
         if (unanswered := self._engine.unanswered()) > STUCK:
             log.critical("The event loop is stuck; killing this process", action="worker_stuck", ticks=unanswered)
             os.kill(os.getpid(), signal.SIGKILL)
+        self._check_session()
         self._beat()
         if time.monotonic() >= self._beats_since + SETTLE_FIRST:
             for lane in jobs.recover():
@@ -62,6 +68,18 @@ class Dispatcher(PeriodicThread):
         for lane, due_in in jobs.due_lanes(ahead=INTERVAL):  # a job due before the next tick gets a timer: no delay
             self._engine.wake(lane, due_in)
         self._engine.wake_all(self._engine.statistics.write())  # last: its failure delays nothing else
+
+    def _check_session(self) -> None:
+        """Stop this process if its sessions lack settings: behind a pooler they may change while it runs."""
+        if (now := time.monotonic()) < self._session_checked + SESSION_CHECK_EVERY:
+            return
+        try:
+            check_session()
+        except MissingSettings as error:
+            log.critical("Sessions lack settings; stopping this worker", action="session_unsafe", error=str(error))
+            os.kill(os.getpid(), signal.SIGTERM)
+            raise
+        self._session_checked = now
 
     def _beat(self) -> None:
         """Update the process's row; note when that began to work."""

@@ -4,7 +4,9 @@ import contextlib
 import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
+import psutil
 import psycopg2
 import pytest
 import redis
@@ -195,6 +197,34 @@ def test_requests_without_the_database_are_answered_503_with_retry_after(stack: 
 
     assert wait_for(lambda: accepted(stack, "no-database", "sync"))
     assert wait_for(lambda: told(stack, "no-database")) in FINAL
+
+
+@contextlib.contextmanager
+def frozen(postgres: PostgreSQL) -> Iterator[None]:
+    """Suspend all processes of PostgreSQL: it accepts connections in the kernel, and responds to none."""
+    server = psutil.Process(int((postgres.data / "postmaster.pid").read_text().split()[0]))
+    processes = [server, *server.children()]
+    for process in processes:
+        process.suspend()
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.resume()
+
+
+def test_probes_respond_while_every_thread_waits_for_a_frozen_postgresql(stack: Stack, postgres: PostgreSQL):
+    with ThreadPoolExecutor(20) as pool:
+        with frozen(postgres):
+            posted = [pool.submit(post, stack, f"frozen-{number}", "sync") for number in range(20)]
+            alive = [requests.get(f"{stack.url}/healthz", timeout=5).status_code for _ in range(20)]
+            probes = [requests.get(f"{stack.url}/readyz", timeout=5) for _ in range(3)]
+            assert not any(one.done() for one in posted)
+
+        assert alive == [200] * 20
+        assert {(one.status_code, one.json()["database"]["ok"]) for one in probes} == {(503, False)}
+        assert {one.result().status_code for one in posted} <= {202, 503}
+    assert wait_for(lambda: requests.get(f"{stack.url}/readyz", timeout=5).ok)
 
 
 def test_transactions_in_progress_complete_after_a_database_crash(stack: Stack, postgres: PostgreSQL):

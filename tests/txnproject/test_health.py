@@ -1,5 +1,10 @@
 """`/healthz` and `/readyz`."""
 
+import os
+import shutil
+import subprocess
+import tempfile
+import threading
 import uuid
 from collections.abc import Iterator
 from datetime import timedelta
@@ -7,12 +12,16 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models.functions import Now
 from django.test import Client as Web
 
 from devstack.ports import free_port
+from devstack.postgres import _server_user
+from devstack.stores import Stores
 from tests.transactions.api.outages import SPOILED, database_away, database_read_only
+from txnproject import health
+from workers.foundation.database import rows
 from workers.models import WorkerProcess
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
@@ -153,6 +162,94 @@ def test_it_is_not_ready_while_no_server_of_several_can_be_written(attributes):
         status, body = ready("?only=database")
 
     assert (status, body["database"]["error"]) == (503, "the database is read-only")
+
+
+@pytest.fixture
+def full_disk(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Temporary files of PostgreSQL go to a disk without room for them."""
+    user = _server_user()
+    if user is None or stores.postgres is None:
+        pytest.skip("only root can mount a small file system for the embedded PostgreSQL")
+    folder = tempfile.mkdtemp(dir="/var/tmp")
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "none", folder]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("mounting is not permitted here")
+    os.chown(folder, user.pw_uid, user.pw_gid)
+    monkeypatch.setattr(health, "_spilled_at", -health.SPILL_EVERY)
+    with connection.cursor() as cursor:
+        cursor.execute(f"CREATE TABLESPACE small LOCATION '{folder}'")
+        cursor.execute("ALTER ROLE CURRENT_USER SET temp_tablespaces = small")
+    yield
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER ROLE CURRENT_USER RESET temp_tablespaces")
+        cursor.execute("DROP TABLESPACE small")
+    subprocess.run(["umount", folder], check=True)
+    shutil.rmtree(folder)
+
+
+def test_it_is_not_ready_while_the_disk_of_the_database_is_full(full_disk):
+    worker()
+
+    for _ in range(2):
+        status, body = ready()
+        assert (status, body["database"]) == (503, {"ok": False, "error": "the disk of the database is full"})
+    assert body["dispatcher"]["ok"]
+
+
+def test_a_check_writes_about_half_a_megabyte_to_the_disk():
+    with transaction.atomic():
+        rows("SELECT set_config('work_mem', '64', true)")
+        plan = rows(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {health._SPILL}")[0][0]
+
+    assert 300_000 < 8192 * plan[0]["Plan"]["Temp Written Blocks"] < 700_000
+
+
+def test_the_disk_is_written_once_per_pause_while_that_succeeds(monkeypatch):
+    monkeypatch.setattr(health, "_spilled_at", -health.SPILL_EVERY)
+    assert ready("?only=database")[0] == 200
+    written = health._spilled_at
+
+    assert ready("?only=database")[0] == 200
+    assert health._spilled_at == written > 0
+
+
+@pytest.fixture
+def silent(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[threading.Event]]:
+    """The check of the database gets no response before the test ends; the list gets an entry for each check."""
+    checks: list[threading.Event] = []
+    answer = threading.Event()
+
+    def look() -> dict[str, Any]:
+        checks.append(answer)
+        answer.wait()
+        return {"ok": True}
+
+    monkeypatch.setitem(health.CHECKS, "database", health.SharedCheck(look))
+    monkeypatch.setattr(health, "LIMIT", 0.05)
+    yield checks
+    answer.set()
+
+
+def test_a_silent_store_is_not_ready_and_checked_once(silent):
+    for _ in range(3):
+        status, body = ready("?only=database")
+        assert (status, body["database"]) == (503, {"ok": False, "error": "no response within 0.05 s"})
+
+    assert len(silent) == 1
+
+
+def test_requests_share_the_result_of_a_check(monkeypatch):
+    checks: list[str] = []
+
+    def look() -> dict[str, Any]:
+        checks.append("one")
+        return {"ok": True}
+
+    monkeypatch.setitem(health.CHECKS, "database", health.SharedCheck(look))
+    monkeypatch.setattr(health, "SHARED", 60)
+
+    assert [ready("?only=database")[0] for _ in range(3)] == [200] * 3
+    assert checks == ["one"]
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])

@@ -1,6 +1,7 @@
 """Dispatcher: jobs without a message, and jobs of lost workers."""
 
 import contextlib
+import math
 import os
 import signal
 import threading
@@ -8,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from unittest import mock
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, connection
 from django.db.models.functions import Now
 
 from tests.running import expire
@@ -20,6 +21,7 @@ from workers import dispatcher as module
 from workers import jobs
 from workers.breaker import BreakerStatistics
 from workers.dispatcher import Dispatcher
+from workers.foundation.session_settings import MissingSettings
 from workers.lanes import Lane, Limit
 from workers.models import Breaker, Job, WorkerProcess
 from workers.outcomes import Call, Done, Outcome
@@ -235,3 +237,25 @@ def test_a_stopped_process_is_not_shown_as_silent(looking):
     looking.stop()
 
     assert not WorkerProcess.objects.exists()
+
+
+@pytest.mark.parametrize("name", ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"])
+def test_a_worker_whose_session_has_lost_a_timeout_stops(dispatcher_of_sessions, name):
+    dispatcher, signals = dispatcher_of_sessions
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET LOCAL {name} = 0")
+
+    with pytest.raises(MissingSettings, match=f"{name} is 0"):
+        dispatcher.tick()
+    assert signals == [signal.SIGTERM]
+    assert not WorkerProcess.objects.exists(), "it no longer reports itself as alive"
+
+
+@pytest.fixture
+def dispatcher_of_sessions(monkeypatch):
+    """A dispatcher whose next tick checks the session, and the signals that its process gets."""
+    signals: list[int] = []
+    monkeypatch.setattr("workers.dispatcher.os.kill", lambda _, number: signals.append(number))
+    dispatcher = Dispatcher(Woken(), queues=[])  # type: ignore[arg-type]
+    dispatcher._session_checked = -math.inf
+    return dispatcher, signals

@@ -11,6 +11,8 @@ UNDONE = ("40001", "40P01")
 """SQLSTATEs of a serialization failure and of a deadlock: PostgreSQL has rolled back and asks to try again."""
 READ_ONLY = "25006"
 """SQLSTATE of a write on a standby, or while `default_transaction_read_only` is on."""
+FULL = "53100"
+"""SQLSTATE of a write for which the disk has no room."""
 _SESSION_STATES = ("08", "25", "57P")
 """Beginnings of SQLSTATEs that concern the session: its connection, the state of its transaction (read-only, aborted,
 timed out), and a server that ends or does not accept it. The same statement may succeed in another session."""
@@ -43,6 +45,11 @@ def is_lost(error: BaseException) -> bool:
 def is_read_only(error: BaseException) -> bool:
     """Return True if the session, or each server of DATABASE_URL, is read-only."""
     return _sqlstate(error) == READ_ONLY or (is_lost(error) and any(text in str(error) for text in _NO_WRITES))
+
+
+def is_full(error: BaseException) -> bool:
+    """Return True if the disk of the database is full."""
+    return _sqlstate(error) == FULL
 
 
 def drop_lost(error: BaseException) -> None:

@@ -1,5 +1,6 @@
 """`manage.py prune`: deletes old rows that are done, and keeps rows that may still be needed."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from types import SimpleNamespace
 from uuid import uuid4
@@ -7,12 +8,13 @@ from uuid import uuid4
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models.functions import Now
 
 from tests.cast import accepted, job, now
 from tests.management import said
 from tests.running import tell
+from tests.servers import until
 from tests.threads import aside, await_sessions_end
 from tests.webhooks import senders
 from transactions import pruning
@@ -21,6 +23,7 @@ from transactions.snapshot import TransactionSnapshot
 from webhooks.models import RefusalCount, Webhook
 from webhooks.pruning import WEBHOOKS
 from workers import jobs, kinds
+from workers.foundation.database import rows
 from workers.models import Job, OutboundCall
 from workers.outcomes import Done, Outcome
 
@@ -215,14 +218,21 @@ def test_an_interrupted_run_reports_what_it_has_deleted(alice, third, monkeypatc
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_second_run_at_the_same_time_is_refused(third):
-    def second():
-        with pytest.raises(CommandError, match="Another prune"):
-            said("prune")
+def test_runs_at_the_same_time_take_turns(alice, third):
+    def second_run() -> str:
+        printed = said("prune")
+        connection.close()
+        return printed
 
-    with pruning.alone():
-        aside(second)
-    assert "Deleted 0" in aside(lambda: said("prune"))
+    over(alice, third)
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            next(pruning.walk(pruning.JOBS, before=pruning.cut_off(90), batch=1))
+            second = pool.submit(second_run)
+            until(lambda: rows("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"))
+            assert not second.done()
+
+        assert "Deleted" in second.result()
     await_sessions_end()
 
 

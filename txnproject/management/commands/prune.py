@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, InterfaceError
 
-from transactions.pruning import JOBS, Busy, alone, cut_off, walk
+from transactions.pruning import JOBS, cut_off, walk
 from txnproject.management.command import between
 from webhooks.pruning import WEBHOOKS
 
@@ -40,16 +40,13 @@ class Command(BaseCommand):
             self.stdout.flush()
 
         try:
-            with alone():
-                before = cut_off(older_than)
-                for sweep in (JOBS, WEBHOOKS):
-                    for step in walk(sweep, before=before, batch=batch, dry_run=dry_run):
-                        seen.update(step)
-                        if self.stdout.isatty():
-                            say(end="")
-                        time.sleep(pause)
-        except Busy as error:
-            raise CommandError(str(error)) from error
+            before = cut_off(older_than)
+            for sweep in (JOBS, WEBHOOKS):
+                for step in walk(sweep, before=before, batch=batch, dry_run=dry_run):
+                    seen.update(step)
+                    if self.stdout.isatty():
+                        say(end="")
+                    time.sleep(pause)
         except (DatabaseError, InterfaceError) as error:
             say()
             raise CommandError(f"The database ended the run: start it again. Error: {error}") from error
