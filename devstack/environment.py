@@ -51,6 +51,7 @@ def service_environment(
         "SECRET_KEY": state["SECRET_KEY"],
         "ENCRYPTION_KEYS": state["ENCRYPTION_KEYS"],
         "DATABASE_URL": database_url,
+        "DATABASE_POOLER": "off",
         "BROKER_URL": broker_url,
         "PUBLIC_URL": public_url,
         "SANDBOX_URL": "",

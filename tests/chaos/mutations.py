@@ -79,7 +79,7 @@ MUTATIONS = (
         "commit-not-waited-for",
         "202 is sent before the transaction would survive a crash of PostgreSQL.",
         ("database-crashed",),
-        (Edit("txnproject/settings.py", "-c jit=off", "-c jit=off -c synchronous_commit=off"),),
+        (Edit("txnproject/settings.py", '"jit": "off",', '"jit": "off", "synchronous_commit": "off",'),),
     ),
     Mutation(
         "no-check-before-retry",
