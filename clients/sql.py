@@ -12,8 +12,9 @@ WHERE set_config('synchronous_commit', 'off', true) = 'off' AND id = ANY (ARRAY(
 """
 
 # Record the results of a batch of deliveries: the first failure since the last success, the first success after that,
-# and endpoints to disable. Only rows that change are locked and written, in the order of their ids, so that no two
-# batches deadlock. Returns the clients whose row changed, with the reason if the statement disabled the endpoint.
+# and endpoints to disable; a failure before a jump of the clock counts from the jump. Only rows that change are locked
+# and written, in the order of their ids, so that no two batches deadlock. Returns the clients whose row changed, with
+# the reason if the statement disabled the endpoint.
 ENDPOINTS = """
 WITH delivered AS (
     SELECT * FROM jsonb_to_recordset(%(deliveries)s) AS t(id bigint, confirmed boolean, gone boolean)
@@ -23,7 +24,8 @@ WITH delivered AS (
         WHEN c.endpoint_disabled_at IS NOT NULL THEN NULL
         WHEN delivered.gone THEN 'it answered 410 Gone'
         WHEN NOT delivered.confirmed
-             AND c.endpoint_failing_since <= clock_timestamp() - %(disable_after)s * interval '1 second' THEN %(why)s
+             AND greatest(c.endpoint_failing_since, (SELECT jumped_at FROM workers_clock))
+                 <= clock_timestamp() - %(disable_after)s * interval '1 second' THEN %(why)s
     END AS why) AS verdict
     WHERE c.id = ANY (ARRAY(SELECT id FROM delivered))
       AND (delivered.confirmed = (c.endpoint_failing_since IS NOT NULL) OR verdict.why IS NOT NULL)

@@ -29,6 +29,8 @@ class Observation:
     review: Review | str = ""
     began_at: datetime | None = None
     """Start of the create that this observation is about (UTC)."""
+    saved_at: datetime | None = None
+    """The time of saving by the clock of `began_at`, which may have jumped meanwhile; None: it is the database's."""
     failure_code: str = ""
     failure_detail: str = ""
     usable: bool | None = None

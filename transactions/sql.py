@@ -60,7 +60,7 @@ APPLY = f"""
 WITH observed AS (
     SELECT * FROM jsonb_to_recordset(%(observations)s) AS o(
         id uuid, status text, submission text, source text, detail jsonb, review text, began_at timestamptz,
-        failure_code text, failure_detail text, provider bigint, usable boolean, note text)
+        saved_at timestamptz, failure_code text, failure_detail text, provider bigint, usable boolean, note text)
 ), was AS (
     SELECT t.id, t.provider_id, t.status, t.submission, t.review FROM transactions_transaction t
     WHERE t.id = ANY (ARRAY(SELECT id FROM observed))
@@ -76,7 +76,10 @@ WITH observed AS (
            was.review IN ('unreadable', 'denied', 'stalled', 'missing')
            AND (o.usable IS TRUE AND (was.review <> 'missing' OR o.submission = 'created')
                 OR o.review NOT IN ('', 'unreadable', 'denied', 'stalled', 'missing')) AS passes,
-           clock_timestamp() AS at
+           clock_timestamp() AS at,
+           -- More than a second is a jump of the clock while the create ran; less is the time that this write took.
+           o.began_at + CASE WHEN abs(extract(epoch FROM clock_timestamp() - o.saved_at)) > 1
+                             THEN clock_timestamp() - o.saved_at ELSE interval '0' END AS began
     FROM was JOIN observed o USING (id)
     WHERE o.provider IS NULL OR o.provider = was.provider_id
 ), ruled AS (
@@ -99,7 +102,9 @@ WITH observed AS (
         stuck_since = CASE WHEN j.usable OR j.wins THEN NULL
                            WHEN NOT j.usable AND t.status = 'pending' THEN coalesce(t.stuck_since, j.at)
                            ELSE t.stuck_since END,
-        create_began_at = greatest(t.create_began_at, j.began_at),
+        -- A time in the future is one from before the clock went back: the new create began later.
+        create_began_at = CASE WHEN j.began IS NOT NULL AND t.create_began_at > j.at THEN j.began
+                               ELSE greatest(t.create_began_at, j.began) END,
         seen_at = CASE WHEN j.submission = 'created' AND t.status = 'pending' THEN j.at ELSE t.seen_at END,
         updated_at = CASE WHEN j.wins THEN j.at ELSE t.updated_at END
     FROM ruled j
@@ -134,8 +139,8 @@ SELECT id, client_id, wins, contradicts, before FROM changed
 """
 
 # Flag pending transactions as stalled: those without progress for `after` seconds because their calls only fail, and
-# those whose jobs an open circuit breaker holds back for as long. An operator knows of those
-# of a paused provider. At most `most` of each a time. Returns their number.
+# those whose jobs an open circuit breaker holds back for as long; none for as long after a jump of the clock. An operator
+# knows of those of a paused provider. At most `most` of each a time. Returns their number.
 FLAG_STALLED = f"""
 WITH late AS (
     (SELECT t.id FROM transactions_transaction t
@@ -156,6 +161,8 @@ WITH late AS (
 ), locked AS (
     SELECT t.id FROM transactions_transaction t
     WHERE t.id = ANY (ARRAY(SELECT id FROM late)) AND t.status = 'pending' AND t.review = ''
+      AND NOT EXISTS (SELECT 1 FROM workers_clock
+                      WHERE jumped_at > statement_timestamp() - %(after)s * interval '1 second')
     ORDER BY t.id
     FOR UPDATE SKIP LOCKED
 ), flagged AS (
@@ -205,11 +212,13 @@ WHERE t.id = c.id AND t.id = ANY (ARRAY(SELECT id FROM confirmed))
 RETURNING CASE WHEN t.review = 'given_up' THEN t.id END
 """
 
-# The transactions of claimed jobs, each with the state of its create's job.
+# The transactions of claimed jobs, each with the state of its create's job, the time of the clock's last jump, and its
+# time now.
 SNAPSHOTS = f"""
 SELECT {_COLUMNS}, create_began_at, extract(epoch FROM clock_timestamp() - created_at)::double precision,
        review, stuck_since IS NOT NULL, seen_at,
-       (SELECT j.state FROM workers_job j WHERE j.transaction_id = t.id AND j.kind = 'create' AND j.key = '')
+       (SELECT j.state FROM workers_job j WHERE j.transaction_id = t.id AND j.kind = 'create' AND j.key = ''),
+       (SELECT jumped_at FROM workers_clock), clock_timestamp()
 FROM transactions_transaction t
 WHERE t.id = ANY (%(ids)s::uuid[])
 """

@@ -5,7 +5,7 @@ The handlers make network calls and touch no database; this module reads for the
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -21,6 +21,7 @@ from transactions.observations import Observation
 from transactions.snapshot import TransactionSnapshot
 from transactions.status import Review, Source, Submission
 from transactions.store import apply
+from workers import clock
 from workers.foundation.database import rows
 from workers.models import JobKind
 from workers.outcomes import Claim, Failed, Settled, Wake
@@ -66,6 +67,19 @@ class Found:
     """Last time that the provider had it (UTC)."""
     create_state: str | None
     """The state of the create's job."""
+    jumped_at: datetime | None
+    """Time of the last jump of the database's clock, by the clock after it."""
+    read_at: datetime
+    """Time of this reading, by the database's clock."""
+
+    def since_jump(self, at: datetime) -> datetime:
+        """Return the latest time of an event that was stored as `at`: at the last jump, if it was before that.
+
+        A time in the future is one by a clock that has gone back since.
+        """
+        if self.jumped_at is None or self.jumped_at <= at <= self.read_at:
+            return at
+        return self.jumped_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +98,15 @@ class Work(Found):
 
 
 def snapshots(claims: Sequence[Claim]) -> dict[int, Found]:
-    """Read the transactions of claimed jobs, by job id; jobs whose transaction does not exist are left out."""
+    """Read the transactions of claimed jobs, by job id; jobs whose transaction does not exist are left out.
+
+    Raises ClockJumped if the times of the claims and of the transactions are not by the same clock.
+    """
+    sent = clock.elapsed()
     read = rows(sql.SNAPSHOTS, ids=[str(claim.transaction_id) for claim in claims])
+    if read:
+        reading = clock.Reading(read[0][-1], sent, clock.elapsed())
+        clock.database.check(reading, {claim.reading for claim in claims})
     found = {row[0]: Found(TransactionSnapshot.from_row(row[:16]), *row[16:]) for row in read}
     return {claim.id: found[claim.transaction_id] for claim in claims if claim.transaction_id in found}
 
@@ -99,12 +120,13 @@ def load(claims: Sequence[Claim]) -> Mapping[int, Work]:
         provider = provider_by_id(one.snapshot.provider_id) if one else None
         if one is None or provider is None or one.snapshot.final:
             continue
-        began_at = one.create_began_at
-        if claim.kind == JobKind.CREATE and claim.lost_at is not None:  # that run may have begun a create until then
-            began_at = max(claim.lost_at, began_at or claim.lost_at)
+        # A run that was lost may have begun a create until then.
+        lost_at = claim.lost_at if claim.kind == JobKind.CREATE else None
+        began = (one.since_jump(at) for at in (one.create_began_at, lost_at) if at is not None)
+        began_at = max(began, default=None)
         url = webhook_urls.webhook_url(provider, one.snapshot.id)
-        known = (one.snapshot, began_at, one.age, one.review, one.stuck, one.seen_at, one.create_state)
-        works[claim.id] = Work(*known, claim, provider, url)
+        found_now = {name.name: getattr(one, name.name) for name in fields(Found)} | {"create_began_at": began_at}
+        works[claim.id] = Work(**found_now, claim=claim, provider=provider, webhook_url=url)
     return works
 
 
@@ -119,7 +141,7 @@ def save_results(settled: Sequence[Settled]) -> Sequence[Wake]:
     observations: list[tuple[UUID, Observation]] = []
     for claim, outcome in settled:
         if isinstance(outcome.result, Observation):
-            observations.append((claim.transaction_id, outcome.result))
+            observations.append((claim.transaction_id, replace(outcome.result, saved_at=claim.now())))
         elif isinstance(outcome.next, Failed):
             observations.append((claim.transaction_id, given_up(claim, outcome.next.reason)))
     return apply(observations)[1]
@@ -178,4 +200,5 @@ def given_up(claim: Claim, reason: str) -> Observation:
         review=Review.GIVEN_UP,
         detail={"job": claim.kind, "why": reason},
         began_at=claim.now() if create else None,
+        saved_at=claim.now(),
     )

@@ -1,4 +1,7 @@
-"""Health probes: `/healthz` shows that this process runs, `/readyz` that database, broker and dispatcher work."""
+"""Health probes: `/healthz` shows that this process runs, `/readyz` that database, broker and dispatcher work.
+
+`/readyz` also shows the machines' clocks. A wrong one delays and endangers nothing, so it fails no probe.
+"""
 
 import math
 import threading
@@ -11,10 +14,12 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils.deprecation import MiddlewareMixin
 
 from txnproject.metrics import metrics
+from workers import clock
 from workers.broker import check_broker
 from workers.foundation.database import is_full, is_read_only, rows
 from workers.foundation.session_settings import MissingSettings, check_session
 from workers.models import WorkerProcess
+from workers.statistics import worst_skew
 
 FRESH = 5.0
 """Seconds for which `is_ready` caches its result: `/` is public, so its visitors must not cost a check each."""
@@ -147,12 +152,24 @@ def _dispatcher() -> dict[str, Any]:
     [(lag,)] = rows(_LAST_BEAT)
     if lag is None:
         return {"ok": False, "error": "no worker has reported"}
-    return {"ok": lag < WorkerProcess.SILENT_AFTER, "lag_seconds": round(lag, 3)}
+    # A heartbeat in the future is one from before the database's clock went back.
+    return {"ok": abs(lag) < WorkerProcess.SILENT_AFTER, "lag_seconds": round(lag, 3)}
+
+
+def _clock() -> dict[str, Any]:
+    """Return how far wall clocks are ahead of the database's: this machine's, and the worst of the workers'."""
+    clock.database.observe(clock.read())
+    skews = {"web": clock.database.skew(), "workers": worst_skew()}
+    found = {f"{name}_ahead_seconds": round(skew, 3) for name, skew in skews.items()}
+    wrong = [name for name, skew in skews.items() if abs(skew) > clock.MAX_SKEW]
+    warning = f"the clock of {' and '.join(wrong)} differs from the database's: synchronise them by NTP"
+    return {"ok": True, **found} | ({"warning": warning} if wrong else {})
 
 
 CHECKS = {
     "database": SharedCheck(_database),
     "broker": SharedCheck(check_broker),
     "dispatcher": SharedCheck(_dispatcher),
+    "clock": SharedCheck(_clock),
 }
 """Checks by the name of their part."""

@@ -21,6 +21,7 @@ from transactions.handlers.create import create
 from transactions.handlers.track import track
 from webhooks.outgoing import deliveries
 from webhooks.outgoing.notify import notify
+from workers import clock
 from workers.engine import wake
 from workers.kinds import JobTable, Kind
 from workers.lanes import Lane
@@ -51,5 +52,10 @@ JOBS = JobTable(
     kinds={kind.name: kind for kind in _KINDS},
     limits={Lane.PROVIDER: provider_limit, Lane.CLIENT: client_limit},
     lock=store.lock,
-    periodic_tasks={"bulk runs": bulk.step, "count": count_events, "stalled": store.flag_stalled},
+    periodic_tasks={
+        "bulk runs": bulk.step,
+        "count": count_events,
+        "stalled": store.flag_stalled,
+        "clock": clock.database.move_jobs,
+    },
 )

@@ -15,6 +15,7 @@ from clients.models import Client
 from operators.dashboard.overview import reviews
 from providers.models import Provider
 from transactions import sql
+from workers import clock
 from workers import statistics as jobs
 from workers.breaker import FAILING
 from workers.foundation.database import retry_once, rows
@@ -51,6 +52,9 @@ class ServiceCollector(Collector):
         alive = [one for one in jobs.processes() if one.alive]
         yield _gauge("relay_workers", "Worker processes that report", [], [(len(alive),)])
         yield _gauge("relay_in_flight", "Running jobs in workers", [], [(sum(one.in_flight for one in alive),)])
+        help_text = "Lead of wall clocks over the database's: this web process's, and the worst of the workers'"
+        skews = [("web", clock.database.skew()), ("workers", jobs.worst_skew(alive))]
+        yield _gauge("relay_clock_skew_seconds", help_text, ["of"], skews)
 
 
 def metrics(request: HttpRequest) -> HttpResponse:

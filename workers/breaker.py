@@ -19,11 +19,11 @@ from datetime import datetime, timedelta
 import structlog
 from cachetools import TTLCache, cached
 from django.db import transaction
-from django.db.models import BooleanField, DateTimeField, ExpressionWrapper, Q
-from django.db.models.expressions import Func
+from django.db.models import BooleanField, ExpressionWrapper, Q
 from django.db.models.functions import Now
 
 from workers import sql
+from workers.clock import CLOCK_TIMESTAMP
 from workers.foundation.database import rows
 from workers.lanes import Lane
 from workers.models import Breaker
@@ -159,10 +159,9 @@ _WRITTEN = (
 
 def _write(lane: Lane, kind: str, counts: RunCounts) -> bool:
     """Add counts to a breaker; return True if its lane has work now. One row a transaction, so none deadlocks."""
-    now = Func(function="clock_timestamp", output_field=DateTimeField())
     with transaction.atomic(durable=True):
         Breaker.objects.bulk_create([Breaker(lane=lane, kind=kind)], ignore_conflicts=True)
-        breaker = Breaker.objects.select_for_update().annotate(now=now).get(lane=lane, kind=kind)
+        breaker = Breaker.objects.select_for_update().annotate(now=CLOCK_TIMESTAMP).get(lane=lane, kind=kind)
         was_open = breaker.opened_at is not None
         judge(breaker, counts, breaker.now)
         follow(breaker, counts, breaker.now)

@@ -18,7 +18,7 @@ import structlog
 from django.conf import settings
 from django.db.models.functions import Now
 
-from workers import jobs
+from workers import clock, jobs
 from workers.engine import LONGEST_SETTLE_PAUSE, Engine
 from workers.foundation.session_settings import MissingSettings, check_session
 from workers.models import WorkerProcess
@@ -62,6 +62,8 @@ class Dispatcher(PeriodicThread):
             os.kill(os.getpid(), signal.SIGKILL)
         self._check_session()
         self._beat()
+        clock.database.observe(clock.read())
+        clock.database.note_jump()
         if time.monotonic() >= self._beats_since + SETTLE_FIRST:
             for lane in jobs.recover():
                 self._engine.wake(lane)
@@ -86,8 +88,8 @@ class Dispatcher(PeriodicThread):
         now, since = time.monotonic(), self._beats_since
         self._beats_since = math.inf
         WorkerProcess.objects.filter(beat_at__lt=Now() - timedelta(hours=1)).delete()
-        process = WorkerProcess(**self._about, in_flight=self._engine.in_flight)
-        renewed = ["beat_at", "in_flight"]
+        process = WorkerProcess(**self._about, in_flight=self._engine.in_flight, clock_skew=clock.database.skew())
+        renewed = ["beat_at", "in_flight", "clock_skew"]
         WorkerProcess.objects.bulk_create([process], update_conflicts=True, unique_fields=["id"], update_fields=renewed)
         self._beats_since = min(since, now)
 

@@ -20,7 +20,7 @@ import structlog
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 
-from workers import jobs
+from workers import clock, jobs
 from workers.announce import announce
 from workers.breaker import BreakerStatistics
 from workers.coalesce import Coalescer
@@ -191,15 +191,22 @@ class Engine:
 
     def _prepare(self, claims: list[Claim]) -> None:
         """Load the handlers' snapshots and launch the runs; hand the jobs back if the database is away."""
+        if clock.database.is_new:
+            unsafe = [claim for claim in claims if claim.claim_count > 1]
+            self._hand_back(unsafe, "the worker does not know the database's clock yet", after=clock.WARM_UP)
+            claims = [claim for claim in claims if claim.claim_count == 1]
         try:
             works = jobs.load(claims)
         except (DatabaseError, InterfaceError) as error:
             log.warning("Claimed jobs could not be loaded; handing them back", action="load_failed", error=str(error))
             connection.close()
-            for claim in claims:
-                self._settles.submit((claim, NoResult("the database was away", after=1.0, begun=False)))
+            self._hand_back(claims, "the database was away or its clock jumped", after=1.0)
         else:
             self._loop.call_soon_threadsafe(self._launch, claims, works)
+
+    def _hand_back(self, claims: Sequence[Claim], why: str, *, after: float) -> None:
+        for claim in claims:
+            self._settles.submit((claim, NoResult(why, after=after, begun=False)))
 
     def _plan_next(self, found: LaneClaim, n: int) -> None:
         """After a claim of up to `n` jobs: claim again if there may be more, hold a full lane, set the lane's timer."""

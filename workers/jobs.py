@@ -14,7 +14,7 @@ import structlog
 from django.conf import settings
 from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, connection, transaction
 
-from workers import breaker, kinds, sql
+from workers import breaker, clock, kinds, sql
 from workers.announce import announce
 from workers.foundation.database import retry_once, rows
 from workers.kinds import Kind
@@ -60,7 +60,7 @@ def claim_lanes(counts: Mapping[Lane, int], of_kinds: Collection[Kind]) -> list[
     }
     if not requests:
         return []
-    sent_at = time.monotonic()
+    sent_at = clock.elapsed()
     # One string, one round trip, one implicit transaction; each statement has a snapshot of its own, so that the claim
     # sees what the previous holder of the lock has committed.
     claimed = rows(
@@ -69,7 +69,7 @@ def claim_lanes(counts: Mapping[Lane, int], of_kinds: Collection[Kind]) -> list[
         want=json.dumps(list(requests.values())),
         ahead=LOOK_AHEAD,
     )
-    lag = time.monotonic() - sent_at
+    lag = clock.elapsed() - sent_at
     return [
         _lane_claim(Lane(lane), of_lane, requests, limits[Lane(lane)], lag)
         for lane, of_lane in _grouped((row[7], row) for row in claimed).items()
@@ -135,9 +135,10 @@ def claim_one(job: Job) -> Claim | None:
 
     Its run counts for the lane's breaker, but neither the lane's limits nor an open breaker stop it.
     """
-    lease = kinds.kind_of(job.kind).lease
+    lease, sent_at = kinds.kind_of(job.kind).lease, clock.elapsed()
     claimed = rows(sql.LOCK_LANES + ";" + sql.CLAIM_ONE, lanes=[job.lane], id=job.pk, lease=lease)
-    return replace(_claim_from(claimed[0]), limit=_limit(Lane(job.lane))) if claimed else None
+    lag = clock.elapsed() - sent_at
+    return replace(_claim_from(claimed[0]), limit=_limit(Lane(job.lane)), lag=lag) if claimed else None
 
 
 def take_tokens(job: Job) -> float:
@@ -154,7 +155,7 @@ def load(claims: Sequence[Claim]) -> dict[int, Any]:
     """Return the handlers' snapshots by job id; a job without work left has none.
 
     An error in making a snapshot (an undecryptable secret, say) takes its place: only that job crashes. Raises
-    django.db's errors when the database is away.
+    django.db's errors when the database is away, and ClockJumped, which is one of them.
     """
     try:
         found: dict[int, Any] = {}
@@ -253,9 +254,13 @@ def _owned(results: Sequence[tuple[Claim, Result]]) -> list[tuple[Claim, Result]
 
 
 def recover() -> list[Lane]:
-    """Return jobs with an expired lease to waiting, fail those that lost their worker too often; return their lanes."""
+    """Return jobs with an expired lease to waiting, fail those that lost their worker too often; return their lanes.
+
+    A lease has expired only if this process's own clock agrees: the database's may just have jumped.
+    """
     lost: list[tuple[Any, ...]] = []
-    while found := rows(sql.RECOVER, max_crashes=settings.MAX_CRASHES, most=RECOVERED_AT_ONCE):
+    given = {"max_crashes": settings.MAX_CRASHES, "most": RECOVERED_AT_ONCE, "latest": clock.database.latest()}
+    while found := rows(sql.RECOVER, **given):
         lost += found
         if len(found) < RECOVERED_AT_ONCE:
             break
@@ -287,7 +292,10 @@ def run_job(job_id: int) -> str:
     job = retry_once(lambda: Job.objects.get(pk=job_id))
     time.sleep(retry_once(lambda: take_tokens(job)))  # before the claim: no lease runs meanwhile
     if claim := retry_once(lambda: claim_one(job)):
-        result = asyncio.run(_run_alone(claim, load([claim]).get(claim.id)))
+        try:
+            result = asyncio.run(_run_alone(claim, load([claim]).get(claim.id)))
+        except clock.ClockJumped as error:
+            result = NoResult(str(error), begun=False)
         announce(retry_once(lambda: settle([(claim, result)])))
         statistics = breaker.BreakerStatistics()
         statistics.note(claim, result)

@@ -1,4 +1,4 @@
-"""Jobs, the outbound calls made for them, circuit breakers, rate limits and worker processes."""
+"""Jobs, the outbound calls made for them, circuit breakers, rate limits, worker processes and the clock."""
 
 from django.db import models
 from django.db.models import Q
@@ -162,6 +162,9 @@ class WorkerProcess(models.Model):
     version = models.CharField(max_length=50, default="", db_default="", help_text="Version of the service")
     queues = models.CharField(max_length=255)
     in_flight = models.IntegerField(default=0)
+    clock_skew = models.FloatField(
+        default=0, db_default=0, help_text="Seconds by which its wall clock is ahead of the database's"
+    )
     started_at = models.DateTimeField(db_default=Now())
     beat_at = models.DateTimeField(db_default=Now())
 
@@ -171,3 +174,16 @@ class WorkerProcess(models.Model):
 
     def __str__(self) -> str:
         return f"{self.host}/{self.pid}"
+
+
+class Clock(models.Model):
+    """The last jump of the database's clock, in a single row; without a row there was none (`workers.clock`)."""
+
+    id = models.SmallIntegerField(primary_key=True, default=1)
+    jumped_at = models.DateTimeField(help_text="By the clock after the jump")
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=Q(id=1), name="clock_single")]
+
+    def __str__(self) -> str:
+        return f"jumped at {self.jumped_at}"

@@ -15,7 +15,7 @@ import time
 from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -23,6 +23,7 @@ import aiohttp
 from django.conf import settings
 from yarl import URL
 
+from workers import clock
 from workers.foundation.compression import decompress
 from workers.foundation.hosts import same_host
 from workers.foundation.text import as_storable
@@ -97,7 +98,7 @@ class Response:
         if (value.isascii() and value.isdigit()) or _SECONDS.fullmatch(value):
             return min(float(value[:400]), MAX_RETRY_AFTER)
         try:
-            seconds = (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
+            seconds = (parsedate_to_datetime(value) - clock.database.now()).total_seconds()
         except (ValueError, TypeError, OverflowError):
             return None
         return min(max(0.0, seconds), MAX_RETRY_AFTER) if math.isfinite(seconds) else None
@@ -110,7 +111,7 @@ class _StartedCall:
     method: str
     url: str
     note: str = ""
-    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    started_at: datetime = field(default_factory=lambda: clock.database.now())
     clock: float = field(default_factory=time.perf_counter)
     connected_at: float | None = None
     reused: bool = False

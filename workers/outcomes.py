@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
-import time
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from workers import clock
+from workers.clock import Reading
 from workers.lanes import STOPPED, Lane, Limit
 
 
@@ -36,13 +37,18 @@ class Claim:
     limit: Limit = STOPPED
     start_in: float = 0.0
     """Seconds from the claim until the run may start: its first call's token under the lane's rate limit."""
-    received: float = field(default_factory=time.monotonic, compare=False)
+    received: float = field(default_factory=lambda: clock.elapsed(), compare=False)
     lag: float = field(default=0.0, compare=False)
     """Duration of the claim statement in seconds; `now` may be late by that much."""
 
     def now(self) -> datetime:
-        """Return the time in UTC by the database's clock, which is the one clock that all hosts share."""
-        return self.claimed_at + timedelta(seconds=time.monotonic() - self.received)
+        """Return the time in UTC by the database's clock at the claim: a later jump of it changes nothing."""
+        return self.claimed_at + timedelta(seconds=clock.elapsed() - self.received)
+
+    @property
+    def reading(self) -> Reading:
+        """The claim as a reading of the database's clock."""
+        return Reading(self.claimed_at, self.received - self.lag, self.received)
 
     def time_left(self) -> float:
         """Return the seconds until the lease ends."""

@@ -167,7 +167,7 @@ FROM jsonb_populate_recordset(NULL::workers_outboundcall, %(calls)s)
 RECOVER = """
 WITH expired AS (
     SELECT id, lease_until FROM workers_job
-    WHERE state = 'running' AND lease_until < statement_timestamp()
+    WHERE state = 'running' AND lease_until < least(statement_timestamp(), %(latest)s::timestamptz)
     ORDER BY lease_until LIMIT %(most)s
     FOR UPDATE SKIP LOCKED
 ), lost AS (
@@ -282,4 +282,44 @@ SELECT (SELECT lane FROM workers_job WHERE id = job_id), count(*),
 FROM latest
 WHERE started_at > statement_timestamp() - %(within)s * interval '1 second' AND duration_ms IS NOT NULL
 GROUP BY 1
+"""
+
+# Note a jump of the clock, in either direction: its time, by the clock after it. The lease of each running job begins
+# anew, because its end says nothing any more. A time further in the future than the longest wait (a minute for probes,
+# 15 seconds for tokens) is one from before the clock went back, and is now. Idempotent: every worker notes the jump.
+NOTE_JUMP = """
+INSERT INTO workers_clock (id, jumped_at) VALUES (1, clock_timestamp())
+ON CONFLICT (id) DO UPDATE SET jumped_at = excluded.jumped_at;
+
+WITH running AS (SELECT id FROM workers_job WHERE state = 'running' ORDER BY id FOR UPDATE)
+UPDATE workers_job SET lease_until = clock_timestamp() + %(lease)s * interval '1 second'
+WHERE id = ANY (ARRAY(SELECT id FROM running));
+
+UPDATE workers_breaker SET probe_at = clock_timestamp() WHERE probe_at > clock_timestamp() + interval '1 minute';
+
+UPDATE workers_breaker SET failing_since = clock_timestamp() WHERE failing_since > clock_timestamp();
+
+UPDATE workers_ratelimit SET next_free_at = clock_timestamp()
+WHERE next_free_at > clock_timestamp() + interval '15 seconds';
+
+UPDATE workers_workerprocess SET beat_at = clock_timestamp() WHERE beat_at > clock_timestamp()
+"""
+
+# Move waiting jobs back by `back` seconds, among the next ones by id, newest first: those that the clock before its
+# jump wrote, so their last change lies in the future. The change is then now, so no other worker moves them again. A
+# job that was last changed longer before the jump than `back` keeps its time: its wait at most doubles. Returns the
+# last id.
+MOVE_JOBS = """
+WITH seen AS MATERIALIZED (
+    SELECT id FROM workers_job
+    WHERE state = 'waiting' AND (%(before)s::bigint IS NULL OR id < %(before)s) ORDER BY id DESC LIMIT %(most)s
+), ahead AS (
+    SELECT id FROM workers_job
+    WHERE id = ANY (ARRAY(SELECT id FROM seen)) AND state = 'waiting' AND updated_at > statement_timestamp()
+    FOR UPDATE SKIP LOCKED
+), moved AS (
+    UPDATE workers_job SET run_at = run_at - %(back)s * interval '1 second', updated_at = clock_timestamp()
+    WHERE id = ANY (ARRAY(SELECT id FROM ahead))
+)
+SELECT min(id) FROM seen
 """

@@ -52,12 +52,13 @@ class Calls:
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A worker process; `silence` is the time in seconds since it last reported."""
+    """A worker process: `silence` is the time since it last reported, `clock_skew` its clock's, both in seconds."""
 
     name: str
     version: str
     in_flight: int
     silence: float
+    clock_skew: float
 
     @property
     def alive(self) -> bool:
@@ -91,4 +92,12 @@ def latest_calls() -> dict[Lane, Calls]:
 def processes() -> list[Process]:
     """Return the processes that reported within the last hour, the latest report first."""
     found = WorkerProcess.objects.annotate(silence=SILENCE).order_by("-beat_at")
-    return [Process(str(one), one.version, one.in_flight, one.silence / timedelta(seconds=1)) for one in found]
+    return [
+        Process(str(one), one.version, one.in_flight, one.silence / timedelta(seconds=1), one.clock_skew)
+        for one in found
+    ]
+
+
+def worst_skew(found: Iterable[Process] | None = None) -> float:
+    """Return the largest difference of a living worker's wall clock to the database's, in seconds; 0 without any."""
+    return max((one.clock_skew for one in found or processes() if one.alive), key=abs, default=0.0)

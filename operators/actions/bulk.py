@@ -17,7 +17,7 @@ import structlog
 from django.contrib.admin.models import ADDITION
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import F, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 
 from operators import search as finding
@@ -88,7 +88,9 @@ def matching(
 
 def step() -> bool:
     """Process the next rows of the run that has waited longest; return True if there was one. A periodic task."""
-    due = BulkRun.objects.filter(state__in=OPEN, lease_until__lte=Now()).select_related("by")
+    # A lease that ends later than any can is one from before the database's clock went back.
+    over = Q(lease_until__lte=Now()) | Q(lease_until__gt=Now() + 2 * LEASE)
+    due = BulkRun.objects.filter(over, state__in=OPEN).select_related("by")
     if (run := due.order_by("lease_until").first()) is None:
         return False
     if not BulkRun.objects.filter(pk=run.pk, lease_until=run.lease_until).update(lease_until=Now() + LEASE):

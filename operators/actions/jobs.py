@@ -6,15 +6,13 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db.models import DateTimeField
-from django.db.models.expressions import Func
-
 from operators.actions.action import ActionContext, Steps, action, obstacle, transaction_of
 from operators.audit import Refused
 from providers.status import FINAL
 from transactions.models import Transaction
 from transactions.reviews import withdraw_given_up
 from transactions.status import Source, Submission
+from workers.clock import CLOCK_TIMESTAMP
 from workers.foundation.formatting import span
 from workers.models import Job, JobState
 from workers.operations import cancel, requeue, reschedule
@@ -150,8 +148,7 @@ def _refuse_unsettled(of: Transaction, create: Any) -> None:
 
 def at_provider(of: Transaction) -> dict[str, Any]:
     """Return the jobs of `AT_PROVIDER` by kind, each with the database's time as `now`."""
-    now = Func(function="clock_timestamp", output_field=DateTimeField())
-    rows = Job.objects.filter(transaction_id=of.pk, kind__in=AT_PROVIDER).annotate(now=now)
+    rows = Job.objects.filter(transaction_id=of.pk, kind__in=AT_PROVIDER).annotate(now=CLOCK_TIMESTAMP)
     return {job.kind: job for job in rows}
 
 

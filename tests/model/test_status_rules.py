@@ -4,7 +4,6 @@
 """
 
 import os
-from dataclasses import replace
 
 import pytest
 from django.contrib.auth.models import User
@@ -17,8 +16,6 @@ from tests.model.driving import SETTINGS, Cast, seen
 from tests.model.machine import StatusRules
 from tests.model.outside import CLIENT
 from tests.running import change
-from workers import jobs, outcomes
-from workers.outcomes import Claim
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
@@ -47,9 +44,8 @@ MET = (
 def clock(db, monkeypatch):
     clock = Clock()
     clock.install()
-    for module in (outcomes, jobs):
-        monkeypatch.setattr(module, "time", clock.as_time())
-    monkeypatch.setattr(jobs, "Claim", lambda *row: replace(Claim(*row), received=clock.now()))
+    monkeypatch.setattr("workers.clock.elapsed", clock.now)
+    monkeypatch.setattr("workers.clock.database", None)  # each example sets its own
     yield clock
     clock.remove()
 

@@ -21,6 +21,7 @@ from devstack.postgres import _server_user
 from devstack.stores import Stores
 from tests.transactions.api.outages import SPOILED, database_away, database_read_only
 from txnproject import health
+from workers import clock
 from workers.foundation.database import rows
 from workers.models import WorkerProcess
 
@@ -70,6 +71,27 @@ def test_it_is_ready_when_all_parts_work():
     assert (status, body["ready"]) == (200, True)
     assert body["database"] == body["broker"] == {"ok": True}
     assert body["dispatcher"]["ok"] and 0 <= body["dispatcher"]["lag_seconds"] < 15
+
+
+@pytest.mark.parametrize(
+    ("web", "workers", "named"), [(0, 0, ""), (45, 0, "web"), (0, -45, "workers"), (-45, 45, "web and workers")]
+)
+def test_a_wrong_clock_is_named_and_fails_no_probe(monkeypatch, web, workers, named):
+    worker()
+    WorkerProcess.objects.update(clock_skew=workers)
+    monkeypatch.setattr(clock.database, "skew", lambda: web)
+
+    status, body = ready()
+    assert (status, body["clock"]["ok"]) == (200, True)
+    assert (body["clock"]["web_ahead_seconds"], body["clock"]["workers_ahead_seconds"]) == (web, workers)
+    assert body["clock"].get("warning", "").startswith(f"the clock of {named} differs" if named else "")
+
+
+@pytest.mark.parametrize("ahead", [16, 300, 3600])
+def test_a_heartbeat_in_the_future_is_none(ahead):
+    worker(-ahead)
+
+    assert ready("?only=dispatcher")[0] == 503
 
 
 def test_it_is_not_ready_before_any_worker():

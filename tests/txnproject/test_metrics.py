@@ -85,6 +85,16 @@ def test_it_counts_workers_that_report_and_what_they_do():
     assert values("relay_in_flight") == {(): 7}
 
 
+@pytest.mark.parametrize(("skews", "worst"), [((0.0, 12.5), 12.5), ((-40.0, 31.0), -40.0), ((), 0.0)])
+def test_it_shows_the_worst_clock_of_the_workers(skews, worst):
+    for skew in skews:
+        WorkerProcess.objects.create(id=uuid.uuid4(), host="h", pid=1, queues="create", clock_skew=skew)
+
+    found = values("relay_clock_skew_seconds")
+    assert found["workers",] == worst
+    assert abs(found["web",]) < 5
+
+
 def test_an_idle_service_has_metrics_too():
     assert values("relay_workers") == values("relay_in_flight") == {(): 0}
 

@@ -1,3 +1,4 @@
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -5,7 +6,7 @@ import pytest
 
 from tests.threads import await_sessions_end
 from tests.workers.probe import Gate, Probe, register
-from workers import breaker
+from workers import breaker, clock
 from workers.engine import Engine
 from workers.outcomes import Claim
 
@@ -27,9 +28,10 @@ def claimed(probe: Probe) -> Claim:
 
 
 @pytest.fixture
-def engines(db: None, settings: Any) -> Iterator[Callable[..., Engine]]:
+def engines(db: None, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Engine]]:
     """Start engines; at the end of the test stop them and wait until their connections are closed."""
     made: list[Engine] = []
+    monkeypatch.setattr(clock.database, "_first_at", -math.inf)  # this process has known the clock for long
 
     def make(probe: Probe, *, capacity: int = settings.WORKER_CAPACITY) -> Engine:
         settings.WORKER_CAPACITY = capacity

@@ -12,18 +12,19 @@ import pytest
 from django.db import OperationalError, connection
 from django.db.models.functions import Now
 
+from tests.clock_shim import shifted_clock
 from tests.running import expire
 from tests.servers import until
 from tests.threads import await_sessions_end, end_sessions
 from tests.workers.probe import new_job, states
 from txnproject import __version__
+from workers import clock, jobs
 from workers import dispatcher as module
-from workers import jobs
 from workers.breaker import BreakerStatistics
 from workers.dispatcher import Dispatcher
 from workers.foundation.session_settings import MissingSettings
 from workers.lanes import Lane, Limit
-from workers.models import Breaker, Job, WorkerProcess
+from workers.models import Breaker, Clock, Job, WorkerProcess
 from workers.outcomes import Call, Done, Outcome
 
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
@@ -120,6 +121,23 @@ def test_it_saves_the_version_of_its_process(dispatcher):
     dispatcher.tick()
 
     assert WorkerProcess.objects.get().version == __version__
+
+
+def test_it_notes_a_jump_of_the_databases_clock(dispatcher, monkeypatch):
+    monkeypatch.setattr(clock, "database", clock.DatabaseClock())
+    dispatcher.tick()
+    with shifted_clock() as shifted:
+        shifted.jump(3600)
+        dispatcher.tick()
+
+    assert Clock.objects.exists()
+
+
+def test_it_saves_how_far_the_clock_of_its_machine_is_ahead(dispatcher, monkeypatch):
+    monkeypatch.setattr(clock.database, "skew", lambda: 12.5)
+    dispatcher.tick()
+
+    assert WorkerProcess.objects.get().clock_skew == 12.5
 
 
 def test_a_second_tick_updates_the_same_process(dispatcher, engine):

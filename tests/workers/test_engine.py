@@ -10,7 +10,7 @@ from django.db import connection
 
 from tests.servers import until
 from tests.workers.probe import TABLE, all_done, new_job, new_jobs, states
-from workers import kinds
+from workers import clock, kinds
 from workers.lanes import Lane
 from workers.models import Job, JobKind
 from workers.outcomes import Again, Done, Outcome, Wake
@@ -28,6 +28,19 @@ def test_it_runs_a_due_job_and_settles_it(engine, probe):
     until(all_done)
     assert [work.id for work in probe.begun] == [new.pk]
     until(lambda: engine.in_flight == 0)
+
+
+@pytest.mark.parametrize(("claim_count", "runs"), [(0, 1), (1, 0), (5, 0)])
+def test_a_new_process_runs_no_job_that_has_run_before(engine, probe, monkeypatch, claim_count, runs):
+    """The database's clock may have jumped just before the process started."""
+    monkeypatch.setattr("workers.clock.database._first_at", clock.elapsed())
+    new_job(claim_count=claim_count)
+
+    engine.wake(Lane("x1")).result(5)
+
+    until(lambda: engine.in_flight == 0)
+    assert len(probe.begun) == runs
+    assert Job.objects.get().lost_at is None
 
 
 def test_it_does_not_run_jobs_that_are_not_due(engine, probe):

@@ -27,6 +27,7 @@ class Migration(migrations.Migration):
                 ('version', models.CharField(db_default='', default='', help_text='Version of the service', max_length=50)),
                 ('queues', models.CharField(max_length=255)),
                 ('in_flight', models.IntegerField(default=0)),
+                ('clock_skew', models.FloatField(db_default=0, default=0, help_text="Seconds by which its wall clock is ahead of the database's")),
                 ('started_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ('beat_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
             ],
@@ -53,6 +54,16 @@ class Migration(migrations.Migration):
             options={
                 'ordering': ['lane', 'kind'],
                 'constraints': [models.UniqueConstraint(fields=('lane', 'kind'), name='breaker_once'), models.CheckConstraint(condition=models.Q(('opened_at', None), models.Q(('probe_at', None), _negated=True), _connector='XOR'), name='breaker_probes_iff_open')],
+            },
+        ),
+        migrations.CreateModel(
+            name='Clock',
+            fields=[
+                ('id', models.SmallIntegerField(default=1, primary_key=True, serialize=False)),
+                ('jumped_at', models.DateTimeField(help_text='By the clock after the jump')),
+            ],
+            options={
+                'constraints': [models.CheckConstraint(condition=models.Q(('id', 1)), name='clock_single')],
             },
         ),
         migrations.CreateModel(

@@ -90,6 +90,14 @@ def test_a_run_applies_the_action_to_every_matching_row(begin, five):
     assert run.finished_at is not None
 
 
+@pytest.mark.parametrize(("minutes", "continues"), [(0.4, False), (2, True), (60, True)])
+def test_a_lease_from_before_the_clock_went_back_holds_up_no_run(begin, five, minutes, continues):
+    begin()
+    BulkRun.objects.update(lease_until=Now() + timedelta(minutes=minutes))
+
+    assert bulk.step() is continues
+
+
 def test_each_timeline_names_the_user_the_reason_and_the_run(begin, five):
     run = to_its_end(begin())
 

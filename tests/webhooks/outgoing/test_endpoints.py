@@ -16,7 +16,7 @@ from tests.transactions.api.callers import problem
 from tests.webhooks.outgoing.steps import change, end
 from webhooks.outgoing.deliveries import DeliveryResult as Said
 from workers import jobs, kinds
-from workers.models import Job
+from workers.models import Clock, Job
 from workers.outcomes import Again, Call, Done, Outcome
 
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
@@ -80,6 +80,16 @@ def test_after_five_days_without_a_success_it_is_disabled(record, telling, endpo
     assert row(alice).endpoint_disabled_at is not None
     assert row(alice).endpoint_disabled_why == "every delivery has failed for 120 hours"
     assert now(record).notified_sequence == 0
+
+
+@pytest.mark.parametrize(("hours", "disabled"), [(1, False), (119, False), (121, True)])
+def test_a_failure_before_a_jump_of_the_clock_counts_from_the_jump(record, telling, endpoint, alice, hours, disabled):
+    endpoint.on("POST", Answer(500))
+    failing(alice, 30)
+    Clock.objects.create(jumped_at=Now() - timedelta(hours=hours))
+    run(telling)
+
+    assert (row(alice).endpoint_disabled_at is not None) is disabled
 
 
 def test_before_five_days_it_is_not_disabled(telling, endpoint, alice):
