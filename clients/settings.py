@@ -1,7 +1,7 @@
 """Clients' settings as the hot path reads them: frozen, and at most two seconds old in every process."""
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from threading import Lock
 from typing import Any, ClassVar
 
@@ -9,6 +9,7 @@ import structlog
 from cachetools import cached
 from django.conf import settings
 from django.db import Error, connection
+from django.db.models.functions import Now
 from limits import RateLimitItem, parse
 
 from clients import sql
@@ -76,12 +77,11 @@ def _read_client(key: int) -> ClientSettings | None:
 
 
 def _read_owner(digest: str) -> KeyOwner | None:
-    key = ApiKey.objects.filter(digest=digest).first()
+    key = ApiKey.objects.filter(digest=digest).annotate(now=Now()).first()
     if key is None:
         return None
-    now = datetime.now(UTC)
-    usable = key.revoked_at is None and (key.expires_at is None or key.expires_at > now)
-    if usable and (key.last_used_at is None or now - key.last_used_at > MINUTE):
+    usable = key.revoked_at is None and (key.expires_at is None or key.expires_at > key.now)
+    if usable and (key.last_used_at is None or key.now - key.last_used_at > MINUTE):
         _record_use(key)
     return KeyOwner(key.client_id, usable)
 

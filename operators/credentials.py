@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import structlog
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Model, Q
+from django.db.models.expressions import CombinedExpression
+from django.db.models.functions import Now
 
 from clients.models import ApiKey, CallbackSecret, Client
 from operators.audit import record, refuse_outdated
@@ -76,7 +78,7 @@ def create_key(
 def revoke_key(key: ApiKey, *, by: User | None = None) -> bool:
     """Revoke an API key: requests with it are refused within two seconds. False if it was revoked before."""
     with transaction.atomic():
-        if not ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=datetime.now(UTC)):
+        if not ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=Now()):
             return False
         if by:
             record(by, key.client, f"Revoked the API key {key}")
@@ -127,5 +129,5 @@ def _locked(owner: Client | Provider, seen: int | None) -> Iterator[None]:
         yield
 
 
-def _in(days: float | None) -> datetime | None:
-    return None if days is None else datetime.now(UTC) + timedelta(days=days)
+def _in(days: float | None) -> CombinedExpression | None:
+    return None if days is None else Now() + timedelta(days=days)

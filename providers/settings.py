@@ -9,6 +9,7 @@ from typing import Any
 from cachetools import cached
 
 from providers.models import Provider
+from workers import clock
 from workers.foundation.cache import settings_cache
 from workers.foundation.database import retry_once
 from workers.foundation.fields import not_expired
@@ -16,8 +17,11 @@ from workers.lanes import STOPPED, Lane, Limit
 
 
 def _read(**key: Any) -> Provider | None:
-    found = Provider.objects.filter(**key).first()
+    """Read a provider and, in the same query, the database's clock, which `webhooks.incoming` checks timestamps by."""
+    sent = clock.elapsed()
+    found = Provider.objects.filter(**key).annotate(now=clock.CLOCK_TIMESTAMP).first()
     if found is not None:
+        clock.database.observe(clock.Reading(found.now, sent, clock.elapsed()))
         found.live_secrets = tuple(found.webhook_secrets.filter(not_expired()).values_list("secret", flat=True))
     return found
 

@@ -3,13 +3,13 @@
 import base64
 import hmac
 import re
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 from providers.models import Provider
 from providers.webhook_urls import url_tokens
+from workers import clock
 from workers.foundation.webhook_secrets import secret_bytes
 
 TOLERANCE = 300
@@ -125,10 +125,10 @@ def _require_match(expected: Iterable[bytes], candidates: Sequence[bytes], reaso
 
 
 def _fresh(timestamp: str) -> int:
-    """Return a timestamp's seconds. Raises Refused if it is malformed or stale."""
+    """Return a timestamp's seconds. Raises Refused if it is malformed, or stale by the database's clock."""
     if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) < 16):
         raise Refused("malformed_headers")
-    if abs(time.time() - int(timestamp)) > TOLERANCE:
+    if abs(clock.database.now().timestamp() - int(timestamp)) > TOLERANCE:
         raise Refused("stale_timestamp")
     return int(timestamp)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from standardwebhooks import Webhook as Signer
@@ -65,7 +64,7 @@ def _body(delivery: Delivery) -> bytes:
     if delivery.client.callback_body is not None:
         return json.dumps(fill(delivery.client.callback_body, _values(snapshot))).encode()
     data = snapshot.as_json(delivery.provider_slug)
-    message = {"type": f"transaction.{snapshot.status}", "timestamp": rfc3339(datetime.now(UTC)), "data": data}
+    message = {"type": f"transaction.{snapshot.status}", "timestamp": rfc3339(delivery.claim.now()), "data": data}
     return json.dumps(message).encode()
 
 
@@ -83,8 +82,11 @@ def _values(snapshot: TransactionSnapshot) -> Mapping[str, Any]:
 
 
 def _headers(delivery: Delivery, body: bytes) -> dict[str, str]:
-    """Return the headers. Every live secret signs, so that a receiver can switch to a new one at any time."""
-    claim, now = delivery.claim, datetime.now(UTC)
+    """Return the headers. Every live secret signs, so that a receiver can switch at any time.
+
+    The time is the database's, so a wrong clock of this machine spoils no signature.
+    """
+    claim, now = delivery.claim, delivery.claim.now()
     message_id = f"msg_{claim.transaction_id.hex}_{claim.key.replace(':', '-')}"
     signatures = [Signer(secret).sign(message_id, now, body.decode()) for secret in delivery.client.callback_secrets]
     return {

@@ -1,6 +1,5 @@
 """Field types and validators that clients and providers share."""
 
-from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -9,6 +8,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Now
 
 from workers.foundation.hosts import same_host
 from workers.foundation.template import placeholders
@@ -72,5 +72,5 @@ class HttpUrlField(models.TextField):  # type: ignore[type-arg]  # Django's clas
 
 
 def not_expired() -> Q:
-    """Return the condition that a key or secret has not expired."""
-    return Q(expires_at__isnull=True) | Q(expires_at__gt=datetime.now(UTC))
+    """Return the condition that a key or secret has not expired, by the database's clock."""
+    return Q(expires_at__isnull=True) | Q(expires_at__gt=Now())
