@@ -25,7 +25,8 @@ the seed and the reference (or the id without one), so that they are the same in
 
 Inject a fault:          curl -X POST URL/control -d '{{"provider": "down"}}'
                          provider: ok, down, hang, 500, 503, 429; client: ok, down, hang, 500, 410, 429;
-                         unknown_ids: ok, odd (the first 2 reads of an id before its create)
+                         unknown_ids: ok, odd (the first 2 reads of an id before its create);
+                         timestamps: ok, any (the client accepts signatures of any time)
 Confirm oddly:           client: odd (each way in turn), drip, endless, cut, reset, bad-chunk, body-204,
                          gzip, br, big-header, close-early
 Delete all records:      curl -X POST URL/reset"""

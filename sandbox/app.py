@@ -30,6 +30,7 @@ class Sandbox:
             "provider": self._provider.switch,
             "client": self._client.switch,
             "unknown_ids": self._provider.unknown_ids,
+            "timestamps": self._client.timestamps,
         }
 
     def app(self) -> web.Application:
@@ -63,7 +64,7 @@ class Sandbox:
         )
 
     async def _control(self, request: web.Request) -> web.Response:
-        """POST /control: set the modes of `provider`, `client` and `unknown_ids`, each optional; answers all modes."""
+        """POST /control: set the modes of `provider`, `client`, `unknown_ids`, `timestamps`; answers all modes."""
         switches = self._switches
         try:
             wanted = json.loads(await request.read())

@@ -30,6 +30,8 @@ SELECT a.transaction_id::text, extract(epoch FROM a.started_at)::double precisio
 FROM workers_outboundcall a JOIN workers_job j ON j.id = a.job_id
 WHERE a.method = '' AND a.error LIKE 'the worker was lost%%'
 """
+RENEWED, NOTICED = 30.0, 5.0
+"""Seconds after a kill in which its leases may be outstanding, and after a jump in which workers have renewed them."""
 WEBHOOKS = "SELECT transaction_id::text, word, 1 + repeats FROM webhooks_webhook"
 
 
@@ -99,9 +101,11 @@ class Facts:
     duplicate_creates: int
     bad_signatures: int
     lost_leases: Iterable[tuple[str, float, float]] = ()
-    """Our id, and the start and the end of a lease whose worker was lost."""
+    """Our id, and the start and the end of a lease whose worker was lost, by PostgreSQL's clock."""
     kills: Iterable[float] = ()
     """Times of events that can make leases expire."""
+    lease_kills: Iterable[float] = ()
+    """The same times by PostgreSQL's clock, for `lost_leases`."""
     forged: Iterable[str] = ()
     """Our ids of transactions that a webhook of the driver contradicted."""
     complaints: Iterable[str] = ()
@@ -127,9 +131,19 @@ def read_facts(scene: Scene, posted: Mapping[str, Posted]) -> Facts:
         bad_signatures=state["client"]["bad_signatures"],
         lost_leases=[(id_, until - lease(scene, kind), until) for id_, until, kind in scene.execute(LOST)],
         kills=scene.kills,
+        lease_kills=lease_kills(scene),
         forged=scene.forged,
         complaints=scene.complaints,
     )
+
+
+def lease_kills(scene: Scene) -> list[float]:
+    """Return the kills by PostgreSQL's clock. A jump of it renews leases, so an earlier kill also counts after it."""
+    found = [kill + scene.lead(kill) for kill in scene.kills]
+    for jumped, lead in scene.jumps:
+        if any(jumped - RENEWED < kill < jumped for kill in scene.kills):
+            found.append(jumped + lead + NOTICED)
+    return found
 
 
 def lease(scene: Scene, kind: str) -> float:

@@ -20,6 +20,7 @@ from devstack.stores import Stores
 from devstack.valkey import Valkey
 from tests.chaos import messages, webhooks
 from tests.chaos.schedule import Slot, Span
+from tests.clock_shim import JUMP
 
 HEAVY, LIGHT = 10.0, 5.0
 """Seconds of quiet after a fault: the limit for a recovery, and less for faults without any effect on throughput."""
@@ -27,6 +28,7 @@ OUTAGE = 5.0
 """Seconds that an outage of a provider or a client's endpoint lasts."""
 FROZEN = 25.0
 """Seconds that a worker is frozen; longer than any lease of the stack."""
+HOUR = 3600.0
 RESTART = 1.0
 """Seconds until a killed process is restarted."""
 
@@ -41,6 +43,8 @@ class Scene:
     """Names of the processes that a fault has stopped."""
     kills: list[float] = field(default_factory=list)
     """Times (Unix seconds) of events that can make leases expire. SIGTERM of a worker is not such an event."""
+    jumps: list[tuple[float, float]] = field(default_factory=list)
+    """Jumps of PostgreSQL's clock: the time (Unix seconds) and the lead of that clock since then, in seconds."""
     forged: set[str] = field(default_factory=set)
     """Our ids of transactions whose final status a webhook of the driver contradicted."""
     complaints: list[str] = field(default_factory=list)
@@ -68,6 +72,16 @@ class Scene:
                 return cursor.fetchall() if cursor.description else []
         finally:
             connection.close()
+
+    def jump(self, seconds: float) -> None:
+        """Let PostgreSQL's clock jump. The client accepts signatures by that clock, as if it jumped as well."""
+        self.switch(timestamps="any")
+        self.execute(JUMP, seconds)
+        self.jumps.append((time.time(), self.lead(time.time()) + seconds))
+
+    def lead(self, at: float) -> float:
+        """Return the lead of PostgreSQL's clock at this time (Unix seconds), in seconds."""
+        return next((lead for since, lead in reversed(self.jumps) if since <= at), 0.0)
 
     def kill(self, *children: Child) -> None:
         """Send SIGKILL to each process and its process group."""
@@ -207,6 +221,12 @@ FAULTS: dict[str, Fault] = {
         lambda scene, slot: scene.postgres.start(),
     ),
     "sessions-ended": Fault("all PostgreSQL sessions terminated", Span(0, LIGHT), _end_sessions),
+    "clock-forward": Fault(
+        "PostgreSQL's clock jumps forward by an hour", Span(0, HEAVY), lambda scene, slot: scene.jump(HOUR)
+    ),
+    "clock-back": Fault(
+        "PostgreSQL's clock jumps back by an hour", Span(0, HEAVY), lambda scene, slot: scene.jump(-HOUR)
+    ),
     "provider-down": _outage("provider", "down", "the provider drops every connection"),
     "provider-500": _outage("provider", "500", "the provider answers 500"),
     "provider-429": _outage("provider", "429", "the provider answers 429"),

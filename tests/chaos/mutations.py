@@ -185,6 +185,18 @@ MUTATIONS = (
         (Edit("webhooks/sql.py", "SET repeats = repeats + 1", "SET repeats = repeats"),),
     ),
     Mutation(
+        "jumps-not-noticed",
+        "A jump of PostgreSQL's clock ends leases and settle windows.",
+        ("clock-forward",),
+        (Edit("workers/clock.py", "TOLERANCE = 1.0", "TOLERANCE = 1e9"),),
+    ),
+    Mutation(
+        "waits-by-the-clock",
+        "Jobs that wait when PostgreSQL's clock goes back wait for that much longer.",
+        ("clock-back",),
+        (Edit("txnproject/jobs.py", '        "clock": clock.database.move_jobs,\n', ""),),
+    ),
+    Mutation(
         "nothing-handed-back",
         "A worker that stops keeps its unfinished jobs until the leases expire.",
         ("worker-stopped",),

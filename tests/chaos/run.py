@@ -22,6 +22,7 @@ from tests.chaos.load import Load
 from tests.chaos.recovery import Happened, Recovery, recoveries, told_at
 from tests.chaos.schedule import Slot, draw_schedule
 from tests.chaos.verify import verify
+from tests.clock_shim import install
 
 SERVICE = {
     # As short as the sandbox's faster clock allows, because jobs of a killed worker resume when their leases expire.
@@ -105,6 +106,8 @@ def _stack(plan: Plan, home: Path) -> Iterator[Scene]:
             speed=plan.speed,
             variables=SERVICE,
         )
+        if any(kind.startswith("clock-") for kind in plan.kinds):
+            install(stores.database_url)  # before the tables, so that their defaults use its functions
         stack.prepare()
         stack.start()
         try:

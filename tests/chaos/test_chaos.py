@@ -189,7 +189,7 @@ DIFFERENCES: dict[str, Facts] = {
     "jobs left waiting": facts(replace(GOOD, jobs=[job("waiting")])),
     "jobs failed": facts(replace(GOOD, jobs=[job("failed")])),
     "leases outstanding": facts(replace(GOOD, jobs=[job("running")])),
-    "leases that expired without a kill": facts(GOOD, lost_leases=[("id-a", 10, 30)], kills=[5, 40]),
+    "leases that expired without a kill": facts(GOOD, lost_leases=[("id-a", 10, 30)], lease_kills=[5, 40]),
     "contradictions overlooked": facts(replace(GOOD, recorded={"declined": 1}), theirs=CALLED),
     "webhooks answered 204, but not recorded": facts(GOOD, theirs=CALLED),
     "webhooks answered neither 204 nor 503": facts(GOOD, theirs={"webhooks": [{"status": "x", "http": 500}]}),
@@ -231,4 +231,4 @@ def test_a_future_poll_of_a_final_transaction_does_not_count_as_waiting() -> Non
 
 
 def test_a_lease_may_expire_after_a_kill() -> None:
-    assert differing(facts(GOOD, lost_leases=[("id-a", 10, 30)], kills=[12])) == set()
+    assert differing(facts(GOOD, lost_leases=[("id-a", 10, 30)], lease_kills=[12])) == set()

@@ -163,7 +163,7 @@ def _unexplained_leases(facts: Facts) -> Iterator[str]:
     refs = {row.id: row.ref for row in facts.rows.values()}
     for id_, since, until in facts.lost_leases:
         # A kill is recorded just before it happens, and a claim may come in between.
-        if not any(since - 1 <= kill <= until for kill in facts.kills):
+        if not any(since - 1 <= kill <= until for kill in facts.lease_kills):
             yield refs[id_]
 
 

@@ -47,6 +47,14 @@ def test_it_rejects_a_signature_outside_the_time_window(sandbox, seconds):
     assert send(sandbox, OLD, datetime.now(UTC) + timedelta(seconds=seconds)) == 401
 
 
+@signed
+@pytest.mark.parametrize(("secret", "seconds", "status"), [(OLD, -3600, 204), (OLD, 3600, 204), (OTHER, 3600, 401)])
+def test_it_accepts_a_signature_of_any_time_if_told_so(sandbox, secret, seconds, status):
+    sandbox.control(timestamps="any")
+
+    assert send(sandbox, secret, datetime.now(UTC) + timedelta(seconds=seconds)) == status
+
+
 def verdicts(sandbox):
     known = sandbox.state("client")["transactions"]["order-1"]
     return [notification["verdict"] for notification in known["notifications"]]
