@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from uuid import uuid4
 
 import pytest
 
 from clients.models import Client
+from providers.models import Provider
 from tests.cast import clear_caches, job, now
 from tests.clock_shim import ShiftedClock, shifted_clock
 from tests.running import again, began, change, claim, expire, perform, run, settle, tell
@@ -13,6 +15,7 @@ from tests.servers import Answer
 from transactions.models import Transaction
 from transactions.snapshot import TransactionSnapshot
 from transactions.store import flag_stalled
+from transactions.work import DeniedAccess, deny_access
 from workers import clock, jobs
 from workers.clock import DatabaseClock
 from workers.models import Clock
@@ -175,6 +178,18 @@ def test_a_jump_flags_no_transaction_as_stalled(shifted, record, seconds):
     flag_stalled()
 
     assert now(record).review == ""
+
+
+@pytest.mark.parametrize("seconds", [-90.0, -300.0, -HOUR])
+def test_a_denial_from_before_the_clock_went_back_is_not_recent(shifted, third, record, seconds):
+    denied = DeniedAccess("403", known=False)
+    deny_access(third.provider.pk, uuid4(), denied)
+    shifted.jump(seconds)
+    notice()
+
+    deny_access(third.provider.pk, record.id, denied)
+
+    assert not Provider.objects.get().paused
 
 
 @pytest.mark.parametrize("seconds", [HOUR, -HOUR, 600.0])
