@@ -139,8 +139,8 @@ SELECT id, client_id, wins, contradicts, before FROM changed
 """
 
 # Flag pending transactions as stalled: those without progress for `after` seconds because their calls only fail, and
-# those whose jobs an open circuit breaker holds back for as long; none for as long after a jump of the clock. An operator
-# knows of those of a paused provider. At most `most` of each a time. Returns their number.
+# those whose jobs an open circuit breaker holds back for as long; none for as long after a jump of the clock. An
+# operator knows of those of a paused provider. At most `most` of each a time. Returns their number.
 FLAG_STALLED = f"""
 WITH late AS (
     (SELECT t.id FROM transactions_transaction t

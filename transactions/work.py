@@ -158,9 +158,10 @@ def deny_access(provider_id: int, transaction_id: UUID, command: DeniedAccess) -
     A 403 may concern one transaction alone, or mean refused credentials. One statement does both, so that the second of
     two at the same time sees the first.
     """
-    # A time far in the future is one from before the database's clock went back.
     why = Value(f"403 for two transactions. {command.why}"[:255])
-    pauses = Q(denied_at__range=(Now() - DENIED_WITHIN, Now() + DENIED_WITHIN), paused=False) & ~Q(denied_id=transaction_id)
+    # A time far in the future is one from before the database's clock went back.
+    recently = Q(denied_at__range=(Now() - DENIED_WITHIN, Now() + DENIED_WITHIN))
+    pauses = recently & Q(paused=False) & ~Q(denied_id=transaction_id)
     Provider.objects.filter(pk=provider_id).update(
         denied_at=Now(),
         denied_id=transaction_id,

@@ -182,7 +182,7 @@ def test_a_jump_flags_no_transaction_as_stalled(shifted, record, seconds):
 
 @pytest.mark.parametrize("seconds", [-90.0, -300.0, -HOUR])
 def test_a_denial_from_before_the_clock_went_back_is_not_recent(shifted, third, record, seconds):
-    denied = DeniedAccess("403", known=False)
+    denied = DeniedAccess("403")
     deny_access(third.provider.pk, uuid4(), denied)
     shifted.jump(seconds)
     notice()
