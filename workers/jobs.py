@@ -245,12 +245,12 @@ def _settle(results: Sequence[tuple[Claim, Result]]) -> list[Wake]:
 
 def _owned(results: Sequence[tuple[Claim, Result]]) -> list[tuple[Claim, Result]]:
     """Lock the jobs whose lease is still ours; return their results."""
-    # With the claim's number: a batch may hold an earlier run of the same job as well.
+    # With the claim's token: a batch may hold an earlier run of the same job as well.
     ours = set(rows(sql.OWNED, ids=[claim.id for claim, _ in results]))
     for claim, _ in results:
-        if (claim.id, claim.claim_count) not in ours:
+        if (claim.id, claim.token) not in ours:
             log.warning("A run ended after its lease", action="lease_lost", job={"id": claim.id})
-    return [(claim, result) for claim, result in results if (claim.id, claim.claim_count) in ours]
+    return [(claim, result) for claim, result in results if (claim.id, claim.token) in ours]
 
 
 def recover() -> list[Lane]:

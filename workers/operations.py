@@ -12,8 +12,7 @@ def requeue(*, job_id: int, was: str = JobState.FAILED, doubtful: bool = False) 
     """Make an ended job due now, with a new schedule; None if its state is no longer `was`, a final state.
 
     `doubtful`: its last runs may have begun calls that are not recorded. `lost_at` then tells the next run so, as after
-    any lost run; those calls began before the job ended. `claim_count` goes on, because it is the fencing token.
-    Announce the wake after the commit.
+    any lost run; those calls began before the job ended. Announce the wake after the commit.
     """
     anew = {"lost_at": F("updated_at")} if doubtful else {}
     over = Job.objects.filter(pk=job_id, state=was)

@@ -22,8 +22,9 @@ class Claim:
     kind: str
     key: str
     lane: Lane
+    token: UUID
+    """The fencing token: a settle whose token differs from the row's changes nothing."""
     claim_count: int
-    """The fencing token: a settle whose number differs from the row's changes nothing."""
     tries: int
     """The handler's own counter over the runs of a job: unknown creates, polls, deliveries."""
     crashes: int

@@ -68,7 +68,8 @@ WITH want AS (
                           ROWS UNBOUNDED PRECEDING)
 ), claimed AS (
     UPDATE workers_job j
-    SET state = 'running', claim_count = j.claim_count + 1, updated_at = clock_timestamp(),
+    SET state = 'running', claim_count = j.claim_count + 1, claim_token = gen_random_uuid(),
+        updated_at = clock_timestamp(),
         lease_until = clock_timestamp()
                       + (SELECT lease FROM want WHERE want.lane = j.lane AND want.kind = j.kind) * interval '1 second'
     WHERE j.id = ANY (ARRAY(SELECT id FROM due WHERE nth <= n AND (start_in IS NULL OR start_in < %(ahead)s)))
@@ -82,8 +83,8 @@ WITH want AS (
     ON CONFLICT (lane) DO UPDATE SET next_free_at = excluded.next_free_at
 )
 SELECT room.n, room.next_in, room.free_in,
-       claimed.id, claimed.transaction_id, claimed.kind, claimed.key, room.lane, claimed.claim_count, claimed.tries,
-       claimed.crashes, claimed.lost_at, claimed.updated_at, claimed.lease_until
+       claimed.id, claimed.transaction_id, claimed.kind, claimed.key, room.lane, claimed.claim_token,
+       claimed.claim_count, claimed.tries, claimed.crashes, claimed.lost_at, claimed.updated_at, claimed.lease_until
 FROM room LEFT JOIN claimed ON claimed.lane = room.lane
 """
 
@@ -110,20 +111,21 @@ RETURNING greatest(0, extract(epoch FROM next_free_at - clock_timestamp())::floa
 # Lambda. Run it together with LOCK_LANES.
 CLAIM_ONE = """
 UPDATE workers_job j
-SET state = 'running', claim_count = claim_count + 1, updated_at = clock_timestamp(),
+SET state = 'running', claim_count = claim_count + 1, claim_token = gen_random_uuid(), updated_at = clock_timestamp(),
     lease_until = clock_timestamp() + %(lease)s * interval '1 second'
 WHERE j.id = %(id)s AND j.state = 'waiting'
   AND NOT EXISTS (
       SELECT 1 FROM workers_job s
       WHERE s.lane = j.lane AND s.transaction_id = j.transaction_id AND s.kind = j.kind AND s.state = 'running'
   )
-RETURNING id, transaction_id, kind, key, lane, claim_count, tries, crashes, lost_at, updated_at, lease_until
+RETURNING id, transaction_id, kind, key, lane, claim_token, claim_count, tries, crashes, lost_at, updated_at, lease_until
 """
 
-# The jobs of a batch that still have the claim's own number and run. Locked until the settle commits, in the order of
-# their ids, so that no two batches deadlock.
+# The running jobs of a batch with the token of their claim. Locked until the settle commits, in the order of their ids,
+# so that no two batches deadlock. A database that has lost commits gives the ids and counts of jobs a second time, to
+# jobs of other transactions; a token never repeats.
 OWNED = """
-SELECT j.id, j.claim_count FROM workers_job j
+SELECT j.id, j.claim_token FROM workers_job j
 WHERE j.id = ANY (%(ids)s) AND j.state = 'running'
 ORDER BY j.id
 FOR UPDATE
@@ -154,12 +156,14 @@ WHERE w.transaction_id = ANY (ARRAY(SELECT transaction_id FROM settled))
   AND coalesce(w.state) = 'waiting' AND w.run_at <= statement_timestamp()
 """
 
-# Record every outbound call, also those of a run that lost its lease: they did happen.
+# Record every outbound call, also those of a run that lost its lease: they did happen. Calls whose job the database has
+# lost are left out: the number of that job may belong to another transaction by now.
 ADD_CALLS = """
 INSERT INTO workers_outboundcall
     (job_id, transaction_id, attempt, started_at, duration_ms, method, url, http_status, error, excerpt)
 SELECT job_id, transaction_id, attempt, started_at, duration_ms, method, url, http_status, error, excerpt
-FROM jsonb_populate_recordset(NULL::workers_outboundcall, %(calls)s)
+FROM jsonb_populate_recordset(NULL::workers_outboundcall, %(calls)s) AS c
+WHERE (SELECT j.transaction_id FROM workers_job j WHERE j.id = c.job_id) = c.transaction_id
 """
 
 # Expired leases -> waiting, due at once, with the end of the lease as the time until which the lost run's calls may

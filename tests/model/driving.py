@@ -53,7 +53,7 @@ class Run:
 
     def owns_job(self) -> bool:
         job = self.machine.stored.jobs[self.claim.id]
-        return bool(job.state == "running" and job.claim_count == self.claim.claim_count)
+        return bool(job.state == "running" and job.claim_token == self.claim.token)
 
     @property
     def ended(self) -> bool:

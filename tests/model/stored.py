@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from tests.model.reference import MOVES, Transaction
 from transactions.models import Event
@@ -41,6 +42,7 @@ class Job(NamedTuple):
     key: str
     state: str
     claim_count: int
+    claim_token: UUID | None
     run_at: datetime
     lease_until: Any
     tries: int
@@ -62,7 +64,7 @@ class Stored:
         entries = Event.objects.order_by("id")
         for id_, *entry in entries.values_list("transaction_id", *Entry._fields):
             found.events[str(id_)].append(Entry._make(entry))
-        columns = ("kind", "key", "state", "claim_count", "run_at", "lease_until", "tries")
+        columns = ("kind", "key", "state", "claim_count", "claim_token", "run_at", "lease_until", "tries")
         for id_, of, *job in JobRow.objects.order_by("id").values_list("id", "transaction_id", *columns):
             found.jobs[id_] = Job(id_, str(of), *job)
         return found

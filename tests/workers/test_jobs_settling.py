@@ -16,7 +16,7 @@ from providers.status import Status
 from tests.cast import accepted, due_now, job, now
 from tests.running import claim, expire, settle, wait_of
 from tests.threads import at_once, errors
-from tests.workers.probe import new_job, states
+from tests.workers.probe import new_job, new_jobs, states
 from transactions.observations import Observation
 from transactions.status import Source
 from txnproject.jobs import JOBS
@@ -176,6 +176,36 @@ def test_a_run_that_lost_its_lease_leaves_only_its_calls(probe, overtaken, outco
     assert OutboundCall.objects.filter(method="GET", attempt=1).count() == 1
 
 
+@pytest.mark.parametrize("result", [Outcome(Done(), calls=(CALL,)), Outcome(Failed("x")), NoResult("handed back")])
+def test_a_run_from_before_a_loss_of_commits_ends_no_other_job(probe, claimed, result):
+    """The numbers of jobs repeat after a failover that lost commits, and so do the counts of their claims."""
+    row(claimed).delete()
+    other = probe.claim_new(id=claimed.id)
+    assert (other.id, other.claim_count) == (claimed.id, claimed.claim_count)
+
+    settle(claimed, result)
+
+    assert row(other).state == "running"
+    assert (probe.recorded, OutboundCall.objects.count()) == ([], 0)
+
+
+def test_a_run_whose_claim_was_lost_changes_nothing(probe, claimed):
+    """The database lost the commit of the claim, and another worker has claimed the job since."""
+    Job.objects.filter(pk=claimed.id).update(state="waiting", claim_count=0, claim_token=None, lease_until=None)
+    [again] = probe.claim()
+
+    settle(claimed, Outcome(Failed("late"), calls=(CALL,)))
+
+    assert (row(again).state, again.claim_count) == ("running", claimed.claim_count)
+    assert OutboundCall.objects.count() == 1
+
+
+def test_each_claim_of_a_batch_has_its_own_token(probe):
+    new_jobs(3)
+
+    assert len({claim.token for claim in probe.claim()}) == 3
+
+
 def test_a_run_that_lost_its_lease_cannot_put_its_job_off(overtaken):
     assert settle(overtaken, Outcome(Again(1000.0, 9))) == []
     assert (row(overtaken).state, row(overtaken).tries) == ("running", 0)
@@ -212,7 +242,7 @@ def test_one_lost_lease_does_not_keep_the_batch_from_settling(probe, overtaken):
 @pytest.mark.parametrize("order", [1, -1])
 def test_a_lost_run_and_its_successor_in_one_batch_count_as_one(probe, overtaken, order):
     """The database was away for longer than a lease: one worker has both of them to settle when it is back."""
-    current = replace(overtaken, claim_count=overtaken.claim_count + 1)
+    current = replace(overtaken, token=row(overtaken).claim_token)
     results = [
         (overtaken, Outcome(Again(900.0, 9), "old", calls=(CALL,))),
         (current, Outcome(Done(), "new", calls=(CALL,))),
