@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from typing import Any
+from uuid import uuid4
 
 from django.core.validators import RegexValidator
 from django.db import models
@@ -33,6 +34,10 @@ class Client(models.Model):
         PATCH = "PATCH"
 
     name = models.CharField(max_length=100, unique=True)
+    namespace = models.UUIDField(
+        default=uuid4, unique=True, editable=False,
+        help_text="Namespace of the ids that providers get for its transactions; never changes",
+    )  # fmt: skip
     default_provider = models.ForeignKey(
         "providers.Provider", on_delete=models.PROTECT, null=True, blank=True, related_name="+",
         help_text="The provider of transactions whose POST names none",

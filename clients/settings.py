@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from threading import Lock
 from typing import Any, ClassVar
+from uuid import UUID, uuid5
 
 import structlog
 from cachetools import cached
@@ -33,6 +34,7 @@ class ClientSettings:
     """DRF reads it: `request.user` is the client."""
     id: int
     name: str
+    namespace: UUID
     enabled: bool
     default_provider: int | None
     callback_url: str
@@ -47,6 +49,15 @@ class ClientSettings:
     def lane(self) -> Lane:
         """The lane of its notifications."""
         return Lane.client(self.id)
+
+    def transaction_id(self, client_ref: str) -> UUID:
+        """Return the id that providers get for the transaction with this id of the client.
+
+        The same one for ever, even in a database that has lost the transaction: a status check then finds the copy
+        that the provider has. The namespace is random and not the client's number or name: numbers repeat after a loss
+        of commits, and a name can pass to another client or exist in a test system at the same provider.
+        """
+        return uuid5(self.namespace, client_ref)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +76,7 @@ def _read_client(key: int) -> ClientSettings | None:
     return ClientSettings(
         id=found.pk,
         name=found.name,
+        namespace=found.namespace,
         enabled=found.enabled,
         default_provider=found.default_provider_id,
         callback_url=found.callback_url,

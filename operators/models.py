@@ -37,7 +37,9 @@ class BulkRun(models.Model):
     action = models.CharField(max_length=32, help_text="Name in `operators.actions.table.ACTIONS`")
     params = models.JSONField(default=dict, help_text="Filters of the list")
     chosen = models.JSONField(null=True, help_text="Keys of the rows, if they were selected one by one")
-    newest = models.CharField(max_length=36, help_text="Key of the newest row at the start; newer rows are excluded")
+    newest = models.CharField(
+        max_length=36, help_text="`list_key` of the newest row at the start; it excludes newer ones"
+    )
     reason = models.CharField(max_length=500, blank=True)
     by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     token = models.UUIDField(unique=True, help_text="Identifies the form: submitted twice, it starts one run")
@@ -45,7 +47,7 @@ class BulkRun(models.Model):
 
     state = models.CharField(max_length=8, choices=BulkState.choices, default=BulkState.WAITING)
     lease_until = models.DateTimeField(db_default=Now(), help_text="End of the current worker's lease")
-    position = models.CharField(max_length=36, blank=True, default="", help_text="Key of the last processed row")
+    position = models.CharField(max_length=36, blank=True, default="", help_text="`list_key` of the last processed row")
     total = models.IntegerField(null=True, help_text="Number of rows at the start; empty if not counted or too many")
     tried = models.IntegerField(default=0)
     results = models.JSONField(default=dict, help_text="By result: the number of rows and the first few keys")

@@ -69,6 +69,11 @@ def rows(model: type[Model], params: Mapping[str, str], *, now: datetime | None 
     return model._default_manager.filter(*(known[name].means(value, now) for name, value in params.items()))
 
 
+def list_key(model: type[Model]) -> str:
+    """Return the unique field by which a list is read in order of time, in batches."""
+    return "sort_id" if model is Transaction else "pk"
+
+
 def find_ids(term: str) -> list[UUID]:
     """Return the ids of the transactions that have this term as one of their ids."""
     ours, number = as_uuid(term), as_number(term)
@@ -122,16 +127,16 @@ def names_of(rows: QuerySet[Any], label: str) -> Callable[[], Choices]:
 def _ages(now: datetime) -> Options:
     hour, day, week = (first_at(now - timedelta(hours=hours)) for hours in (1, 24, 7 * 24))
     return {
-        "hour": ("at most an hour", Q(pk__gte=hour)),
-        "day": ("at most a day", Q(pk__gte=day)),
-        "week": ("at most a week", Q(pk__gte=week)),
-        "older": ("more than a week", Q(pk__lt=week)),
+        "hour": ("at most an hour", Q(sort_id__gte=hour)),
+        "day": ("at most a day", Q(sort_id__gte=day)),
+        "week": ("at most a week", Q(sort_id__gte=week)),
+        "older": ("more than a week", Q(sort_id__lt=week)),
     }
 
 
 def _stuck(now: datetime) -> Options:
     def pending(age: str, **for_: float) -> tuple[str, Q]:
-        return f"pending for {age}", Q(status=Status.PENDING, pk__lt=first_at(now - timedelta(**for_)))
+        return f"pending for {age}", Q(status=Status.PENDING, sort_id__lt=first_at(now - timedelta(**for_)))
 
     return {
         "10m": pending("10 minutes", minutes=10),

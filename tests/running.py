@@ -105,3 +105,9 @@ def perform(claimed: Claim, http: type[Http] = Http) -> Outcome:
             return await kinds.kind_of(claimed.kind).handle(seen, opened)
 
     return asyncio.run(go())
+
+
+def lose(record: TransactionSnapshot) -> None:
+    """Delete a transaction with everything that belongs to it, as a failover does that lost its commits."""
+    Job.objects.filter(transaction_id=record.id).delete()
+    Transaction.objects.filter(pk=record.id).delete()

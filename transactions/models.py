@@ -21,7 +21,13 @@ NOT_NOTIFIED = Q(status__in=FINAL, notified_sequence__lt=F("sequence"))
 class Transaction(models.Model):
     """A client's request and its state. Only the statements in `transactions.sql` write the status."""
 
-    id = models.UUIDField(primary_key=True, help_text="Our id (UUID version 7), which the provider knows too")
+    id = models.UUIDField(
+        primary_key=True,
+        help_text="The id that the provider knows: a UUID version 5 of the client's namespace and the client's id",
+    )
+    # Ids do not ascend with time, so lists have a key of their own. A UUID of version 7 and no sequence: a list finds
+    # the rows of a period without an index by time, and no value repeats in a database that has lost commits.
+    sort_id = models.UUIDField(editable=False, help_text="UUID version 7 of the acceptance, by which lists are sorted")
     client = models.ForeignKey(Client, on_delete=models.PROTECT, db_index=False)
     client_ref = models.CharField("client's id", max_length=64, help_text="The client's own id and idempotency key")
     provider = models.ForeignKey(Provider, on_delete=models.PROTECT, db_index=False)
@@ -49,9 +55,15 @@ class Transaction(models.Model):
     notified_at = models.DateTimeField(null=True)
 
     class Meta:
-        ordering = ["-id"]
+        ordering = ["-sort_id"]
         constraints = [
             models.UniqueConstraint(fields=["client", "client_ref"], name="transaction_once"),
+            # Also covers the lists' searches for rare combinations of common values, see `indexes`.
+            models.UniqueConstraint(
+                fields=["sort_id"],
+                include=["status", "submission", "review", "provider", "client"],
+                name="transaction_find",
+            ),
             models.CheckConstraint(condition=Q(client_ref__regex=CLIENT_REF), name="transaction_client_ref"),
             models.CheckConstraint(condition=Q(status__in=Status.values), name="transaction_status"),
             models.CheckConstraint(condition=Q(submission__in=Submission.values), name="transaction_submission"),
@@ -64,22 +76,24 @@ class Transaction(models.Model):
             ),
         ]
         indexes = [
-            # A client's list, newest first: ids of version 7 ascend with time.
-            models.Index(F("client"), F("id").desc(), name="transaction_newest"),
+            # A client's list, newest first.
+            models.Index(F("client"), F("sort_id").desc(), name="transaction_newest"),
             # The operators' list of transactions that need review.
-            models.Index(F("review"), F("id").desc(), name="transaction_review", condition=~Q(review="")),
+            models.Index(F("review"), F("sort_id").desc(), name="transaction_review", condition=~Q(review="")),
             # The operators' lists. A rare value has its own index: a backward search for it would read all rows. A rare
             # combination of common values is searched in `transaction_find`, which covers the query: no row is read.
             models.Index(
-                fields=["status", "id"],
+                fields=["status", "sort_id"],
                 include=["submission", "provider", "client"],
                 name="transaction_open",
                 condition=~Q(status=Status.COMPLETED),
             ),
             models.Index(
-                fields=["submission", "id"], name="transaction_doubtful", condition=~Q(submission=Submission.CREATED)
+                fields=["submission", "sort_id"],
+                name="transaction_doubtful",
+                condition=~Q(submission=Submission.CREATED),
             ),
-            models.Index(fields=["id"], name="transaction_not_notified", condition=NOT_NOTIFIED),
+            models.Index(fields=["sort_id"], name="transaction_not_notified", condition=NOT_NOTIFIED),
             # For `/metrics`: the oldest pending transaction of a provider, and the oldest final status that a client
             # has not confirmed. By time and not by id: an old transaction may become final last. The conditions are
             # in terms of `finalised_at`: the planner could use the indexes above for those on the status, and would
@@ -92,13 +106,10 @@ class Transaction(models.Model):
                 name="transaction_undelivered",
                 condition=Q(finalised_at__isnull=False, notified_sequence__lt=F("sequence")),
             ),
-            models.Index(fields=["provider", "id"], name="transaction_provider"),
+            models.Index(fields=["provider", "sort_id"], name="transaction_provider"),
             # The search for stalled transactions; those that are flagged already cost no read.
             models.Index(
                 fields=["stuck_since"], name="transaction_stuck", condition=Q(stuck_since__isnull=False, review="")
-            ),
-            models.Index(
-                fields=["id"], include=["status", "submission", "review", "provider", "client"], name="transaction_find"
             ),
             models.Index(fields=["reference"], name="transaction_reference", condition=~Q(reference="")),
         ]

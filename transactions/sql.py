@@ -17,9 +17,9 @@ ACCEPT = f"""
 WITH accepted AS (
     INSERT INTO transactions_transaction
         (id, client_id, client_ref, provider_id, amount, currency, reference, metadata, status, submission, review,
-         sequence, failure_code, failure_detail, created_at, updated_at)
+         sequence, failure_code, failure_detail, created_at, updated_at, sort_id)
     VALUES (%(id)s, %(client)s, %(client_ref)s, %(provider)s, %(amount)s, %(currency)s, %(reference)s, %(metadata)s,
-            'pending', 'unsent', '', 1, '', '', now(), now())
+            'pending', 'unsent', '', 1, '', '', now(), now(), %(sort_id)s)
     ON CONFLICT (client_id, client_ref) DO NOTHING
     RETURNING {_COLUMNS}
 ), began AS (
@@ -274,7 +274,8 @@ ON CONFLICT (minute, status, bucket) DO UPDATE SET count = m.count + excluded.co
 PENDING = """
 SELECT count(*) FILTER (WHERE status = 'pending')
 FROM (
-    SELECT status FROM transactions_transaction WHERE status <> 'completed' ORDER BY status DESC, id DESC LIMIT %(most)s
+    SELECT status FROM transactions_transaction WHERE status <> 'completed'
+    ORDER BY status DESC, sort_id DESC LIMIT %(most)s
 ) AS last
 """
 
@@ -283,10 +284,11 @@ FROM (
 REVIEWS = """
 SELECT reason, (
     SELECT count(*) FROM (
-        SELECT 1 FROM transactions_transaction WHERE review = reason AND review <> '' ORDER BY id DESC LIMIT %(most)s
+        SELECT 1 FROM transactions_transaction WHERE review = reason AND review <> ''
+        ORDER BY sort_id DESC LIMIT %(most)s
     ) AS flagged
 ), (
-    SELECT review_why FROM transactions_transaction WHERE review = reason AND review <> '' ORDER BY id DESC LIMIT 1
+    SELECT review_why FROM transactions_transaction WHERE review = reason AND review <> '' ORDER BY sort_id DESC LIMIT 1
 )
 FROM unnest(%(reasons)s) AS reason
 """

@@ -114,7 +114,8 @@ def lock(ids: Collection[UUID]) -> None:
 
 def _insert(client: ClientSettings, order: Order, provider: Provider) -> TransactionSnapshot | None:
     given = {
-        "id": uuid7(),
+        "id": client.transaction_id(order.client_ref),
+        "sort_id": uuid7(),
         "client": client.id,
         "client_ref": order.client_ref,
         "provider": provider.id,

@@ -118,7 +118,8 @@ WHERE j.id = %(id)s AND j.state = 'waiting'
       SELECT 1 FROM workers_job s
       WHERE s.lane = j.lane AND s.transaction_id = j.transaction_id AND s.kind = j.kind AND s.state = 'running'
   )
-RETURNING id, transaction_id, kind, key, lane, claim_token, claim_count, tries, crashes, lost_at, updated_at, lease_until
+RETURNING id, transaction_id, kind, key, lane, claim_token, claim_count, tries, crashes, lost_at, updated_at,
+          lease_until
 """
 
 # The running jobs of a batch with the token of their claim. Locked until the settle commits, in the order of their ids,

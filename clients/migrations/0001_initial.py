@@ -1,6 +1,7 @@
 import django.core.validators
 import django.db.models.deletion
 import django.db.models.functions.datetime
+import uuid
 import workers.foundation.encryption
 import workers.foundation.fields
 from django.db import migrations, models
@@ -20,6 +21,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('name', models.CharField(max_length=100, unique=True)),
+                ('namespace', models.UUIDField(default=uuid.uuid4, editable=False, help_text='Namespace of the ids that providers get for its transactions; never changes', unique=True)),
                 ('callback_url', workers.foundation.fields.HttpUrlField(help_text='Notifications are sent here')),
                 ('callback_method', models.CharField(choices=[('POST', 'Post'), ('PUT', 'Put'), ('PATCH', 'Patch')], default='POST', max_length=5)),
                 ('callback_body', models.JSONField(blank=True, help_text='Empty: the standard notification. Otherwise a JSON object with {id}, {status}, {sequence}, {amount}, {currency}, {reference}, {provider_transaction_id}', null=True, validators=[workers.foundation.fields.TemplateValidator('id', 'status', 'sequence', 'amount', 'currency', 'reference', 'provider_transaction_id')])),

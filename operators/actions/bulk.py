@@ -57,7 +57,8 @@ def start(
     if not does.bulk or (does.reason and not reason):
         raise ValueError(f"{action} needs a reason or is not available in bulk")
     matching(does, params, chosen)
-    newest = does.on._default_manager.order_by("-pk").values_list("pk", flat=True).first()
+    key = finding.list_key(does.on)
+    newest = does.on._default_manager.order_by(f"-{key}").values_list(key, flat=True).first()
     asked = {"action": action, "by": by, "reason": reason, "params": dict(params), "newest": str(newest or "")}
     asked["chosen"] = None if chosen is None else [str(key) for key in chosen]
     with transaction.atomic(durable=True):
@@ -121,35 +122,37 @@ def _why_not(run: BulkRun) -> str:
 def _next_rows(run: BulkRun) -> None:
     """Run the action on the next rows, for `STEP` seconds or `BATCH` rows; end the run if there are none."""
     action = ACTIONS[run.action]
-    rows = matching(action, run.params, run.chosen, run.created_at).order_by("pk")
-    rows = rows.filter(pk__lte=run.newest) if run.newest else rows.none()
+    key = finding.list_key(action.on)
+    rows = matching(action, run.params, run.chosen, run.created_at).order_by(key)
+    rows = rows.filter((f"{key}__lte", run.newest)) if run.newest else rows.none()
     if run.state == BulkState.WAITING:
         count = rows[: MOST_COUNTED + 1].count()
         total = count if count <= MOST_COUNTED else None
         BulkRun.objects.filter(pk=run.pk, state=BulkState.WAITING).update(state=BulkState.RUNNING, total=total)
-    behind = rows.filter(pk__gt=run.position) if run.position else rows
-    batch = list(behind.values_list("pk", flat=True)[:BATCH])
+    behind = rows.filter((f"{key}__gt", run.position)) if run.position else rows
+    batch = list(behind.values_list("pk", key)[:BATCH])
     if not batch:
         _end(run.pk, BulkState.DONE)
     until, reason = time.monotonic() + STEP, f"{run.reason} (bulk run {run.pk})".lstrip()
-    for pk in batch:
-        if refused := action.run(pk=pk, by=run.by, reason=reason, in_transaction=partial(_count, run, pk)):
-            _count(run, pk, refused)
+    for pk, position in batch:
+        advance = partial(_count, run, pk, position)
+        if refused := action.run(pk=pk, by=run.by, reason=reason, in_transaction=advance):
+            advance(refused)
         if time.monotonic() > until:
             break
     BulkRun.objects.filter(pk=run.pk, position=run.position).update(lease_until=Now())
 
 
-def _count(run: BulkRun, pk: Any, refused: str = "") -> None:
+def _count(run: BulkRun, pk: Any, position: Any, refused: str = "") -> None:
     """Advance the run past this row and count its result, in one commit with the action's effect. Raises Overtaken."""
     known = refused in run.results or len(run.results) < MOST_RESULTS
     result = run.results.setdefault(refused if known else OTHER, {"rows": 0, "first": []})
     result["rows"] += 1
     result["first"] = [*result["first"], str(pk)][:EXAMPLES]
     unchanged = BulkRun.objects.filter(pk=run.pk, position=run.position, state__in=OPEN)
-    if not unchanged.update(position=str(pk), results=run.results, tried=F("tried") + 1):
+    if not unchanged.update(position=str(position), results=run.results, tried=F("tried") + 1):
         raise Overtaken
-    run.position = str(pk)
+    run.position = str(position)
 
 
 def _end(pk: int, state: BulkState, why: str = "") -> bool:

@@ -22,6 +22,7 @@ from django.utils.safestring import SafeString
 from psycopg2.errors import QueryCanceled
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
+from operators.search import list_key
 from operators.templatetags.relay import exact
 from providers.models import Provider
 from workers.foundation.fields import HttpUrlField
@@ -45,7 +46,7 @@ PATIENCE = 3.0
 
 
 class BoundedPaginator(_Paginator):
-    """Paginator that reads the ids of the first MOST rows once, and takes count and pages from them.
+    """Paginator that reads the keys of the first MOST rows once, and takes count and pages from them.
 
     A full count of a million rows costs more than the page. A query for one page only may read the whole table,
     because the planner expects its few rows early.
@@ -54,17 +55,18 @@ class BoundedPaginator(_Paginator):
     object_list: Any
 
     @cached_property
-    def _ids(self) -> list[Any]:
-        return list(self.object_list.values_list("pk", flat=True)[:MOST])
+    def _keys(self) -> list[Any]:
+        return list(self.object_list.values_list(list_key(self.object_list.model), flat=True)[:MOST])
 
     @property
     def count(self) -> int:
-        return at_most(len(self._ids), MOST)
+        return at_most(len(self._keys), MOST)
 
     def page(self, number: Any) -> Page[Any]:
         number = self.validate_number(number)
         first = (number - 1) * self.per_page
-        rows = self.object_list.filter(pk__in=self._ids[first : first + self.per_page])
+        keys = self._keys[first : first + self.per_page]
+        rows = self.object_list.filter((f"{list_key(self.object_list.model)}__in", keys))
         return Page(rows, number, self)
 
 

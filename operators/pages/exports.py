@@ -87,16 +87,16 @@ def pieces(model: type[Model], params: Mapping[str, str]) -> Iterator[str]:
 
     A cell that a spreadsheet would take for a formula begins with an apostrophe. Raises UnknownFilter.
     """
-    return _pages(finding.rows(model, params).order_by("-pk"), COLUMNS[model])
+    return _pages(finding.rows(model, params), finding.list_key(model), COLUMNS[model])
 
 
-def _pages(rows: QuerySet[Any], columns: Mapping[str, str]) -> Iterator[str]:
+def _pages(rows: QuerySet[Any], key: str, columns: Mapping[str, str]) -> Iterator[str]:
     yield _csv([columns])
-    rows = rows.values_list("pk", *columns.values())
+    rows = rows.order_by(f"-{key}").values_list(key, *columns.values())
     page = list(rows[:PAGE])
     while page:
         yield _csv(row[1:] for row in page)
-        page = list(rows.filter(pk__lt=page[-1][0])[:PAGE]) if len(page) == PAGE else []
+        page = list(rows.filter((f"{key}__lt", page[-1][0]))[:PAGE]) if len(page) == PAGE else []
 
 
 def _csv(table: Iterable[Iterable[Any]]) -> str:

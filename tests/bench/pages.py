@@ -136,7 +136,7 @@ def _pairs() -> Iterator[tuple[str, Callable[[], Any]]]:
     from workers.models import Job
 
     def ids(model: "type[Model]", params: dict[str, str]) -> list[Any]:
-        return list(finding.rows(model, params).values_list("pk")[:MOST])
+        return list(finding.rows(model, params).values_list(finding.list_key(model))[:MOST])
 
     for model in (Transaction, Job, Webhook):
         for one, other in itertools.combinations(_values(model), 2):

@@ -16,7 +16,7 @@ BYTES = 3_000
 
 MAKE = """
 -- Spread the transactions evenly over the providers, the clients and the last 20 hours, and their polls over the 23
--- hours that begin in an hour. Ids are of version 7, as in the service, and ordered by time.
+-- hours that begin in an hour. Ids are random; `sort_id` is of version 7 and ordered by time, as in the service.
 WITH wanted AS MATERIALIZED (
     SELECT n, now() - ((%(of)s - n) * 20.0 / %(of)s) * interval '1 hour' AS at,
            (%(clients)s::bigint[])[1 + n %% cardinality(%(clients)s::bigint[])] AS client,
@@ -30,10 +30,10 @@ WITH wanted AS MATERIALIZED (
     INSERT INTO transactions_transaction
         (id, client_id, client_ref, provider_id, amount, currency, reference, metadata, status, submission, review,
          sequence, failure_code, failure_detail, create_began_at, created_at, updated_at, notified_sequence,
-         notified_at)
-    SELECT (substr(ms, 1, 8) || '-' || substr(ms, 9) || '-7' || tail)::uuid, client, 'waiting-' || n, provider,
+         notified_at, sort_id)
+    SELECT gen_random_uuid(), client, 'waiting-' || n, provider,
            100 + n, 'EUR', 'Invoice ' || n, '{"cart": "c-1"}', 'pending', 'created', '', 1, '', '', at, at, at, 1,
-           at + interval '300 ms'
+           at + interval '300 ms', (substr(ms, 1, 8) || '-' || substr(ms, 9) || '-7' || tail)::uuid
     FROM named
     RETURNING id, client_id, provider_id, created_at
 ), events AS (
@@ -99,7 +99,7 @@ SELECT provider_id, 'sha256:' || encode(sha256(id::text::bytea), 'hex'), id, id,
        CASE WHEN client_ref IN ('waiting-20', 'waiting-30') THEN 'contradicting' ELSE 'applied' END, '{}', finalised_at
 FROM transactions_transaction
 WHERE status <> 'pending'
-ORDER BY id
+ORDER BY sort_id
 """
 
 

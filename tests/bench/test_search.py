@@ -53,7 +53,7 @@ def place(django_db_setup, django_db_blocker):
 
 def scans(rows: QuerySet[Any]) -> list[str]:
     """Return what PostgreSQL reads: the names of the indexes, and `Seq Scan` for a table."""
-    sql, given = rows.values_list("pk", flat=True)[:MOST].query.sql_with_params()
+    sql, given = rows.values_list(finding.list_key(rows.model), flat=True)[:MOST].query.sql_with_params()
     with connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN (FORMAT JSON) {sql}", given)
         nodes, read = [cursor.fetchone()[0][0]["Plan"]], []

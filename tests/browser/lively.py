@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import django
 
@@ -48,7 +48,11 @@ def everything() -> dict[str, Any]:
 
 
 def copy_of(row: Any, **changed: Any) -> Any:
-    fields = {field.attname: getattr(row, field.attname) for field in row._meta.concrete_fields if field.name != "id"}
+    fields = {
+        field.attname: getattr(row, field.attname)
+        for field in row._meta.concrete_fields
+        if field.name not in ("id", "namespace")
+    }
     return type(row).objects.create(**(fields | {"created_at": datetime.now(UTC) - timedelta(days=90)} | changed))
 
 
@@ -91,7 +95,7 @@ def one(at: datetime, shops: list[Any], banks: list[Any], number: int) -> Any:
     status = chance.choices(("completed", "declined", "failed"), (92, 6, 2))[0]
     final = at + timedelta(seconds=chance.lognormvariate(0.6, 0.9))
     return Transaction(
-        id=id_of(at), client=shops[who], client_ref=f"order-{number}", provider=banks[who],
+        id=uuid4(), sort_id=id_of(at), client=shops[who], client_ref=f"order-{number}", provider=banks[who],
         amount=round(100 * chance.lognormvariate(3.5, 0.8)), currency="EUR", reference=f"Invoice {number}",
         status=status, submission="refused" if status == "failed" else "created", sequence=2,
         failure_code="refused" if status == "failed" else "",

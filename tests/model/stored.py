@@ -64,8 +64,8 @@ class Stored:
         entries = Event.objects.order_by("id")
         for id_, *entry in entries.values_list("transaction_id", *Entry._fields):
             found.events[str(id_)].append(Entry._make(entry))
-        columns = ("kind", "key", "state", "claim_count", "claim_token", "run_at", "lease_until", "tries")
-        for id_, of, *job in JobRow.objects.order_by("id").values_list("id", "transaction_id", *columns):
+        job_columns = ("kind", "key", "state", "claim_count", "claim_token", "run_at", "lease_until", "tries")
+        for id_, of, *job in JobRow.objects.order_by("id").values_list("id", "transaction_id", *job_columns):
             found.jobs[id_] = Job(id_, str(of), *job)
         return found
 

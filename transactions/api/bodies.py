@@ -30,7 +30,9 @@ class TransactionBody(serializers.Serializer[Any]):
     amount = Amount(help_text="Minor units, such as cents.")
     currency = Currency(help_text="ISO 4217 alphabetic code.")
     provider = ProviderSlug(help_text="The provider that performs the transaction.")
-    provider_transaction_id = serializers.UUIDField(help_text="The id under which the provider knows the transaction.")
+    provider_transaction_id = serializers.UUIDField(
+        help_text="The id under which the provider knows the transaction. The same `id` always gets the same one."
+    )
     reference = Reference(allow_null=True, help_text="The reference from your request.")
     metadata = Metadata(help_text="The metadata from your request.")
     sequence = serializers.IntegerField(min_value=1, help_text="Starts at 1; each status change increments it.")

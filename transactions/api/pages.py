@@ -13,9 +13,9 @@ LARGEST_PAGE = 100
 
 
 class NewestFirst(CursorPagination):
-    """Pages ordered by id, a UUID version 7: unique and in order of time, so a page starts where the last one ended."""
+    """Pages ordered by `sort_id`: unique and in order of time, so a page starts where the last one ended."""
 
-    ordering = ("-id",)
+    ordering = ("-sort_id",)
 
     def __init__(self, limit: int | None) -> None:
         self.page_size = limit or 20

@@ -16,7 +16,8 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='Transaction',
             fields=[
-                ('id', models.UUIDField(help_text='Our id (UUID version 7), which the provider knows too', primary_key=True, serialize=False)),
+                ('id', models.UUIDField(help_text="The id that the provider knows: a UUID version 5 of the client's namespace and the client's id", primary_key=True, serialize=False)),
+                ('sort_id', models.UUIDField(editable=False, help_text='UUID version 7 of the acceptance, by which lists are sorted')),
                 ('client_ref', models.CharField(help_text="The client's own id and idempotency key", max_length=64, verbose_name="client's id")),
                 ('amount', models.BigIntegerField(help_text='Minor units')),
                 ('currency', models.CharField(max_length=3)),
@@ -41,7 +42,7 @@ class Migration(migrations.Migration):
                 ('provider', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, to='providers.provider')),
             ],
             options={
-                'ordering': ['-id'],
+                'ordering': ['-sort_id'],
                 'permissions': [('poll_now', 'Can poll now'), ('create_again', 'Can have a transaction created again'), ('cancel_tracking', 'Can cancel the tracking'), ('notify_again', 'Can notify the client again'), ('set_status', 'Can set a status by hand, or propose it'), ('approve_status', 'Can approve or reject a status that was proposed'), ('resolve_review', 'Can resolve a review'), ('export_transaction', 'Can export lists of transactions and jobs')],
             },
         ),
@@ -63,23 +64,23 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='transaction',
-            index=models.Index(models.F('client'), models.OrderBy(models.F('id'), descending=True), name='transaction_newest'),
+            index=models.Index(models.F('client'), models.OrderBy(models.F('sort_id'), descending=True), name='transaction_newest'),
         ),
         migrations.AddIndex(
             model_name='transaction',
-            index=models.Index(models.F('review'), models.OrderBy(models.F('id'), descending=True), condition=models.Q(('review', ''), _negated=True), name='transaction_review'),
+            index=models.Index(models.F('review'), models.OrderBy(models.F('sort_id'), descending=True), condition=models.Q(('review', ''), _negated=True), name='transaction_review'),
         ),
         migrations.AddIndex(
             model_name='transaction',
-            index=models.Index(condition=models.Q(('status', 'completed'), _negated=True), fields=['status', 'id'], include=('submission', 'provider', 'client'), name='transaction_open'),
+            index=models.Index(condition=models.Q(('status', 'completed'), _negated=True), fields=['status', 'sort_id'], include=('submission', 'provider', 'client'), name='transaction_open'),
         ),
         migrations.AddIndex(
             model_name='transaction',
-            index=models.Index(condition=models.Q(('submission', 'created'), _negated=True), fields=['submission', 'id'], name='transaction_doubtful'),
+            index=models.Index(condition=models.Q(('submission', 'created'), _negated=True), fields=['submission', 'sort_id'], name='transaction_doubtful'),
         ),
         migrations.AddIndex(
             model_name='transaction',
-            index=models.Index(condition=models.Q(('notified_sequence__lt', models.F('sequence')), ('status__in', ('completed', 'declined', 'failed'))), fields=['id'], name='transaction_not_notified'),
+            index=models.Index(condition=models.Q(('notified_sequence__lt', models.F('sequence')), ('status__in', ('completed', 'declined', 'failed'))), fields=['sort_id'], name='transaction_not_notified'),
         ),
         migrations.AddIndex(
             model_name='transaction',
@@ -91,15 +92,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='transaction',
-            index=models.Index(fields=['provider', 'id'], name='transaction_provider'),
+            index=models.Index(fields=['provider', 'sort_id'], name='transaction_provider'),
         ),
         migrations.AddIndex(
             model_name='transaction',
             index=models.Index(condition=models.Q(('review', ''), ('stuck_since__isnull', False)), fields=['stuck_since'], name='transaction_stuck'),
-        ),
-        migrations.AddIndex(
-            model_name='transaction',
-            index=models.Index(fields=['id'], include=('status', 'submission', 'review', 'provider', 'client'), name='transaction_find'),
         ),
         migrations.AddIndex(
             model_name='transaction',
@@ -108,6 +105,10 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name='transaction',
             constraint=models.UniqueConstraint(fields=('client', 'client_ref'), name='transaction_once'),
+        ),
+        migrations.AddConstraint(
+            model_name='transaction',
+            constraint=models.UniqueConstraint(fields=('sort_id',), include=('status', 'submission', 'review', 'provider', 'client'), name='transaction_find'),
         ),
         migrations.AddConstraint(
             model_name='transaction',

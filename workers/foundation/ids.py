@@ -1,4 +1,4 @@
-"""UUIDs of version 7 (RFC 9562, 5.7): a millisecond clock, then random bits; new rows go to an index's end."""
+"""UUIDs of version 7 (RFC 9562, 5.7), which order lists by time: a millisecond clock, then random bits."""
 
 import os
 import time

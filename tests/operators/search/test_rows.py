@@ -20,11 +20,11 @@ MODELS = (Transaction, Job, Webhook, RefusalCount)
 
 
 def made_ago(alice, third, seconds: float, **fields) -> UUID:
-    """Create a transaction whose id is `seconds` old, because filters read the age from the id."""
+    """Create a transaction whose `sort_id` is `seconds` old, because filters read the age from it."""
     made = first_at(datetime.now(UTC) - timedelta(seconds=seconds)).int
     id_ = UUID(int=made | uuid7().int & (1 << 80) - 1)
     given = {"client": alice.client, "provider": third.provider, "amount": 1, "currency": "EUR", **fields}
-    return Transaction.objects.create(id=id_, client_ref=str(id_), **given).pk
+    return Transaction.objects.create(id=id_, sort_id=id_, client_ref=str(id_), **given).pk
 
 
 def final(status: str, **fields) -> dict[str, Any]:

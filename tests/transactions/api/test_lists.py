@@ -46,15 +46,15 @@ def aged(caller: Caller, third: Third, seconds: int, name: str) -> None:
     """Create a transaction that was accepted some time ago."""
     id_ = UUID(int=(time.time_ns() // 1_000_000 - seconds * 1000) << 80)
     Transaction.objects.create(
-        id=id_, client=caller.client, client_ref=name, provider=third.provider, amount=1, currency="EUR"
+        id=id_, sort_id=id_, client=caller.client, client_ref=name, provider=third.provider, amount=1, currency="EUR"
     )  # fmt: skip
 
 
 @pytest.fixture
 def five(alice: Caller, third: Third) -> list[str]:
-    """Return the ids of five transactions, newest first. Each has its own millisecond, because ids order no finer."""
+    """Return the ids of five transactions, newest first; within a millisecond their order is chance."""
     names = [accepted(alice, third, client_ref=f"order-{n}").client_ref for n in range(5)]
-    in_order = Transaction.objects.order_by("-id").values_list("client_ref", flat=True)
+    in_order = Transaction.objects.order_by("-sort_id").values_list("client_ref", flat=True)
     assert set(in_order) == set(names)
     return list(in_order)
 
