@@ -9,6 +9,7 @@ from clients.settings import ClientSettings, client_settings, key_owner
 from providers.models import Provider, WebhookSecret
 from providers.settings import provider_by_id, provider_by_slug
 from transactions.models import Transaction
+from transactions.rewinds import high_water
 from transactions.snapshot import TransactionSnapshot
 from transactions.store import Order, accept
 from workers.foundation.webhook_secrets import new_secret
@@ -102,6 +103,7 @@ def due_now(**which: Any) -> None:
 
 
 def clear_caches() -> None:
-    """Let this process see changed settings of clients and providers at once."""
+    """Let this process see changed settings of clients and providers at once, and know no earlier rows."""
+    high_water.forget()
     for cached in (client_settings, key_owner, provider_by_id, provider_by_slug):
         cached.cache_clear()

@@ -128,6 +128,21 @@ class Transaction(models.Model):
         return self.client_ref
 
 
+class LostCommits(models.Model):
+    """A loss of commits that a worker has noticed (`transactions.rewinds`)."""
+
+    noticed_at = models.DateTimeField(db_default=Now())
+    mark = models.JSONField(help_text="The newest rows that the worker had seen; the database lacks one of them")
+
+    class Meta:
+        ordering = ["-id"]
+        default_permissions = ()
+        verbose_name_plural = "lost commits"
+
+    def __str__(self) -> str:
+        return f"{self.noticed_at:%Y-%m-%d %H:%M:%S} UTC"
+
+
 class Event(models.Model):
     """One entry of a transaction's timeline."""
 

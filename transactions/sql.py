@@ -138,9 +138,27 @@ WITH observed AS (
 SELECT id, client_id, wins, contradicts, before FROM changed
 """
 
-# Flag pending transactions as stalled: those without progress for `after` seconds because their calls only fail, and
-# those whose jobs an open circuit breaker holds back for as long; none for as long after a jump of the clock. An
-# operator knows of those of a paused provider. At most `most` of each a time. Returns their number.
+# The next pending transactions in order of time: their key for the walk, and the id of those without review that no job
+# works on: no create or poll waits or runs, and staff have not cancelled the tracking. A batch reads `most` entries of
+# the index on pending ones and probes the jobs of each.
+JOBLESS = """
+SELECT t.sort_id, CASE WHEN t.review = '' AND NOT EXISTS (
+    SELECT 1 FROM workers_job j
+    WHERE j.transaction_id = t.id
+      AND (j.kind IN ('create', 'track') AND coalesce(j.state) IN ('waiting', 'running')
+           OR j.kind = 'track' AND coalesce(j.state) = 'cancelled')
+) THEN t.id END
+FROM (
+    SELECT id, sort_id, review FROM transactions_transaction
+    WHERE status = 'pending' AND sort_id > %(after)s::uuid
+    ORDER BY sort_id LIMIT %(most)s
+) AS t
+ORDER BY t.sort_id
+"""
+
+# Flag pending transactions as stalled: those without progress for `after` seconds because their calls only fail, those
+# whose jobs an open circuit breaker holds back for as long, and those in `jobless`; none for as long after a jump of the
+# clock. An operator knows of those of a paused provider. At most `most` of each a time. Returns their number.
 FLAG_STALLED = f"""
 WITH late AS (
     (SELECT t.id FROM transactions_transaction t
@@ -158,6 +176,8 @@ WITH late AS (
     ) AS held
     WHERE b.opened_at IS NOT NULL AND b.kind IN ('create', 'track')
       AND NOT EXISTS (SELECT 1 FROM providers_provider p WHERE p.paused AND b.lane = '{Lane.PROVIDER}' || p.id)
+    UNION ALL
+    SELECT unnest(%(jobless)s::uuid[])
 ), locked AS (
     SELECT t.id FROM transactions_transaction t
     WHERE t.id = ANY (ARRAY(SELECT id FROM late)) AND t.status = 'pending' AND t.review = ''
@@ -167,11 +187,11 @@ WITH late AS (
     FOR UPDATE SKIP LOCKED
 ), flagged AS (
     UPDATE transactions_transaction t
-    SET review = 'stalled', review_why = left(coalesce(nullif((
-        SELECT j.last_error FROM workers_job j
+    SET review = 'stalled', review_why = left(coalesce((
+        SELECT coalesce(nullif(j.last_error, ''), 'a circuit breaker holds back its calls') FROM workers_job j
         WHERE j.transaction_id = t.id AND j.kind IN ('create', 'track') AND coalesce(j.state) IN ('waiting', 'running')
         ORDER BY j.updated_at DESC LIMIT 1
-    ), ''), 'a circuit breaker holds back its calls'), 500)
+    ), 'no job is left that creates or polls it'), 500)
     WHERE t.id = ANY (ARRAY(SELECT id FROM locked))
     RETURNING t.id, t.review_why
 ), timeline AS (
@@ -222,6 +242,24 @@ SELECT {_COLUMNS}, create_began_at, extract(epoch FROM clock_timestamp() - creat
 FROM transactions_transaction t
 WHERE t.id = ANY (%(ids)s::uuid[])
 """
+
+# Compare a high-water mark (or nulls) with the database: true if one of its rows is missing; the time at which a loss
+# was last noticed, for a week; the newest event and transaction. An event is compared with its time, because its number
+# and its transaction's id repeat after a loss.
+HIGH_WATER = """
+SELECT %(event)s::bigint IS NOT NULL AND NOT (
+           EXISTS (SELECT 1 FROM transactions_event
+                   WHERE id = %(event)s::bigint AND transaction_id = %(of)s::uuid AND at = %(at)s::timestamptz)
+           AND EXISTS (SELECT 1 FROM transactions_transaction WHERE sort_id = %(sort_id)s::uuid)),
+       (SELECT max(noticed_at) FROM transactions_lostcommits WHERE noticed_at > now() - interval '7 days'),
+       e.id, e.transaction_id::text, e.at::text, t.sort_id::text
+FROM (SELECT) AS one
+LEFT JOIN LATERAL (SELECT id, transaction_id, at FROM transactions_event ORDER BY id DESC LIMIT 1) AS e ON true
+LEFT JOIN LATERAL (SELECT sort_id FROM transactions_transaction ORDER BY sort_id DESC LIMIT 1) AS t ON true
+"""
+
+# Record a loss of commits.
+NOTICE_LOSS = "INSERT INTO transactions_lostcommits (noticed_at, mark) VALUES (now(), %(mark)s) RETURNING noticed_at"
 
 # True if no other process is counting (until the transaction ends); the start of this minute; the end of the last
 # minute that was counted.

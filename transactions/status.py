@@ -33,7 +33,8 @@ class Review(models.TextChoices):
     DENIED = "denied", "the provider denies access to it"
     """It waits alone: 403 for two transactions within a minute counts as refused credentials. Cleared by any answer."""
     STALLED = "stalled", "it makes no progress"
-    """Only failing calls for STALLED_AFTER. Cleared by the next answer that can be used."""
+    """Only failing calls for STALLED_AFTER, or no job is left that creates or polls it. Cleared by the next answer that
+    can be used; flagged again within a minute if there still is no job."""
     GIVEN_UP = "given_up", "a job was given up"
 
 

@@ -21,12 +21,17 @@ from workers.foundation.ids import uuid7
 from workers.lanes import Lane
 from workers.models import JobKind
 from workers.outcomes import Wake
+from workers.periodic import Walk
 
 PENDING_AFTER = 0.2
 """Seconds after acceptance until the `pending` notification, if no final status is known by then."""
 
 STALLED_AT_ONCE = 500
 """Limit on transactions that one statement flags as stalled, for each reason."""
+WALKED_AT_ONCE = 200
+"""Number of pending transactions whose jobs are searched in one step. A million of them take less than 90 minutes."""
+
+_pending = Walk(lambda after: rows(sql.JOBLESS, after=str(after), most=WALKED_AT_ONCE), UUID(int=0), every=60.0)
 
 
 class IdempotencyMismatch(Exception):
@@ -98,11 +103,12 @@ def apply(observations: Sequence[tuple[UUID, Observation]]) -> tuple[list[Applie
 
 
 def flag_stalled() -> bool:
-    """Flag transactions without progress for STALLED_AFTER seconds; return True if there are more.
+    """Flag transactions without progress for STALLED_AFTER seconds, or without a job; return True if there are more.
 
     Every worker process may run it at any time: rows that another one holds are left to it.
     """
-    [(flagged,)] = rows(sql.FLAG_STALLED, after=settings.STALLED_AFTER, most=STALLED_AT_ONCE)
+    jobless = [str(id_) for _, id_ in _pending.step() if id_]
+    [(flagged,)] = rows(sql.FLAG_STALLED, after=settings.STALLED_AFTER, most=STALLED_AT_ONCE, jobless=jobless)
     return int(flagged) >= STALLED_AT_ONCE
 
 

@@ -18,6 +18,7 @@ from providers.models import Provider
 from providers.settings import provider_by_id
 from transactions import sql
 from transactions.observations import Observation
+from transactions.rewinds import high_water
 from transactions.snapshot import TransactionSnapshot
 from transactions.status import Review, Source, Submission
 from transactions.store import apply
@@ -89,6 +90,8 @@ class Work(Found):
     claim: Claim
     provider: Provider
     webhook_url: str = field(repr=False)  # its token authenticates webhooks
+    commits_lost: bool = False
+    """True if the database has lost commits within the last week: an earlier create may be unknown to it."""
 
     @property
     def order(self) -> Order:
@@ -115,18 +118,22 @@ def load(claims: Sequence[Claim]) -> Mapping[int, Work]:
     """Read the work of claimed jobs, by job id. Jobs whose transaction is final are left out."""
     works: dict[int, Work] = {}
     found = snapshots(claims)
+    lost_at = high_water.check() if any(claim.kind == JobKind.CREATE for claim in claims) else None
     for claim in claims:
         one = found.get(claim.id)
         provider = provider_by_id(one.snapshot.provider_id) if one else None
         if one is None or provider is None or one.snapshot.final:
             continue
         # A run that was lost may have begun a create until then.
-        lost_at = claim.lost_at if claim.kind == JobKind.CREATE else None
-        began = (one.since_jump(at) for at in (one.create_began_at, lost_at) if at is not None)
-        began_at = max(began, default=None)
+        run_lost_at = claim.lost_at if claim.kind == JobKind.CREATE else None
+        began = [one.since_jump(at) for at in (one.create_began_at, run_lost_at) if at is not None]
+        if lost_at is not None and claim.now() < lost_at + timedelta(seconds=provider.settle_window):
+            began.append(lost_at)  # a create whose record is lost may have begun until then
         url = webhook_urls.webhook_url(provider, one.snapshot.id)
-        found_now = {name.name: getattr(one, name.name) for name in fields(Found)} | {"create_began_at": began_at}
-        works[claim.id] = Work(**found_now, claim=claim, provider=provider, webhook_url=url)
+        found_now = {name.name: getattr(one, name.name) for name in fields(Found)}
+        found_now["create_began_at"] = max(began, default=None)
+        given = {"claim": claim, "provider": provider, "webhook_url": url, "commits_lost": lost_at is not None}
+        works[claim.id] = Work(**found_now, **given)
     return works
 
 

@@ -19,6 +19,8 @@ from providers.settings import provider_limit
 from transactions import store, work
 from transactions.handlers.create import create
 from transactions.handlers.track import track
+from transactions.rewinds import high_water
+from webhooks.incoming import unmatched
 from webhooks.outgoing import deliveries
 from webhooks.outgoing.notify import notify
 from workers import clock
@@ -53,9 +55,11 @@ JOBS = JobTable(
     limits={Lane.PROVIDER: provider_limit, Lane.CLIENT: client_limit},
     lock=store.lock,
     periodic_tasks={
+        "lost commits": high_water.step,  # first, see `workers.lifecycle`
         "bulk runs": bulk.step,
         "count": count_events,
         "stalled": store.flag_stalled,
         "clock": clock.database.move_jobs,
+        "unmatched webhooks": unmatched.step,
     },
 )

@@ -15,6 +15,8 @@ from clients.models import Client
 from operators.dashboard.overview import reviews
 from providers.models import Provider
 from transactions import sql
+from transactions.models import LostCommits
+from webhooks.incoming import unmatched
 from workers import clock
 from workers import statistics as jobs
 from workers.breaker import FAILING
@@ -43,6 +45,10 @@ class ServiceCollector(Collector):
         yield _gauge("relay_reviews", "Transactions that need review", ["reason"], flagged)
         refusals = rows(_REFUSALS)
         yield _gauge("relay_webhooks_refused", "Webhooks refused", ["provider", "reason"], refusals)
+        help_text = "Authentic webhooks of the last day that match no transaction"
+        yield _gauge("relay_webhooks_unmatched", help_text, [], [(unmatched.count(),)])
+        lost = LostCommits.objects.filter(noticed_at__gt=Now() - timedelta(days=7)).count()
+        yield _gauge("relay_commits_lost", "Losses of commits noticed by workers in the last week", [], [(lost,)])
         yield from _providers()
         yield _gauge("relay_endpoint_failing", "1 while a client's endpoint fails", ["client"], _failing_endpoints())
         help_text = "Age of the oldest pending transaction"

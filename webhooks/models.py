@@ -19,7 +19,7 @@ class Webhook(models.Model):
         CONTRADICTING = "contradicting", "contradicting"
         """The status was final already, and the webhook says another final one: recorded and flagged for review."""
         UNMATCHED = "unmatched", "unmatched"
-        """No transaction has this id. If it is sent again, it is applied to one that has it by then."""
+        """No transaction has this id. It is applied once one has it: one that was lost, and is posted again."""
         IGNORED = "ignored", "ignored"
         """It has no id or no status that the settings name: a ping or another event. If it is sent again, it is read by
         the settings of that time."""

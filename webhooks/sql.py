@@ -16,6 +16,20 @@ WHERE w.result IN ('ignored', 'unmatched') AND excluded.result NOT IN ('ignored'
 RETURNING id
 """
 
+# The next webhooks that matched no transaction, with the ids in them.
+UNMATCHED = """
+SELECT id, provider_id, given_id FROM webhooks_webhook WHERE result = 'unmatched' AND id > %(after)s
+ORDER BY id LIMIT %(most)s
+"""
+
+# The number of unmatched webhooks of the last day, up to `most`; the index gives the newest ones first.
+COUNT_UNMATCHED = """
+SELECT count(*) FILTER (WHERE received_at > statement_timestamp() - interval '1 day')
+FROM (
+    SELECT received_at FROM webhooks_webhook WHERE result = 'unmatched' ORDER BY id DESC LIMIT %(most)s
+) AS newest
+"""
+
 # Count the repetition of a recorded webhook.
 REPEATED = """
 UPDATE webhooks_webhook SET repeats = repeats + 1 WHERE provider_id = %(provider)s AND webhook_id = %(webhook_id)s

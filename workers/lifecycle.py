@@ -21,14 +21,16 @@ class EngineLifecycle(dramatiq.Middleware):
         self._threads: list[PeriodicThread] = []
 
     def before_worker_boot(self, broker: dramatiq.Broker, worker: Any) -> None:
-        """Start the engine, then the dispatcher and the periodic tasks."""
+        """Do each periodic task once; start the engine, then the dispatcher and the periodic tasks."""
         queues = worker.consumer_whitelist
         mine = [one for one in kinds.all_kinds() if not queues or one.actor is None or one.actor.queue_name in queues]
         names = [kind.name for kind in mine]
         connections.close_all()  # none may be shared with the process that forked us
+        tasks = PeriodicTasks(kinds.job_table().periodic_tasks)
+        tasks.round()  # before the first claim, which must know of a loss of commits
         engine.running = engine.Engine(mine)
         engine.running.start()
-        self._threads = [PeriodicTasks(kinds.job_table().periodic_tasks), Dispatcher(engine.running, queues=names)]
+        self._threads = [tasks, Dispatcher(engine.running, queues=names)]
         for thread in self._threads:
             thread.start()
         log.info("The worker has started", action="worker_up", worker={"kinds": names})

@@ -1,7 +1,9 @@
 """Periodic threads, and the periodic tasks of worker processes (`JobTable.periodic_tasks`)."""
 
 import threading
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import structlog
 from django.db import DatabaseError, InterfaceError, connection
@@ -28,6 +30,29 @@ def attempt(step: Step, name: str) -> bool:
     except Exception:
         log.exception("A background step failed", action="step_failed", step=name)
     return False
+
+
+class Walk:
+    """A walk of a periodic task through a table in short steps, again and again, in this process.
+
+    `read` returns the next rows after a position; the first column of each is its position. A new walk begins at
+    `start`, `every` seconds after the begin of the previous one at the earliest.
+    """
+
+    def __init__(self, read: Callable[[Any], Sequence[tuple[Any, ...]]], start: Any, *, every: float) -> None:
+        self._read, self._start, self._every = read, start, every
+        self._position, self._next_at = start, 0.0
+
+    def step(self) -> Sequence[tuple[Any, ...]]:
+        """Return the next rows; none at the end of the walk, and between two walks."""
+        now = time.monotonic()
+        if self._position == self._start:
+            if now < self._next_at:
+                return ()
+            self._next_at = now + self._every
+        found = self._read(self._position)
+        self._position = found[-1][0] if found else self._start
+        return found
 
 
 class PeriodicThread:

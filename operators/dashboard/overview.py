@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.db.models import DateTimeField, F, Func, Max, Q, Sum, Value
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from clients.models import Client, without_callback_secret
@@ -19,7 +20,9 @@ from operators.models import MinuteCount
 from providers.models import Provider, without_webhook_secret
 from providers.status import FINAL, Status
 from transactions import sql
+from transactions.models import LostCommits
 from transactions.status import Review
+from webhooks.incoming import unmatched
 from workers import statistics as jobs
 from workers.breaker import FAILING
 from workers.foundation.database import rows
@@ -111,6 +114,10 @@ class Overview(NamedTuple):
     processes: list[Process] | None
     providers: list[ProviderHealth] | None
     endpoints: list[Endpoint] | None
+    unmatched: int | None
+    """Webhooks of the last day that match no transaction, up to `MOST`."""
+    commits_lost: datetime | None
+    """The time at which a worker last noticed that the database had lost commits; None if not within a week."""
     set_up: bool
     """True if there are a provider and a client."""
 
@@ -143,8 +150,15 @@ def overview(may: Callable[[str], bool]) -> Overview:
         processes=jobs.processes() if may("workers.view_workerprocess") else None,
         providers=_providers() if may("providers.view_provider") else None,
         endpoints=_endpoints() if may("clients.view_client") else None,
+        unmatched=at_most(unmatched.count(), MOST) if may("webhooks.view_webhook") else None,
+        commits_lost=_commits_lost() if sees_transactions else None,
         set_up=Provider.objects.exists() and Client.objects.exists(),
     )
+
+
+def _commits_lost() -> datetime | None:
+    lately = LostCommits.objects.filter(noticed_at__gt=Now() - timedelta(days=7))
+    return lately.order_by("-pk").values_list("noticed_at", flat=True).first()
 
 
 def reviews(most: int | None = None) -> list[Flagged]:

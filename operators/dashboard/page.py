@@ -45,7 +45,7 @@ def fragment(request: HttpRequest) -> HttpResponse:
 def context(request: HttpRequest) -> dict[str, Any]:
     """Return the context of the dashboard's templates: what this user may view, urgent lines first."""
     seen = overview(request.user.has_perm)
-    sources = (_workers, _broker, _reviews, _providers, _endpoints, _late, _counts)
+    sources = (_workers, _broker, _commits_lost, _reviews, _providers, _endpoints, _unmatched, _late, _counts)
     lines = chain.from_iterable(source(seen) for source in sources)
     return {
         "overview": seen,
@@ -82,6 +82,18 @@ def _workers(seen: Overview) -> Iterable[Line]:
 def _broker(seen: Overview) -> Iterable[Line]:
     if error := check_broker().get("error"):
         yield Line(f"The broker does not work ({error}). No work is lost, but each step may start a second later.")
+
+
+def _commits_lost(seen: Overview) -> Iterable[Line]:
+    if at := seen.commits_lost:
+        text = f"The database has lost its last commits, noticed {at:%Y-%m-%d %H:%M:%S} UTC: see docs/operating.md."
+        yield Line(text, urgent=True)
+
+
+def _unmatched(seen: Overview) -> Iterable[Line]:
+    if count := seen.unmatched:
+        text = f"{number(count)} {'webhook' if count == 1 else 'webhooks'} of the last day matched no transaction."
+        yield Line(text, rows("webhooks_webhook", result="unmatched"))
 
 
 def _reviews(seen: Overview) -> Iterable[Line]:

@@ -88,7 +88,7 @@ MUTATIONS = (
         (
             Edit(
                 "transactions/handlers/create.py",
-                "if provider.check_before_create or work.create_began_at is not None or work.claim.claim_count > 1:",
+                "if provider.check_before_create or doubtful:",
                 "if provider.check_before_create and work.claim.claim_count == 1:",
             ),
         ),

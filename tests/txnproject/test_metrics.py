@@ -15,8 +15,9 @@ from tests.cast import accepted, due_now, job, make_provider
 from tests.running import tell
 from tests.transactions.api.outages import database_away
 from tests.webhooks.senders import send
+from tests.webhooks.senders import tell as tell_signed
 from transactions import sql
-from transactions.models import Transaction
+from transactions.models import LostCommits, Transaction
 from transactions.snapshot import TransactionSnapshot
 from workers.models import Breaker, Job, WorkerProcess
 
@@ -199,3 +200,19 @@ def test_it_shows_open_circuit_breakers(third):
     Breaker.objects.create(lane=third.settings.lane, kind="track")
 
     assert values("relay_breaker_open") == {("create", "third"): 1, ("track", "third"): 0}
+
+
+def test_it_counts_losses_of_commits_of_the_last_week():
+    assert values("relay_commits_lost") == {(): 0}
+    for days in (1, 6, 8):
+        LostCommits.objects.create(mark={}, noticed_at=Now() - timedelta(days=days))
+
+    assert values("relay_commits_lost") == {(): 2}
+
+
+def test_it_counts_webhooks_that_match_no_transaction(third):
+    assert values("relay_webhooks_unmatched") == {(): 0}
+    for number in range(3):
+        tell_signed(third, uuid.uuid4(), webhook=f"msg_{number}")
+
+    assert values("relay_webhooks_unmatched") == {(): 3}

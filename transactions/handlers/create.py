@@ -2,7 +2,8 @@
 
 Check the status first, then create. After an unanswered create nothing is sent again until a status check that began
 later than `settle_window` after the last create has not found the transaction. As long as nothing was ever sent, an
-answer to the check that proves nothing does not hold up the create. `tries` counts the unanswered creates.
+answer to the check that proves nothing does not hold up the create. `tries` counts the unanswered creates. A create of
+which the database has lost the record counts as begun when the loss was noticed.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ async def create(work: Work, http: Http) -> Outcome:
     provider = work.provider
     calls: list[Call] = []
     note = ""
-    if provider.check_before_create or work.create_began_at is not None or work.claim.claim_count > 1:
+    doubtful = work.create_began_at is not None or work.claim.claim_count > 1 or work.commits_lost
+    if provider.check_before_create or doubtful:
         asked_at = work.claim.now()
         try:
             seen = await ADAPTERS[provider.adapter].read(provider, http, work.snapshot.id)

@@ -12,7 +12,7 @@ from transactions.status import PASSING, Review, Source, Submission
 from transactions.work import PollSoon, Work
 from workers.models import JobState
 from workers.outbound import Http
-from workers.outcomes import Again, Done, Outcome
+from workers.outcomes import Again, Done, Failed, Outcome
 
 MAX_BACKOFF = 15.0
 """Upper bound in seconds for the retry delay after a failed poll; the delay between polls applies if it is longer. All
@@ -21,14 +21,20 @@ breaker."""
 PARK = 600.0
 """Seconds to wait for the create. The wait ends early when the create ends."""
 
+NEVER_SENT = "it was never sent, no create job waits or runs, and a status check does not find it"
+
 
 async def track(work: Work, http: Http) -> Outcome:
     """Poll once if the provider may have the transaction. A final status from another source cancels the job.
 
+    A transaction that was never sent and has no create job left is polled once: if the provider does not have it, the
+    job is given up, which flags it for review.
+
     After `track_for` the transaction is flagged for review. The first poll later than `track_for` + `track_grace` after
     the acceptance, or after the last create if that is later, is the last. Staff can ask for one more at any time.
     """
-    if work.create_state == JobState.RUNNING or work.snapshot.submission == Submission.UNSENT:
+    unsent = work.snapshot.submission == Submission.UNSENT
+    if work.create_state == JobState.RUNNING or (unsent and work.create_state == JobState.WAITING):
         # While the create runs or waits to be sent, there is nothing to poll for.
         waits = _overdue(work) or Observation(Source.POLL)
         return Outcome(Again(PARK, why="waits for the create"), waits, (PollSoon(work.provider.second_poll),))
@@ -52,6 +58,8 @@ async def _poll(work: Work, http: Http) -> Outcome:
     try:
         seen = await ADAPTERS[work.provider.adapter].read(work.provider, http, work.snapshot.id)
     except Absent as error:
+        if work.snapshot.submission == Submission.UNSENT:  # no create job is left that could send it
+            return Outcome(Failed(NEVER_SENT), calls=(error.call,))
         again = _next(work, polls, why=str(error))
         return Outcome(_before_missing(work, asked_at, again), _absent(work, asked_at), calls=(error.call,))
     except ProviderError as error:

@@ -14,6 +14,19 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
+            name='LostCommits',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('noticed_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ('mark', models.JSONField(help_text='The newest rows that the worker had seen; the database lacks one of them')),
+            ],
+            options={
+                'verbose_name_plural': 'lost commits',
+                'ordering': ['-id'],
+                'default_permissions': (),
+            },
+        ),
+        migrations.CreateModel(
             name='Transaction',
             fields=[
                 ('id', models.UUIDField(help_text="The id that the provider knows: a UUID version 5 of the client's namespace and the client's id", primary_key=True, serialize=False)),

@@ -45,10 +45,15 @@ def receive(provider: Provider, sender: Sender, body: bytes, content_type: str =
     }
     observation = None
     if word and (id_ or given_id):
-        status, unmapped = reading_of(provider, word)
-        observation = at_provider(Source.WEBHOOK, status, unmapped, reason_of(data))
-        observation = replace(observation, provider=provider.id, detail=observation.detail | {"webhook": webhook_id})
+        observation = observation_of(provider, webhook_id, word, reason_of(data))
     return retry_once(lambda: _apply_once(row, id_, observation))
+
+
+def observation_of(provider: Provider, webhook_id: str, word: str, reason: str) -> Observation:
+    """Return the observation of a webhook with this status and reason in the provider's words."""
+    status, unmapped = reading_of(provider, word)
+    seen = at_provider(Source.WEBHOOK, status, unmapped, reason)
+    return replace(seen, provider=provider.id, detail=seen.detail | {"webhook": webhook_id})
 
 
 def _apply_once(row: dict[str, Any], id_: UUID | None, told: Observation | None) -> str:
@@ -56,8 +61,10 @@ def _apply_once(row: dict[str, Any], id_: UUID | None, told: Observation | None)
     observation = told or Observation(Source.WEBHOOK, provider=row["provider"])  # changes nothing
     with transaction.atomic(durable=True), connection.cursor() as cursor:
         applied, wakes = apply([(id_, observation)] if id_ else [])
-        result = _judge(applied) if told else Webhook.Result.IGNORED
+        result = judge(applied) if told else Webhook.Result.IGNORED
         found = id_ if applied else None
+        if id_ and not applied:
+            row |= {"given_id": row["given_id"] or str(id_)}  # an id in the URL; `incoming.unmatched` searches for it
         cursor.execute(sql.RECORD, {**row, "transaction": found, "result": result})
         if repeated := cursor.fetchone() is None:
             transaction.set_rollback(True)
@@ -70,7 +77,8 @@ def _apply_once(row: dict[str, Any], id_: UUID | None, told: Observation | None)
     return result
 
 
-def _judge(applied: list[Applied]) -> Webhook.Result:
+def judge(applied: list[Applied]) -> Webhook.Result:
+    """Return the effect of a webhook by that of its observation."""
     if not applied:
         return Webhook.Result.UNMATCHED
     if applied[0].won:

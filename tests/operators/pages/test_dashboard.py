@@ -17,7 +17,8 @@ from providers.models import UNVERIFIABLE, Provider
 from tests.cast import accepted, due_now, job, make_provider
 from tests.operators.pages.conftest import give_up, signed_in
 from tests.running import count, tell
-from transactions.models import Transaction
+from tests.webhooks.senders import tell as tell_signed
+from transactions.models import LostCommits, Transaction
 from workers.models import Breaker, Job, WorkerProcess
 
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
@@ -62,6 +63,24 @@ def test_without_a_problem_nothing_needs_attention(viewer, worker, alice):
 
 def test_without_a_worker_action_is_required(viewer, alice):
     assert lines(viewer) == ["No worker is running: transactions are not created, polled or notified."]
+
+
+def test_a_loss_of_commits_requires_action(viewer, alice, worker):
+    LostCommits.objects.create(mark={})
+
+    [line] = viewer.get(FRAGMENT).context["lines"]
+    assert line.urgent
+    assert line.text.startswith("The database has lost its last commits, noticed ")
+
+
+@pytest.mark.parametrize(("number", "text"), [(1, "1 webhook"), (2, "2 webhooks"), (3, "3 webhooks")])
+def test_webhooks_that_match_no_transaction_are_reported_with_a_link(viewer, third, alice, worker, number, text):
+    for nth in range(number):
+        tell_signed(third, uuid.uuid4(), webhook=f"msg_{nth}")
+
+    [line] = viewer.get(FRAGMENT).context["lines"]
+    assert line.text == f"{text} of the last day matched no transaction."
+    assert len(viewer.get(line.url).context["cl"].result_list) == number
 
 
 def test_a_stopped_last_worker_requires_action(viewer, alice, worker):
@@ -213,7 +232,7 @@ def test_the_refreshed_part_equals_the_page(viewer, busy):
 
 
 def test_it_takes_few_queries(viewer, busy, django_assert_max_num_queries):
-    with django_assert_max_num_queries(21):
+    with django_assert_max_num_queries(23):
         viewer.get(PAGE)
 
 
