@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -108,6 +108,8 @@ class Facts:
     """The same times by PostgreSQL's clock, for `lost_leases`."""
     forged: Iterable[str] = ()
     """Our ids of transactions that a webhook of the driver contradicted."""
+    lost: Collection[str] = ()
+    """The clients' ids of transactions that the database lost once."""
     complaints: Iterable[str] = ()
 
     def theirs(self, row: Row) -> dict[str, Any]:
@@ -133,6 +135,7 @@ def read_facts(scene: Scene, posted: Mapping[str, Posted]) -> Facts:
         kills=scene.kills,
         lease_kills=lease_kills(scene),
         forged=scene.forged,
+        lost=scene.lost,
         complaints=scene.complaints,
     )
 

@@ -3,7 +3,7 @@
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -18,7 +18,7 @@ from devstack.serve import GRACE
 from devstack.stack import Stack
 from devstack.stores import Stores
 from devstack.valkey import Valkey
-from tests.chaos import messages, webhooks
+from tests.chaos import losses, messages, webhooks
 from tests.chaos.schedule import Slot, Span
 from tests.clock_shim import JUMP
 
@@ -47,6 +47,10 @@ class Scene:
     """Jumps of PostgreSQL's clock: the time (Unix seconds) and the lead of that clock since then, in seconds."""
     forged: set[str] = field(default_factory=set)
     """Our ids of transactions whose final status a webhook of the driver contradicted."""
+    lost: set[str] = field(default_factory=set)
+    """The clients' ids of transactions that the database lost; their history at client and provider starts twice."""
+    post_again: Callable[[Iterable[str]], None] = lambda refs: None
+    """Has the clients post these transactions again."""
     complaints: list[str] = field(default_factory=list)
     """Messages about faults that did not proceed as planned."""
 
@@ -226,6 +230,11 @@ FAULTS: dict[str, Fault] = {
     ),
     "clock-back": Fault(
         "PostgreSQL's clock jumps back by an hour", Span(0, HEAVY), lambda scene, slot: scene.jump(-HOUR)
+    ),
+    "commits-lost": Fault(
+        "the newest transactions lost with all their rows, sessions terminated, POSTs repeated",
+        Span(0, HEAVY),
+        lambda scene, slot: losses.lose(scene),
     ),
     "provider-down": _outage("provider", "down", "the provider drops every connection"),
     "provider-500": _outage("provider", "500", "the provider answers 500"),

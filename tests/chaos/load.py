@@ -5,8 +5,9 @@ import itertools
 import math
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from queue import SimpleQueue
 
 import aiohttp
 
@@ -78,6 +79,7 @@ class Load:
         self._headers = {"Authorization": f"Bearer {api_key}"}
         self._count = count
         self.rate = count / seconds
+        self._again: SimpleQueue[str] = SimpleQueue()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="load", daemon=True)
 
@@ -113,8 +115,17 @@ class Load:
                     return
                 one = Posted(f"chaos-{number}", reference, time.time())
                 self.posted[one.ref] = one
-                for _ in range(1 if number % TWICE else 2):
-                    tasks.create_task(self._post(session, one))
+                for each in (one, *(() if number % TWICE else (one,)), *self._repeats()):
+                    tasks.create_task(self._post(session, each))
+
+    def post_again(self, refs: Iterable[str]) -> None:
+        """Post these transactions again, as clients do that do not know what the service has lost."""
+        for ref in refs:
+            self._again.put(ref)
+
+    def _repeats(self) -> Iterator[Posted]:
+        while not self._again.empty():
+            yield self.posted[self._again.get()]
 
     async def _post(self, session: aiohttp.ClientSession, one: Posted) -> None:
         body = {"id": one.ref, "amount": 1250, "currency": "EUR", "reference": one.reference}

@@ -127,6 +127,26 @@ MUTATIONS = (
         ),
     ),
     Mutation(
+        "runs-matched-by-count",
+        "A settle matches a run by its job and the count of claims, which repeat after a loss of commits.",
+        ("commits-lost",),
+        (
+            Edit(
+                "workers/sql.py",
+                "j.claim_token FROM workers_job j\nWHERE j.id = ANY (%(ids)s) AND j.state = 'running'",
+                "j.claim_count FROM workers_job j\nWHERE j.id = ANY (%(ids)s)",
+            ),
+            Edit("workers/jobs.py", "(claim.id, claim.token) not in ours", "(claim.id, claim.claim_count) not in ours"),
+            Edit("workers/jobs.py", "(claim.id, claim.token) in ours", "(claim.id, claim.claim_count) in ours"),
+        ),
+    ),
+    Mutation(
+        "random-ids",
+        "Each accepted POST gets a new id at the provider, also one that repeats a lost transaction.",
+        ("commits-lost",),
+        (Edit("transactions/store.py", '"id": client.transaction_id(order.client_ref),', '"id": uuid7(),'),),
+    ),
+    Mutation(
         "pending-sent-late",
         "A notification contains the status at its creation: `pending` is sent after the final status.",
         ("client-500",),

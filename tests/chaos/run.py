@@ -130,6 +130,7 @@ class _Driver:
         self._scene = scene
         self._console = console
         self._load = Load(scene.stack.url, scene.stack.api_key, count=plan.count, seconds=plan.seconds)
+        scene.post_again = self._load.post_again
         self._done = (0, 0)
 
     def carry_out(self, slots: Sequence[Slot], home: Path) -> Found:
