@@ -28,6 +28,9 @@ from workers.foundation.database import rows
 
 log = structlog.get_logger(__name__)
 
+NOTICED_WITHIN = 2.0
+"""Seconds after the record of a loss within which every worker knows of it, and its runs from before begin no create.
+More than the interval of periodic tasks."""
 TIMEOUT = 0.5
 """Timeout of a connection to Redis and of a response, in seconds."""
 NAMES = ("event", "of", "at", "sort_id")
@@ -42,6 +45,8 @@ class HighWater:
         self._lock = threading.Lock()
         self._mark: Mark | None = None
         self._started = False
+        self.noticed_at: datetime | None = None
+        """The result of the last check."""
 
     def check(self) -> datetime | None:
         """Compare the mark with the database, record a loss, and move the mark up.
@@ -54,10 +59,10 @@ class HighWater:
             at: datetime | None
             [(lost, at, *newest)] = rows(sql.HIGH_WATER, **before)
             self._mark = dict(zip(NAMES, newest, strict=True)) if newest[0] is not None else None
-        if not lost:
-            return at
-        log.critical("The database has lost commits", action="commits_lost", mark=before)
-        [(at,)] = rows(sql.NOTICE_LOSS, mark=json.dumps(before))
+        if lost:
+            log.critical("The database has lost commits", action="commits_lost", mark=before)
+            [(at,)] = rows(sql.NOTICE_LOSS, mark=json.dumps(before))
+        self.noticed_at = at
         return at
 
     def step(self) -> bool:

@@ -20,7 +20,7 @@ WITH accepted AS (
          sequence, failure_code, failure_detail, created_at, updated_at, sort_id)
     VALUES (%(id)s, %(client)s, %(client_ref)s, %(provider)s, %(amount)s, %(currency)s, %(reference)s, %(metadata)s,
             'pending', 'unsent', '', 1, '', '', now(), now(), %(sort_id)s)
-    ON CONFLICT (client_id, client_ref) DO NOTHING
+    ON CONFLICT DO NOTHING  -- on the id as well, which simultaneous POSTs share: either index may notice the other one
     RETURNING {_COLUMNS}
 ), began AS (
     INSERT INTO transactions_event (transaction_id, at, kind, status, sequence, source, detail)

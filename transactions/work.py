@@ -18,7 +18,7 @@ from providers.models import Provider
 from providers.settings import provider_by_id
 from transactions import sql
 from transactions.observations import Observation
-from transactions.rewinds import high_water
+from transactions.rewinds import NOTICED_WITHIN, high_water
 from transactions.snapshot import TransactionSnapshot
 from transactions.status import Review, Source, Submission
 from transactions.store import apply
@@ -94,6 +94,12 @@ class Work(Found):
     """True if the database has lost commits within the last week: an earlier create may be unknown to it."""
 
     @property
+    def may_be_lost(self) -> bool:
+        """True if the database has lost commits since the claim: its job may be lost, and run a second time."""
+        noticed_at = high_water.noticed_at
+        return noticed_at is not None and noticed_at > self.claim.claimed_at
+
+    @property
     def order(self) -> Order:
         """Return the order for the provider's adapter."""
         of = self.snapshot
@@ -118,7 +124,8 @@ def load(claims: Sequence[Claim]) -> Mapping[int, Work]:
     """Read the work of claimed jobs, by job id. Jobs whose transaction is final are left out."""
     works: dict[int, Work] = {}
     found = snapshots(claims)
-    lost_at = high_water.check() if any(claim.kind == JobKind.CREATE for claim in claims) else None
+    noticed_at = high_water.check() if any(claim.kind == JobKind.CREATE for claim in claims) else None
+    lost_at = noticed_at and noticed_at + timedelta(seconds=NOTICED_WITHIN)
     for claim in claims:
         one = found.get(claim.id)
         provider = provider_by_id(one.snapshot.provider_id) if one else None

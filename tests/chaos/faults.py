@@ -29,6 +29,8 @@ OUTAGE = 5.0
 FROZEN = 25.0
 """Seconds that a worker is frozen; longer than any lease of the stack."""
 HOUR = 3600.0
+HELD = 8.0
+"""Seconds for which no create is sent after a loss of commits: the settle window of the stack and `NOTICED_WITHIN`."""
 RESTART = 1.0
 """Seconds until a killed process is restarted."""
 
@@ -233,7 +235,7 @@ FAULTS: dict[str, Fault] = {
     ),
     "commits-lost": Fault(
         "the newest transactions lost with all their rows, sessions terminated, POSTs repeated",
-        Span(0, HEAVY),
+        Span(HELD, HEAVY),
         lambda scene, slot: losses.lose(scene),
     ),
     "provider-down": _outage("provider", "down", "the provider drops every connection"),

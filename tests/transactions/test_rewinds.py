@@ -9,11 +9,12 @@ from django.db.models.functions import Now
 from redis import ConnectionError, Redis, ResponseError, TimeoutError
 
 from tests.cast import accepted, job, now
-from tests.running import again, change, lose, run, tell, tries
+from tests.running import again, change, claim, lose, perform, run, tell, tries
 from tests.servers import Answer
 from transactions import rewinds
 from transactions.models import Event, LostCommits
 from transactions.rewinds import HighWater
+from workers.outcomes import Again
 
 pytestmark = pytest.mark.django_db
 
@@ -102,18 +103,31 @@ def lost(db) -> None:
 def test_no_create_is_sent_until_an_earlier_one_would_have_taken_effect(record, creating):
     assert run(creating).state == "waiting"
     assert tries(creating) == [("GET", 404)]
-    assert now(record).create_began_at == LostCommits.objects.get().noticed_at
+    noticed_at = LostCommits.objects.get().noticed_at
+    assert now(record).create_began_at == noticed_at + timedelta(seconds=rewinds.NOTICED_WITHIN)
     assert (again(creating).run_at - now(record).created_at).total_seconds() == pytest.approx(120, abs=5)
 
 
 @pytest.mark.usefixtures("lost")
 def test_the_create_is_sent_after_the_settle_window(third, creating, far):
     change(third, settle_window=0.001)
+    LostCommits.objects.update(noticed_at=Now() - timedelta(seconds=3))
     far.on("POST", Answer(201, {"status": "completed"}))
 
     run(creating)
 
     assert tries(creating) == [("GET", 404), ("POST", 201)]
+
+
+def test_a_run_from_before_the_loss_begins_no_create(monkeypatch, creating, far):
+    monkeypatch.setattr(HighWater, "check", lambda self: None)  # the loss comes after the run has started
+    claimed = claim(creating)
+    rewinds.high_water.noticed_at = claimed.claimed_at + timedelta(seconds=1)
+
+    outcome = perform(claimed)
+
+    assert far.methods == ["GET"]
+    assert outcome.next == Again(0.1, why="the database has lost commits since the claim")
 
 
 @pytest.mark.usefixtures("lost")

@@ -62,6 +62,8 @@ async def _create(work: Work, http: Http, calls: list[Call]) -> Outcome:
         # A create must end before its lease: the next run counts the settle window from the end of the lease.
         wait = backoff(work.claim.claim_count, base=0.1, cap=60.0)
         return Outcome(Again(wait, why="too late in its lease to begin a create"), calls=tuple(calls))
+    if work.may_be_lost:
+        return Outcome(Again(0.1, why="the database has lost commits since the claim"), calls=tuple(calls))
     began_at = work.claim.now() + timedelta(seconds=work.claim.lag)
     try:
         seen = await ADAPTERS[provider.adapter].create(provider, http, work.order)

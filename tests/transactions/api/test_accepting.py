@@ -44,12 +44,18 @@ def test_it_answers_with_the_whole_transaction(api, alice):
     }
 
 
-def test_it_gives_the_provider_a_uuid_of_version_7(api):
+def test_it_gives_the_provider_a_uuid_of_version_5(api):
     api.post()
 
-    id_ = Transaction.objects.get().id
-    assert id_.version == 7
-    assert abs(datetime.now(UTC).timestamp() - (id_.int >> 80) / 1000) < 60
+    assert Transaction.objects.get().id.version == 5
+
+
+def test_a_list_is_sorted_by_a_uuid_of_version_7_of_the_acceptance(api):
+    api.post()
+
+    key = Transaction.objects.get().sort_id
+    assert key.version == 7
+    assert abs(datetime.now(UTC).timestamp() - (key.int >> 80) / 1000) < 60
 
 
 def test_reference_and_metadata_are_empty_by_default(api):
