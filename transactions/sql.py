@@ -157,8 +157,8 @@ ORDER BY t.sort_id
 """
 
 # Flag pending transactions as stalled: those without progress for `after` seconds because their calls only fail, those
-# whose jobs an open circuit breaker holds back for as long, and those in `jobless`; none for as long after a jump of the
-# clock. An operator knows of those of a paused provider. At most `most` of each a time. Returns their number.
+# whose jobs an open circuit breaker holds back for as long, and those in `jobless`; none for as long after a jump of
+# the clock. An operator knows of those of a paused provider. At most `most` of each a time. Returns their number.
 FLAG_STALLED = f"""
 WITH late AS (
     (SELECT t.id FROM transactions_transaction t

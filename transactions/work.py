@@ -138,9 +138,9 @@ def load(claims: Sequence[Claim]) -> Mapping[int, Work]:
             began.append(lost_at)  # a create whose record is lost may have begun until then
         url = webhook_urls.webhook_url(provider, one.snapshot.id)
         found_now = {name.name: getattr(one, name.name) for name in fields(Found)}
-        found_now["create_began_at"] = max(began, default=None)
-        given = {"claim": claim, "provider": provider, "webhook_url": url, "commits_lost": lost_at is not None}
-        works[claim.id] = Work(**found_now, **given)
+        found_now |= {"create_began_at": max(began, default=None)}
+        lost = lost_at is not None
+        works[claim.id] = Work(**found_now, claim=claim, provider=provider, webhook_url=url, commits_lost=lost)
     return works
 
 
