@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import threading
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
@@ -29,8 +30,17 @@ AT_ONCE = 2
 """Upper bound for simultaneous exports of one web process, so that pages keep their share of the processor."""
 PAGE = 1000
 """Rows read at a time."""
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""First characters of a spreadsheet formula. References come from clients, and staff open them in spreadsheets."""
+_BLANK = r"\s\x00-\x1f\x7f\xad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff"
+"""Characters that spreadsheets skip or do not show."""
+_FORMULA = r"[=+\-@\uff1d\uff0b\uff0d\uff20\ufe66\ufe62\ufe63\ufe6b]"
+"""First character of a formula; some spreadsheets also take the full-width and the small forms."""
+_SEPARATOR = r"[,;|\t\n\r\v\f\x1c-\x1e\x85\u2028\u2029]"
+_BEFORE_FORMULA = re.compile(rf"""^(?=[{_BLANK}]|"*{_FORMULA})|(?<={_SEPARATOR})(?=[{_BLANK}"]*{_FORMULA})""")
+"""The places in a text where a spreadsheet may find a formula, if it splits the text at this separator.
+
+References come from clients, and staff open them in spreadsheets. One that expects semicolons ignores the quotes of a
+cell that is in the middle of one of its own cells.
+"""
 
 
 def _same(*names: str) -> dict[str, str]:
@@ -85,7 +95,8 @@ def export(page: ModelAdmin, request: HttpRequest, params: Mapping[str, str]) ->
 def pieces(model: type[Model], params: Mapping[str, str]) -> Iterator[str]:
     """Return the rows with these parameters, newest first, as CSV (RFC 4180) with a header; times in UTC (RFC 3339).
 
-    A cell that a spreadsheet would take for a formula begins with an apostrophe. Raises UnknownFilter.
+    All cells are quoted. In texts, an apostrophe precedes what a spreadsheet could take for a formula. Raises
+    UnknownFilter.
     """
     return _pages(finding.rows(model, params), finding.list_key(model), COLUMNS[model])
 
@@ -101,10 +112,11 @@ def _pages(rows: QuerySet[Any], key: str, columns: Mapping[str, str]) -> Iterato
 
 def _csv(table: Iterable[Iterable[Any]]) -> str:
     text = io.StringIO()
-    csv.writer(text).writerows([_cell(value) for value in row] for row in table)
+    csv.writer(text, quoting=csv.QUOTE_ALL).writerows([_cell(value) for value in row] for row in table)
     return text.getvalue()
 
 
 def _cell(value: Any) -> str:
-    text = rfc3339(value) if isinstance(value, datetime) else "" if value is None else str(value)
-    return f"'{text}" if text.startswith(FORMULA) else text
+    if isinstance(value, datetime):
+        return rfc3339(value)
+    return _BEFORE_FORMULA.sub("'", value) if isinstance(value, str) else "" if value is None else str(value)

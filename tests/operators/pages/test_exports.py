@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -85,17 +86,47 @@ def test_it_holds_no_cursor_between_two_pages(alice, third, monkeypatch, django_
     assert "changed" in next(pieces)
 
 
-@pytest.mark.parametrize("start", list("=+-@\t\r"))
-def test_a_formula_is_escaped_with_an_apostrophe(alice, third, start):
+@pytest.mark.parametrize(
+    "start", [*"=+-@\uff1d\uff0b\uff0d\uff20\ufe62\t\r\n ", "\n=", " \t@", "\u200b=", "\ufeff+", '"=', "\u00a0-"]
+)
+def test_a_text_that_begins_like_a_formula_gets_an_apostrophe(alice, third, start):
     accepted(alice, third, reference=f"{start}1+1")
 
-    assert made()[0]["reference"] == f"'{start}1+1"
+    assert made()[0]["reference"].startswith(f"'{start[0]}")
 
 
-def test_other_text_is_unchanged(alice, third):
-    accepted(alice, third, reference='1-1, "two"\r\n€')
+@pytest.mark.parametrize(
+    "separator", [";", "\t", "\n", "\r\n", ",", "|", "\u2028", '"\n', ';"', ';""', "; ", ';" "', ";\n "]
+)
+@pytest.mark.parametrize("first", list("=+-@\uff1d\ufe63"))
+def test_no_separator_begins_a_formula(alice, third, separator, first):
+    """Read by a spreadsheet that splits at the separator, and that ignores the quotes of our cells, or skips blanks."""
+    accepted(alice, third, reference=f"invoice{separator}{first}1+1")
 
-    assert made()[0]["reference"] == '1-1, "two"\r\n€'
+    for cell in re.split(r"[,;|\t\n\r\u2028]", "".join(exports.pieces(Transaction, {}))):
+        assert cell.strip('" ')[:1] != first
+
+
+@pytest.mark.parametrize(
+    ("delimiter", "reference"), [(";", 'a;"=1+1"'), (";", "a\n=1+1;b"), ("\t", 'a\t""-1'), ("|", "|@1")]
+)
+def test_a_spreadsheet_with_another_separator_finds_no_formula(alice, third, delimiter, reference):
+    accepted(alice, third, reference=reference)
+
+    text = "".join(exports.pieces(Transaction, {}))
+    cells = [cell for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter) for cell in row]
+    assert len(cells) > 2 and not [cell for cell in cells if cell.startswith(tuple("=+-@"))]
+
+
+@pytest.mark.parametrize("reference", ['1-1, "two"\r\n€', "a=b;c", "x -1 @y", "", "it's; fine", "\u20135 °C"])
+def test_other_text_is_unchanged(alice, third, reference):
+    accepted(alice, third, reference=reference)
+
+    assert made()[0]["reference"] == reference
+
+
+def test_all_cells_are_quoted_and_numbers_stay_numbers():
+    assert exports._csv([[-5, None, "-5", True]]) == '"-5","","\'-5","True"\r\n'
 
 
 def test_no_column_holds_a_secret():
