@@ -1,11 +1,13 @@
-"""System checks of TRUSTED_PROXIES, of the providers' timeouts, which must fit into leases, and of their secrets."""
+"""System checks of TRUSTED_PROXIES, and of the providers' timeouts, which must fit into leases, calls and secrets."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
 
 from providers.addresses import proxies
+from providers.fields import validate_base_url, validate_headers, validate_path, validate_status_path
 from providers.models import (
     BEFORE_CREATE,
     READ_TIMEOUT,
@@ -15,7 +17,16 @@ from providers.models import (
     without_webhook_secret,
 )
 from workers.foundation.checks import Rule, error_of, register_row_checks, register_rules
+from workers.foundation.encryption import SecretUnreadable
 from workers.kinds import LEASE_MARGIN
+
+CALLS = {
+    "base_url": validate_base_url,
+    "create_path": validate_path,
+    "status_path": validate_status_path,
+    "headers": validate_headers,
+}
+"""Settings with which calls could silently do the wrong thing, and their validators."""
 
 
 @register_rules
@@ -45,3 +56,25 @@ def timeouts_and_secrets() -> Iterator[CheckMessage]:
             hint=f"Add one on its page in the admin, or run manage.py createsecret --provider {provider.slug}",
             id="providers.W001",
         )
+
+
+@register_row_checks
+def calls() -> Iterator[CheckMessage]:
+    """Find settings that no form accepts: an older release or SQL has written them."""
+    for provider in Provider.objects.only("slug", *CALLS.keys() - {"headers"}):
+        for name, validate in CALLS.items():
+            if error := error_of(validate, _setting(provider, name)):
+                yield Error(
+                    f"Provider {provider.slug}: {name} is invalid: {error}",
+                    hint=f"Correct it with manage.py shell: Provider.objects.filter(slug={provider.slug!r})"
+                    f".update({name}=...)",
+                    id="providers.E005",
+                )
+
+
+def _setting(provider: Provider, name: str) -> Any:
+    """Return a setting; for headers that cannot be decrypted an empty object, since calls with them fail."""
+    try:
+        return getattr(provider, name)
+    except SecretUnreadable:
+        return {}

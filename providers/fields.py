@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections import Counter
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -34,11 +35,20 @@ def validate_words(value: Any) -> None:
         raise ValidationError('Give a JSON object of strings: {"name": "value"}.')
 
 
-RESERVED_HEADERS = frozenset(
-    ("connection", "content-encoding", "content-length", "expect", "host", "keep-alive", "te", "trailer",
-     "transfer-encoding", "upgrade")
-)  # fmt: skip
-"""Headers that belong to the connection: a fixed value would break the calls."""
+_CONNECTION = "belongs to the connection, and a fixed value would break the calls"
+_CONDITIONAL = "makes the provider send incomplete answers or none"
+RESERVED_HEADERS = {
+    "idempotency-key": "is the id of the transaction: with a fixed one the provider would take all creates for one",
+    **dict.fromkeys(
+        ("connection", "content-encoding", "content-length", "expect", "host", "keep-alive", "proxy-connection", "te",
+         "trailer", "transfer-encoding", "upgrade"),
+        _CONNECTION,
+    ),
+    **dict.fromkeys(
+        ("if-match", "if-modified-since", "if-none-match", "if-range", "if-unmodified-since", "range"), _CONDITIONAL
+    ),
+}  # fmt: skip
+"""Headers that cannot have a fixed value, with reasons. `Content-Type` and `Cookie` can: some providers need them."""
 
 
 def validate_headers(value: Any) -> None:
@@ -46,10 +56,13 @@ def validate_headers(value: Any) -> None:
     validate_words(value)
     for name, content in value.items():
         validate_header_name(name)
-        if name.lower() in RESERVED_HEADERS:
-            raise ValidationError(f"{name} is set by each call itself; leave it out.")
+        if reason := RESERVED_HEADERS.get(name.lower()):
+            raise ValidationError(f"{name} {reason}; leave it out.")
         if not re.fullmatch(r"[\t\x20-\x7e]*", content):
             raise ValidationError(f"The value of {name} must consist of ASCII characters without line breaks.")
+    names = Counter(name.lower() for name in value)
+    if repeated := sorted(name for name, count in names.items() if count > 1):
+        raise ValidationError(f"Named more than once, in different case: {', '.join(repeated)}.")
 
 
 def validate_status_map(value: Any) -> None:

@@ -20,6 +20,28 @@ def test_a_header_of_the_connection_is_refused(name):
     assert "leave it out" in refused(headers={name: "1"})["headers"][0]
 
 
+@pytest.mark.parametrize("name", ["Idempotency-Key", "idempotency-key", "IDEMPOTENCY-KEY"])
+def test_a_fixed_idempotency_key_is_refused(name):
+    assert "take all creates for one" in refused(headers={name: "1"})["headers"][0]
+
+
+@pytest.mark.parametrize("name", ["Range", "If-None-Match", "if-modified-since"])
+def test_a_header_that_empties_answers_is_refused(name):
+    assert "incomplete answers" in refused(headers={name: "1"})["headers"][0]
+
+
+@pytest.mark.parametrize("names", [("X-Key", "x-key"), ("Cookie", "COOKIE"), ("accept", "Accept", "ACCEPT")])
+def test_a_header_that_is_named_twice_is_refused_without_its_value(names):
+    [message] = refused(headers=dict.fromkeys(names, "hunter2"))["headers"]
+
+    assert names[0].lower() in message and "hunter2" not in message
+
+
+@pytest.mark.parametrize("name", ["Content-Type", "Cookie", "Authorization", "X-Api-Key"])
+def test_other_headers_may_have_a_fixed_value(name):
+    Provider(slug="third", base_url="https://third.example", headers={name: "1"}).full_clean()
+
+
 @pytest.mark.parametrize("path", ["/status", "/transactions/id", "/{ID}"])
 def test_a_status_path_without_the_id_is_refused(path):
     assert "status_path" in refused(status_path=path)

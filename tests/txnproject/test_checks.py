@@ -231,6 +231,36 @@ def test_a_provider_without_a_live_secret_that_it_needs_is_a_warning(scheme):
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("headers", {"Idempotency-Key": "hunter2"}),
+        ("headers", {"content-length": "0"}),
+        ("headers", {"X-Key": "hunter2", "x-key": "hunter2"}),
+        ("status_path", "/transactions"),
+        ("create_path", "transactions"),
+        ("base_url", "https://third.example/?v=1"),
+        ("base_url", "https://third.example/#top"),
+    ],
+)
+def test_a_stored_setting_that_no_form_accepts_is_an_error(name, value):
+    make_provider("good", headers={"Content-Type": "application/json"})
+    make_provider("bad", **{name: value})
+
+    [error] = found(databases=["default"])
+    assert error.id == "providers.E005" and error.msg.startswith(f"Provider bad: {name} ")
+    assert "'bad'" in (error.hint or "") and "hunter2" not in str(error)
+
+
+@pytest.mark.django_db
+def test_headers_that_cannot_be_decrypted_do_not_stop_the_boot(settings):
+    make_provider("bank", headers={"X-Key": "hunter2"}, webhook_auth="url-token")
+    settings.ENCRYPTION_KEYS = [KEY]
+
+    assert ids(databases=["default"]) == []
+
+
+@pytest.mark.django_db
 def test_providers_are_not_read_when_no_database_is_checked(settings):
     make_provider("slow", create_timeout=settings.CREATE_LEASE)
 
