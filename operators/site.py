@@ -1,5 +1,6 @@
 """The admin site: django-unfold's, with the dashboard, saved lists and our colours."""
 
+import threading
 from typing import Any
 
 from django.contrib import admin
@@ -10,11 +11,27 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import escape
 from unfold.sites import UnfoldAdminSite
 
+LOGINS = 2
+"""Upper bound for simultaneous logins of one web process: strangers may try any number of passwords."""
+
+_checks = threading.BoundedSemaphore(LOGINS)
+
 
 class Console(UnfoldAdminSite):
     """The admin site. It imports models late, because Django creates it before they are loaded."""
 
     index_title = "Dashboard"
+
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        """Check few passwords at a time: each check occupies a processor for a good part of a second."""
+        if request.method != "POST":
+            return super().login(request, extra_context)
+        if not _checks.acquire(blocking=False):
+            return HttpResponse(b"Too many logins. Try again.\n", "text/plain", 503, headers={"Retry-After": "1"})
+        try:
+            return super().login(request, extra_context)
+        finally:
+            _checks.release()
 
     def extra_urls(self) -> list[URLPattern]:
         from operators.dashboard.page import fragment

@@ -33,6 +33,12 @@ def provider_by_id(provider_id: int) -> Provider | None:
 
 
 @cached(settings_cache(), lock=Lock())
+def slugs() -> frozenset[str]:
+    """Return the slugs of all providers: strangers may ask for any number of others, which must not cost a read."""
+    return retry_once(lambda: frozenset(Provider.objects.values_list("slug", flat=True)))
+
+
+@cached(settings_cache(), lock=Lock())
 def provider_by_slug(slug: str) -> Provider | None:
     """Return a provider with its `live_secrets`; None if there is no such provider."""
     return retry_once(lambda: _read(slug=slug))

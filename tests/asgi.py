@@ -59,7 +59,10 @@ def ask(
         "server": ("127.0.0.1", 80),
         "headers": [(b"host", b"testserver"), *named],
     }
-    with ThreadPoolExecutor(1) as thread, mock.patch.multiple(asgi, _threads=thread, BODY_TIMEOUT=patience):
+    with (
+        ThreadPoolExecutor(1) as thread,
+        mock.patch.multiple(asgi, _threads=thread, _client_threads=thread, BODY_TIMEOUT=patience),
+    ):
         asyncio.run(asgi.application(scope, receive, send))
         thread.submit(lambda: connection.close()).result()
     start, content = sent

@@ -7,11 +7,12 @@ from typing import Any
 from clients.models import ApiKey, CallbackSecret, Client
 from clients.settings import ClientSettings, client_settings, key_owner
 from providers.models import Provider, WebhookSecret
-from providers.settings import provider_by_id, provider_by_slug
+from providers.settings import provider_by_id, provider_by_slug, slugs
 from transactions.models import Transaction
 from transactions.rewinds import high_water
 from transactions.snapshot import TransactionSnapshot
 from transactions.store import Order, accept
+from txnproject.metrics import series
 from workers.foundation.webhook_secrets import new_secret
 from workers.models import Job
 
@@ -105,5 +106,5 @@ def due_now(**which: Any) -> None:
 def clear_caches() -> None:
     """Let this process see changed settings of clients and providers at once, and know no earlier rows."""
     high_water.forget()
-    for cached in (client_settings, key_owner, provider_by_id, provider_by_slug):
+    for cached in (client_settings, key_owner, provider_by_id, provider_by_slug, slugs, series):
         cached.cache_clear()

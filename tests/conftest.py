@@ -8,15 +8,17 @@ import pytest
 from tests.cast import Caller, Third, clear_caches, make_client, make_provider
 from tests.transactions.api.callers import Api
 from txnproject import health
+from webhooks.incoming.refusals import forget_counts
 
 
 @pytest.fixture(autouse=True)
 def _fresh_settings() -> Iterator[None]:
-    """No test sees settings of providers and clients that another one made, or an earlier result of `/readyz`."""
+    """No test sees settings, counts of refusals, or results of `/readyz` that another one made."""
     clear_caches()
     with mock.patch.object(health, "SHARED", -1):
         yield
     clear_caches()
+    forget_counts()
 
 
 @pytest.fixture

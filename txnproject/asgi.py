@@ -21,13 +21,17 @@ from django.http import HttpResponse
 from django.urls import set_script_prefix
 from django.utils.encoding import repercent_broken_unicode
 
+from clients.authentication import is_in_use
 from providers.answers import charset_of
 from transactions.api.parsing import MAX_BODY
 from transactions.api.problems import RETRY_AFTER, problem_body
 from txnproject.connections import Connections
+from webhooks.incoming import refusals
 
-THREADS = 16
-"""Number of requests that Django handles at a time; each thread keeps a database connection."""
+CLIENT_THREADS = 12
+"""Number of requests with a key in use that Django handles at a time; each thread keeps a database connection."""
+OTHER_THREADS = 6
+"""The same for all other requests: strangers may send any number of them, and must not delay those of clients."""
 BODY_TIMEOUT = 10.0
 """Timeout in seconds for the complete body, from the end of the headers."""
 PIECE_TIMEOUT = 60.0
@@ -44,7 +48,8 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 _taken = 0
-_threads = ThreadPoolExecutor(THREADS, thread_name_prefix="web")
+_client_threads = ThreadPoolExecutor(CLIENT_THREADS, thread_name_prefix="client")
+_threads = ThreadPoolExecutor(OTHER_THREADS, thread_name_prefix="web")
 _probe_threads = ThreadPoolExecutor(2, thread_name_prefix="probe")
 """Threads for `/readyz`: those of requests may all wait for a database that does not respond."""
 _connections = Connections()
@@ -65,6 +70,8 @@ class Unread(io.BytesIO):
 async def application(scope: Message, receive: Receive, send: Send) -> None:
     """Handle one request: the ASGI application."""
     global _taken
+    if scope["type"] == "lifespan":
+        return await _live(receive, send)
     if scope["path"] == "/healthz" and scope["method"] in ("GET", "HEAD"):
         # It uses no store, so it runs on the event loop: it responds also while all threads wait.
         return await _send(_respond(scope, _headers(scope), io.BytesIO()), receive, send)
@@ -76,8 +83,7 @@ async def application(scope: Message, receive: Receive, send: Send) -> None:
     try:
         headers = _headers(scope)
         body = await _read_body(scope, headers, receive)
-        threads = _probe_threads if scope["path"] == "/readyz" else _threads
-        response = await _in_thread(_respond, scope, headers, body, threads=threads)
+        response = await _in_thread(_pool(scope, headers), _respond, scope, headers, body)
         known = response.status_code < 300 and scope["path"].startswith(AUTHENTICATED)
         if not known and _connections.closes(peer):
             response["Connection"] = "close"
@@ -87,8 +93,26 @@ async def application(scope: Message, receive: Receive, send: Send) -> None:
         _taken -= 1
 
 
-def _in_thread(work: Callable[..., Any], *arguments: Any, threads: ThreadPoolExecutor | None = None) -> Awaitable[Any]:
-    return asyncio.get_running_loop().run_in_executor(threads or _threads, work, *arguments)
+async def _live(receive: Receive, send: Send) -> None:
+    """Write the counts of refused webhooks in the background, from the start of this process to its end."""
+    thread = refusals.writer()
+    while (await receive())["type"] != "lifespan.shutdown":
+        thread.start()
+        await send({"type": "lifespan.startup.complete"})
+    await _in_thread(_threads, thread.stop)
+    await send({"type": "lifespan.shutdown.complete"})
+
+
+def _in_thread(pool: ThreadPoolExecutor, work: Callable[..., Any], *arguments: Any) -> Awaitable[Any]:
+    return asyncio.get_running_loop().run_in_executor(pool, work, *arguments)
+
+
+def _pool(scope: Message, headers: Mapping[bytes, bytes]) -> ThreadPoolExecutor:
+    """Return the threads for a request. This depends on its key, which Django authenticates later."""
+    if scope["path"] == "/readyz":
+        return _probe_threads
+    authorization = headers.get(b"authorization", b"").decode("latin-1")
+    return _client_threads if scope["path"].startswith("/v1/") and is_in_use(authorization) else _threads
 
 
 def _refusal(path: str) -> HttpResponse:
@@ -197,7 +221,7 @@ async def _stream(start: Message, response: Any, receive: Receive, send: Send) -
     gone = asyncio.ensure_future(_disconnected(receive))
     try:
         await send(start)
-        while (piece := await _in_thread(next, pieces, None)) is not None:
+        while (piece := await _in_thread(_threads, next, pieces, None)) is not None:
             sent = asyncio.ensure_future(send({"type": "http.response.body", "body": piece, "more_body": True}))
             await asyncio.wait({sent, gone}, timeout=PIECE_TIMEOUT, return_when=asyncio.FIRST_COMPLETED)
             if gone.done() or not sent.done():
@@ -207,7 +231,7 @@ async def _stream(start: Message, response: Any, receive: Receive, send: Send) -
         await send({"type": "http.response.body", "body": b""})
     finally:
         gone.cancel()
-        await _in_thread(response.close)
+        await _in_thread(_threads, response.close)
 
 
 async def _disconnected(receive: Receive) -> None:

@@ -1,9 +1,11 @@
-"""`/metrics` for Prometheus. Each request reads PostgreSQL, so all web processes report the same values."""
+"""`/metrics` for Prometheus. It is read from PostgreSQL, so all web processes report the same values."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
+from threading import Condition
 from typing import Any
 
+from cachetools import TTLCache, cached
 from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse
 from prometheus_client import CollectorRegistry, generate_latest
@@ -22,6 +24,9 @@ from workers import statistics as jobs
 from workers.breaker import FAILING
 from workers.foundation.database import retry_once, rows
 from workers.models import Breaker
+
+FRESH = 1.0
+"""Seconds for which a web process keeps the series: `/metrics` needs no login, and each reading costs many queries."""
 
 _REFUSALS = """
 SELECT coalesce(p.slug, ''), r.reason, sum(r.count)::double precision
@@ -65,11 +70,15 @@ class ServiceCollector(Collector):
 
 def metrics(request: HttpRequest) -> HttpResponse:
     """Answer with all series in the text format of Prometheus."""
+    return HttpResponse(series(), content_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+@cached(TTLCache(1, FRESH), condition=Condition())
+def series() -> bytes:
+    """Return all series as text, at most `FRESH` seconds old. One thread reads them; others wait for its result."""
     registry = CollectorRegistry()
     registry.register(ServiceCollector())
-    return HttpResponse(
-        retry_once(lambda: generate_latest(registry)), content_type="text/plain; version=0.0.4; charset=utf-8"
-    )
+    return retry_once(lambda: generate_latest(registry))
 
 
 def _providers() -> Iterator[Metric]:

@@ -42,7 +42,7 @@ def main() -> int:
             given.application,
             address=given.host,
             port=given.port,
-            interface=Interfaces.ASGINL,
+            interface=Interfaces.ASGI,
             http=HTTPModes.http1,
             websockets=False,
             backpressure=MAX_CONNECTIONS,

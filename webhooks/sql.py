@@ -35,11 +35,16 @@ REPEATED = """
 UPDATE webhooks_webhook SET repeats = repeats + 1 WHERE provider_id = %(provider)s AND webhook_id = %(webhook_id)s
 """
 
-# Count a refused webhook by provider, day and reason.
+# Add to the counts of refused webhooks by provider, day and reason. Rows are written in one order, so that no two
+# processes deadlock, and without waiting for the disk. Counts of a provider that was deleted meanwhile are dropped.
 REFUSED = """
 INSERT INTO webhooks_refusalcount AS r (provider_id, day, reason, count, last_at)
-VALUES (%(provider)s, (now() AT TIME ZONE 'utc')::date, %(reason)s, 1, now())
-ON CONFLICT (coalesce(provider_id, 0), day, reason) DO UPDATE SET count = r.count + 1, last_at = now()
+SELECT provider, (now() AT TIME ZONE 'utc')::date, reason, count, now()
+FROM unnest(%(providers)s::bigint[], %(reasons)s::text[], %(counts)s::bigint[]) AS refused (provider, reason, count)
+WHERE set_config('synchronous_commit', 'off', true) = 'off'
+  AND (provider IS NULL OR EXISTS (SELECT FROM providers_provider p WHERE p.id = provider))
+ORDER BY provider, reason
+ON CONFLICT (coalesce(provider_id, 0), day, reason) DO UPDATE SET count = r.count + excluded.count, last_at = now()
 """
 
 # Delete the old ones among the next webhooks by id, unless their transaction is still open; with `delete` false, only

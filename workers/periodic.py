@@ -56,10 +56,14 @@ class Walk:
 
 
 class PeriodicThread:
-    """A thread that runs `step` every `INTERVAL` seconds, or at once while there is more to do."""
+    """A thread that runs `step` every `INTERVAL` seconds, or at once while there is more to do.
 
-    def __init__(self, name: str, step: Step) -> None:
+    With `last`, it runs the step once more when it is stopped.
+    """
+
+    def __init__(self, name: str, step: Step, *, last: bool = False) -> None:
         self._step = step
+        self._last = last
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
@@ -75,6 +79,8 @@ class PeriodicThread:
         while not self._stopped.is_set():
             if not attempt(self._step, self._thread.name):
                 self._stopped.wait(INTERVAL)
+        if self._last:
+            attempt(self._step, self._thread.name)
 
 
 class PeriodicTasks(PeriodicThread):

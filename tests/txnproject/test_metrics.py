@@ -13,12 +13,15 @@ from prometheus_client.parser import text_string_to_metric_families
 from clients.models import Client
 from tests.cast import accepted, due_now, job, make_provider
 from tests.running import tell
+from tests.threads import at_once
 from tests.transactions.api.outages import database_away
 from tests.webhooks.senders import send
 from tests.webhooks.senders import tell as tell_signed
 from transactions import sql
 from transactions.models import LostCommits, Transaction
 from transactions.snapshot import TransactionSnapshot
+from txnproject.metrics import series
+from webhooks.incoming.refusals import write_counts
 from workers.models import Breaker, Job, WorkerProcess
 
 pytestmark = pytest.mark.django_db
@@ -26,6 +29,7 @@ pytestmark = pytest.mark.django_db
 
 def values(name: str) -> dict[tuple[str, ...], float]:
     """The values of a metric by their labels."""
+    series.cache_clear()
     answer = Web().get("/metrics")
     assert answer.status_code == 200
     assert answer["Content-Type"].startswith("text/plain; version=0.0.4")
@@ -73,6 +77,7 @@ def test_it_counts_refused_webhooks(third):
     for _ in range(3):
         send("/webhooks/third", b"{}")
         send("/webhooks/nobody", b"{}")
+    write_counts()
 
     assert values("relay_webhooks_refused") == {("third", "missing_headers"): 3, ("", "unknown_provider"): 3}
 
@@ -184,6 +189,16 @@ def test_no_client_or_transaction_is_named(alice, third):
 
     text = Web().get("/metrics").content.decode()
     assert "alice" not in text and str(record.id) not in text and record.client_ref not in text
+
+
+@pytest.mark.django_db(transaction=True)
+def test_many_requests_at_once_read_the_database_once(third, monkeypatch):
+    reads: list[str] = []
+    monkeypatch.setattr("txnproject.metrics.generate_latest", lambda registry: reads.append("") or b"relay_workers 1")
+
+    answers = at_once(*[lambda: Web().get("/metrics").status_code] * 8)
+
+    assert (set(answers), len(reads)) == ({200}, 1)
 
 
 @pytest.mark.django_db(transaction=True)

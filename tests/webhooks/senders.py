@@ -14,6 +14,7 @@ from stripe import WebhookSignature
 
 from tests.cast import Third
 from transactions.models import Event, Transaction
+from webhooks.incoming.refusals import write_counts
 from webhooks.models import RefusalCount, Webhook
 from workers.foundation.webhook_secrets import secret_bytes
 from workers.models import Job
@@ -74,7 +75,8 @@ def recorded() -> list[str]:
 
 
 def refusals() -> dict[str, int]:
-    """Counts of refused webhooks by reason."""
+    """Counts of refused webhooks by reason, after the next write."""
+    write_counts()
     return dict(RefusalCount.objects.values_list("reason", "count"))
 
 

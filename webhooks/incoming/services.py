@@ -109,14 +109,3 @@ def _uuid(text: str) -> UUID | None:
         return UUID(text)
     except ValueError:
         return None
-
-
-def count_refusal(provider: Provider | None, reason: str) -> None:
-    """Count a refused webhook, of which nothing else is stored. `provider` is None if it is unknown."""
-    refused = {"provider": provider.id if provider else None, "reason": reason}
-
-    def count() -> None:
-        with connection.cursor() as cursor:
-            cursor.execute(sql.REFUSED, refused)
-
-    retry_once(count)

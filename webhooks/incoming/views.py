@@ -6,13 +6,13 @@ from django.http import HttpRequest, HttpResponse, UnreadablePostError
 from django.views.decorators.csrf import csrf_exempt
 
 from providers.addresses import may_call
-from providers.settings import provider_by_slug
-from transactions.api.fields import LONGEST_SLUG
+from providers.settings import provider_by_slug, slugs
 from transactions.api.parsing import MAX_BODY, BodyTooLarge, read_body
 from transactions.api.problems import problem
 from webhooks.incoming.authentication import Refused
 from webhooks.incoming.bodies import CODINGS, Malformed, UnknownCoding, open_authentic
-from webhooks.incoming.services import count_refusal, receive
+from webhooks.incoming.refusals import count_refusal
+from webhooks.incoming.services import receive
 
 
 @csrf_exempt
@@ -20,7 +20,7 @@ def webhook(request: HttpRequest, provider: str, id: UUID | None = None, token: 
     """Answer 204 to authentic webhooks, 401 to others, and 400 to authentic ones that cannot be parsed."""
     if request.method != "POST":
         return problem(request, "method-not-allowed", headers={"Allow": "POST"})
-    found = provider_by_slug(provider) if len(provider) <= LONGEST_SLUG else None
+    found = provider_by_slug(provider) if provider in slugs() else None
     if found is None:
         count_refusal(None, "unknown_provider")
         return problem(request, "not-found", "Unknown provider.")

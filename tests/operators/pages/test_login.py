@@ -1,5 +1,6 @@
 """Login, and the lockout after too many wrong passwords."""
 
+import threading
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ from django.db import connection
 from django.db.models.functions import Now
 from django.test import Client as Web
 
+from operators import site
 from tests.transactions.api.outages import SPOILED, database_read_only
 
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
@@ -33,6 +35,17 @@ def log_in(password: str, name: str = "root", address: str = "192.0.2.1", **head
 def lock(name: str = "root", **how: str) -> None:
     answers = [log_in("wrong", name, **how).status_code for _ in range(TRIES)]
     assert answers == [200] * (TRIES - 1) + [429]
+
+
+@pytest.mark.parametrize("password", ["right", "wrong", ""])
+def test_a_third_simultaneous_login_checks_no_password(monkeypatch, password):
+    monkeypatch.setattr("operators.site._checks", threading.BoundedSemaphore(1))
+    with site._checks:
+        answer = log_in(password)
+
+    assert (answer.status_code, answer["Retry-After"]) == (503, "1")
+    assert not AccessAttempt.objects.exists()
+    assert log_in("right").status_code == 302
 
 
 def test_the_correct_password_logs_in():
