@@ -30,7 +30,7 @@ from webhooks.incoming import refusals
 
 CLIENT_THREADS = 12
 """Number of requests with a key in use that Django handles at a time; each thread keeps a database connection."""
-OTHER_THREADS = 6
+OTHER_THREADS = 4
 """The same for all other requests: strangers may send any number of them, and must not delay those of clients."""
 BODY_TIMEOUT = 10.0
 """Timeout in seconds for the complete body, from the end of the headers."""

@@ -4,7 +4,8 @@ It compares two databases on one embedded PostgreSQL: an empty one, and one with
 the far future. It measures the same steps on both in turn, so that other load on the machine affects both alike, and
 compares the medians. The first measurement uses the statistics from before the rows were created, which is the
 realistic risk for the planner (autovacuum is off). The second one follows ANALYZE. Then it measures the memory of web
-and worker processes on each database, and the dashboard while the transactions wait and when all of them are due.
+and worker processes on each database, a client's POSTs alone and beside a flood of refused webhooks, and the dashboard
+while the transactions wait and when all of them are due.
 """
 
 import argparse
@@ -27,6 +28,7 @@ from devstack.paths import DATA
 from devstack.postgres import create_database
 from devstack.processes import StackError, end_on_signals
 from devstack.stores import Stores, temporary_stores
+from tests.bench.flood import flooded
 from tests.bench.memory import memory
 
 if TYPE_CHECKING:  # imports of Django need its settings
@@ -87,6 +89,11 @@ def bench(console: Console, stores: Stores, waiting: int, seconds: float) -> int
         *_show(console, "after ANALYZE, ms", new),
         *_show(console, "resident memory, MiB", sizes),
     ]
+    with tempfile.TemporaryDirectory(dir=DATA) as home:
+        urls |= {"flood": create_database(stores.database_url, "flood")}
+        posts = flooded(Path(home), database_url=urls["flood"], broker_url=stores.broker_database(3), seconds=seconds)
+    for when, figures in posts.items():
+        console.print(f"{when}: {', '.join(f'{name} {figure:.0f}' for name, figure in figures.items())}")
     _use("full")
     _execute("SET statement_timeout = 0")
     rows.make_due()
