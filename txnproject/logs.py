@@ -1,9 +1,42 @@
-"""Logging to stderr: one JSON line per event with a sentence, an action and one nested context (ids, never bodies)."""
+"""Logging to stderr: one JSON line per event with a sentence, an action and one nested context (ids, never bodies).
+
+Secrets are masked in all lines, also in those of libraries and in tracebacks.
+"""
 
 import logging.config
+from collections.abc import Mapping
 from typing import Any
 
 import structlog
+from structlog.typing import EventDict
+
+from workers.foundation.redaction import mask_all, route_of
+
+
+def mask(value: Any) -> Any:
+    """Mask the secrets in all texts of a value."""
+    if isinstance(value, Mapping):
+        return {name: mask(one) for name, one in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [mask(one) for one in value]
+    return value if value is None or isinstance(value, bool | int | float) else mask_all(str(value))
+
+
+def _mask_event(_logger: object, _name: str, event: EventDict) -> EventDict:
+    return {name: mask(value) for name, value in event.items()}
+
+
+def _without_path(_logger: object, _name: str, event: EventDict) -> EventDict:
+    """Replace what the sender of a request wrote in the messages of Django, which end with the path, by the route."""
+    record, arguments = event["_record"], event.pop("positional_args")
+    if not hasattr(request := getattr(record, "request", None), "resolver_match"):
+        return event
+    if not arguments:  # a SuspiciousOperation, whose text and traceback may quote the request
+        event.pop("exc_info", None)
+        return {**event, "event": f"A suspicious request was refused: {route_of(request)}"}
+    reasons = [str(one).partition(" - ")[0] for one in arguments[:-1]]  # then Django's CSRF check quotes headers
+    return {**event, "event": record.msg % (*reasons, route_of(request))}
+
 
 _SHARED: list[structlog.typing.Processor] = [
     structlog.stdlib.add_log_level,
@@ -30,8 +63,13 @@ def logging_config(level: str) -> dict[str, Any]:
         "formatters": {
             "json": {
                 "()": structlog.stdlib.ProcessorFormatter,
-                "processor": structlog.processors.JSONRenderer(),
-                "foreign_pre_chain": _SHARED,
+                "processors": [
+                    structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                    _mask_event,
+                    structlog.processors.JSONRenderer(),
+                ],
+                "pass_foreign_args": True,
+                "foreign_pre_chain": [_without_path, *_SHARED],
             },
         },
         "handlers": {"stderr": {"class": "txnproject.log_limit.LimitedHandler", "formatter": "json"}},

@@ -13,6 +13,7 @@ from granian.errors import FatalError
 from granian.http import HTTP1Settings
 
 from txnproject.environment import KEEP_ALIVE, KEEP_ALIVE_BOUNDS, Environment
+from txnproject.logs import logging_config
 
 MAX_CONNECTIONS = 900
 """Open connections, idle ones included; further ones wait in the backlog. Below the usual limit of 1024 open files."""
@@ -49,6 +50,7 @@ def main() -> int:
             # The only timeout that granian has: for an idle connection and for the headers of a request alike.
             http1_settings=HTTP1Settings(round(keep_alive(environment) * 1000), max_buffer_size=HEADER_BYTES),
             workers_kill_timeout=GRACE,
+            log_dictconfig=logging_config(environment.text("LOG_LEVEL").upper()),
         ).serve()
     except FatalError:
         return 1

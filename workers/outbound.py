@@ -26,6 +26,7 @@ from yarl import URL
 from workers import clock
 from workers.foundation.compression import decompress
 from workers.foundation.hosts import same_host
+from workers.foundation.redaction import mask_secrets, mask_urls
 from workers.foundation.text import as_storable
 from workers.outbound_connections import open_session
 from workers.outbound_guard import Forbidden, GuardedResolver, public_socket
@@ -42,9 +43,6 @@ MAX_RETRY_AFTER = 86_400.0
 REPEATED = "sent again on a new connection: the kept one was closed before an answer"
 """Note in the record of a call that was repeated."""
 
-_SECRETS = re.compile(
-    r"(?i)(\"(?:api_?key|secret|token|password|authorization)\"\s*:\s*\")(?:[^\"\\]|\\.)+|(whsec_|bearer\s+|sk_)[^\s\",}]+"
-)
 _SECONDS = re.compile(r"[0-9]{1,12}(\.[0-9]*)?", re.ASCII)
 
 
@@ -117,12 +115,13 @@ class _StartedCall:
     reused: bool = False
 
     def record(self, **result: Any) -> Call:
-        """Return the record of the call, which ends now. The URL's query is left out: it may hold a secret."""
+        """Return the record of the call, which ends now. The URL's query and user are left out: they may be secret."""
         took = time.perf_counter() - self.clock
         connect = took if self.connected_at is None else self.connected_at - self.clock
         result["connect_ms"] = round(connect * 1000)
         result["error"] = result.get("error") or self.note
-        return Call(self.method, self.url.partition("?")[0], self.started_at, round(took * 1000), **result)
+        url = mask_urls(self.url.partition("?")[0])
+        return Call(self.method, url, self.started_at, round(took * 1000), **result)
 
     def failed(self, error: BaseException) -> CallFailed:
         """Return the exception of the call. Before there was a connection (DNS, TCP, TLS) nothing can have been sent;
@@ -233,7 +232,7 @@ async def _read(answer: aiohttp.ClientResponse, limit: BodyLimit) -> tuple[bytes
 def redact(content: bytes, hidden: Collection[str] = ()) -> str:
     """Return the start of an answer as text for operators, with everything masked that is or looks like a secret."""
     text = hide(content[: EXCERPT * 32].decode("utf-8", "replace"), hidden)[: EXCERPT * 4].replace("\x00", "�")
-    return _SECRETS.sub(r"\1\2***", text)[:EXCERPT]
+    return mask_secrets(text)[:EXCERPT]
 
 
 def hide(text: str, hidden: Collection[str]) -> str:
@@ -245,4 +244,5 @@ def hide(text: str, hidden: Collection[str]) -> str:
 
 
 def _say(error: BaseException) -> str:
-    return as_storable(f"{type(error).__name__}: {error}".rstrip(": ").replace("\x00", ""), EXCERPT)
+    """Return an error in words; those of aiohttp may contain the URL."""
+    return as_storable(mask_urls(f"{type(error).__name__}: {error}").rstrip(": ").replace("\x00", ""), EXCERPT)

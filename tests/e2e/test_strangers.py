@@ -17,7 +17,7 @@ def counted(stack: Stack) -> int:
     """Return the number of refused webhooks in the database."""
     with psycopg2.connect(stack.state["database_url"]) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT coalesce(sum(count), 0) FROM webhooks_refusalcount")
-        return int(cursor.fetchone()[0])
+        return int(cursor.fetchall()[0][0])
 
 
 def test_a_web_process_that_stops_writes_its_counts(stack: Stack):
@@ -53,4 +53,4 @@ def waiting(stack: Stack) -> int:
         cursor.execute(
             "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
         )
-        return int(cursor.fetchone()[0])
+        return int(cursor.fetchall()[0][0])

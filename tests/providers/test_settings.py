@@ -1,5 +1,7 @@
 """Settings of providers that would break every call are refused."""
 
+from typing import Any
+
 import pytest
 from django.core.exceptions import ValidationError
 
@@ -39,7 +41,9 @@ def test_a_header_that_is_named_twice_is_refused_without_its_value(names):
 
 @pytest.mark.parametrize("name", ["Content-Type", "Cookie", "Authorization", "X-Api-Key"])
 def test_other_headers_may_have_a_fixed_value(name):
-    Provider(slug="third", base_url="https://third.example", headers={name: "1"}).full_clean()
+    fixed: Any = {name: "1"}
+
+    Provider(slug="third", base_url="https://third.example", headers=fixed).full_clean()
 
 
 @pytest.mark.parametrize("path", ["/status", "/transactions/id", "/{ID}"])

@@ -238,7 +238,7 @@ def test_unknown_providers_share_one_row_of_counts(db):
         send(f"/webhooks/stranger-{n}", b"")
 
     assert refusals() == {"unknown_provider": 5}
-    assert list(RefusalCount.objects.values_list("provider")) == [(None,)]
+    assert RefusalCount.objects.get().provider is None
 
 
 def another(**fields: object) -> tuple[Third, TransactionSnapshot]:

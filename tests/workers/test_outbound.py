@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from tests.servers import Answer, serving, silent
 from tests.workers.calls import call, failed
 from workers import outbound
-from workers.outbound import Http, NotSent, OutcomeUnknown
+from workers.outbound import CallFailed, Http, NotSent, OutcomeUnknown
 
 pytestmark = pytest.mark.slow
 
@@ -72,6 +72,22 @@ def test_a_call_is_recorded(far):
     assert before <= kept.started_at <= datetime.now(UTC)
     assert 0 <= kept.duration_ms < 5000
     assert kept.excerpt == '{"a": 1}'
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://user:hunter2@127.0.0.1:1/hook?token=hunter2",
+        "http://hunter2@127.0.0.1:1/#hunter2",
+        "https://127.0.0.2:1/?hunter2",
+        "ftp://user:hunter2@127.0.0.1/?hunter2",
+    ],
+)
+def test_neither_the_record_nor_the_error_of_a_failed_call_has_a_secret_of_the_url(url):
+    with pytest.raises(CallFailed) as caught:
+        call(url)
+
+    assert "hunter2" not in f"{caught.value} {caught.value.call}"
 
 
 def test_the_query_is_not_recorded(far):

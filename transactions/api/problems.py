@@ -18,6 +18,7 @@ from django.views.decorators.http import require_safe
 from rest_framework import exceptions
 
 from workers.foundation.database import drop_lost, is_away
+from workers.foundation.redaction import route_of
 
 log = structlog.get_logger(__name__)
 
@@ -132,7 +133,7 @@ def for_exception(error: Exception, request: HttpRequest) -> HttpResponse:
         case exceptions.Throttled():
             return problem(request, slug, headers={"Retry-After": str(max(1, ceil(getattr(error, "wait", None) or 0)))})
     if slug == "internal-error":
-        log.error("A request failed", action="request_failed", path=request.path, exc_info=error)
+        log.error("A request failed", action="request_failed", route=route_of(request), exc_info=error)
     return problem(request, slug)
 
 

@@ -6,6 +6,7 @@ statement a second. The counts lag by about a second; a process that is killed l
 
 import threading
 from collections import Counter
+from typing import Any
 
 from django.db import connection
 
@@ -32,7 +33,7 @@ def write_counts() -> None:
         _counts.clear()
     if not taken:
         return
-    rows = {
+    rows: dict[str, Any] = {
         "providers": [provider for (provider, _), _ in taken],
         "reasons": [reason for (_, reason), _ in taken],
         "counts": [count for _, count in taken],
