@@ -366,7 +366,9 @@ def test_the_search_reads_few_of_many_rows(alice, third, flagged):
         )
         Transaction.objects.filter(pk=record.id).update(stuck_since=ago(AFTER + 1))
         cursor.execute("ANALYZE transactions_transaction")
-        cursor.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {sql.FLAG_STALLED}", {"after": AFTER, "most": 500, "jobless": []})
+        cursor.execute(
+            f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {sql.FLAG_STALLED}", {"after": AFTER, "most": 500, "jobless": []}
+        )
         [(plan,)] = cursor.fetchall()
 
     scans = list(_nodes(plan[0]["Plan"]))
