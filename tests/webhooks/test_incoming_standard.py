@@ -2,7 +2,6 @@
 
 import base64
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 
 import pytest
 
@@ -11,8 +10,8 @@ from tests.cast import Third, accepted, clear_caches, make_provider, now
 from tests.transactions.api.callers import problem
 from tests.webhooks.senders import everything, recorded, refusals, send, send_signed, signed, words
 from transactions.snapshot import TransactionSnapshot
-from webhooks.incoming import authentication
 from webhooks.models import RefusalCount
+from workers import clock
 from workers.foundation.webhook_secrets import new_secret
 
 pytestmark = pytest.mark.django_db
@@ -29,7 +28,7 @@ def record(alice, third) -> TransactionSnapshot:
 @pytest.fixture
 def noon(monkeypatch) -> datetime:
     """Freeze the clock of the authentication at noon."""
-    monkeypatch.setattr(authentication, "time", SimpleNamespace(time=NOON.timestamp))
+    monkeypatch.setattr(clock.database, "now", lambda: NOON)
     return NOON
 
 

@@ -14,8 +14,8 @@ from tests.cast import Third, accepted, make_client, make_provider, now
 from tests.transactions.api.callers import problem
 from tests.webhooks.senders import everything, recorded, refusals, send, signed_by_stripe, words
 from transactions.snapshot import TransactionSnapshot
-from webhooks.incoming import authentication
 from webhooks.incoming.authentication import Refused, authenticate
+from workers import clock
 
 pytestmark = pytest.mark.slow
 
@@ -39,7 +39,7 @@ def record(shop) -> TransactionSnapshot:
 @pytest.fixture
 def noon(monkeypatch) -> datetime:
     """Freeze the clock of the authentication at noon."""
-    monkeypatch.setattr(authentication, "time", SimpleNamespace(time=NOON.timestamp))
+    monkeypatch.setattr(clock.database, "now", lambda: NOON)
     return NOON
 
 
@@ -157,8 +157,8 @@ def test_the_official_package_agrees_on_good_and_tampered_headers(data, body):
     header = data.draw(headers_of(body))
     tampered = data.draw(st.sampled_from([body, body, body + " ", body[1:], "{}"]))
 
-    clock = SimpleNamespace(time=NOON.timestamp)
-    with mock.patch.object(authentication, "time", clock), mock.patch("stripe._webhook.time", clock):
+    of_stripe = SimpleNamespace(time=NOON.timestamp)
+    with mock.patch.object(clock.database, "now", lambda: NOON), mock.patch("stripe._webhook.time", of_stripe):
         assert ours(tampered, header) == theirs(tampered, header)
 
 
