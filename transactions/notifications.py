@@ -25,7 +25,8 @@ def schedule_notification(of: Transaction) -> Wake:
     """Schedule it in the transaction that holds the row's lock; the caller announces the wake after the commit."""
     lane = Lane.client(of.client_id)
     if not waiting_notifications(of).update(run_at=Now()):
-        Job.objects.create(transaction_id=of.pk, kind=JobKind.NOTIFY, key=f"again:{uuid4()}", lane=lane)
+        key = f"again:{uuid4()}"
+        Job.objects.create(transaction_id=of.pk, kind=JobKind.NOTIFY, key=key, lane=lane, share=of.client_id)
     return Wake(JobKind.NOTIFY, lane)
 
 

@@ -26,8 +26,9 @@ WITH accepted AS (
     INSERT INTO transactions_event (transaction_id, at, kind, status, sequence, source, detail)
     SELECT id, created_at, 'status', 'pending', 1, 'api', '{{}}' FROM accepted
 ), jobs AS (
-    INSERT INTO workers_job (transaction_id, kind, key, lane, run_at)
-    SELECT accepted.id, job.kind, job.key, job.lane, accepted.created_at + job.after * interval '1 second'
+    INSERT INTO workers_job (transaction_id, kind, key, lane, share, run_at)
+    SELECT accepted.id, job.kind, job.key, job.lane, accepted.client_id,
+           accepted.created_at + job.after * interval '1 second'
     FROM accepted, (VALUES
         ('create', '', %(provider_lane)s, 0.0),
         ('track', '', %(provider_lane)s, %(first_poll)s),
@@ -132,8 +133,9 @@ WITH observed AS (
     SET state = 'cancelled', updated_at = clock_timestamp(), last_error = 'the transaction became final first'
     WHERE job.transaction_id = ANY (ARRAY(SELECT id FROM changed WHERE wins)) AND coalesce(job.state) = 'waiting'
 ), notified AS (
-    INSERT INTO workers_job (transaction_id, kind, key, lane, run_at)
-    SELECT id, 'notify', 'seq:' || sequence, '{Lane.CLIENT}' || client_id, clock_timestamp() FROM changed WHERE wins
+    INSERT INTO workers_job (transaction_id, kind, key, lane, share, run_at)
+    SELECT id, 'notify', 'seq:' || sequence, '{Lane.CLIENT}' || client_id, client_id, clock_timestamp()
+    FROM changed WHERE wins
 )
 SELECT id, client_id, wins, contradicts, before FROM changed
 """

@@ -1,9 +1,10 @@
 """Circuit breaker per lane and kind of job, shared by all workers.
 
 It is per kind because a provider whose creates fail may still answer polls. A closed breaker counts runs and failures,
-both weighted by age, and opens when half of the recent runs failed. While it is open, the claim takes one run, a probe,
-every `PROBE_EVERY` seconds; the first probe that succeeds closes it. Jobs that wait use up no tries, and no create
-begins whose outcome would stay unknown.
+both weighted by age, and opens when half of the recent runs failed. A job that fails repeatedly counts once, unless no
+run succeeds at all (`ALL_FAIL_FOR`). While it is open, the claim takes one run, a probe, every `PROBE_EVERY` seconds;
+the shares of the lane take turns (`sql.TAKE_PROBE`), and the first probe that succeeds closes it. Jobs that wait use up
+no tries, and no create begins whose outcome would stay unknown.
 
 The same row records since when all runs of a provider fail (`FAILING`): a provider that is called once a minute never
 reaches the number of runs that opens a breaker.
@@ -35,10 +36,15 @@ HALF_LIFE = 7.0
 """Seconds in which the weight of a run halves."""
 MIN_CALLS = 10
 """Minimum of weighted runs for a breaker to open."""
+ALL_FAIL_FOR = 10.0
+"""Seconds without a successful run after which failed retries count, too. A transaction that fails repeatedly while
+others succeed backs off by itself, and must not hold up the others."""
 FAILURE_RATIO = 0.5
 """Share of failed runs at which it opens. Well above the 10 % of creates that usually go unanswered."""
 PROBE_EVERY = 5.0
 """Seconds between the starts of two probes. Each may use its whole timeout, so a slow recovery is noticed as well."""
+AMONG = 25
+"""Number of a share's oldest due jobs, and of its newest ones, among which a probe is chosen."""
 MAX_DELAY = 60.0
 """Limit in seconds on the delay of a probe by a 429's Retry-After: one call a minute is no burden."""
 FRESH = 1.0
@@ -66,6 +72,8 @@ class RunCounts:
 
     runs: int = 0
     failures: int = 0
+    retries_failed: int = 0
+    """Failed runs of jobs whose last run failed as well; they are not in `runs` and `failures`."""
     probes_passed: int = 0
     probes_failed: int = 0
     probes_idle: int = 0
@@ -105,8 +113,10 @@ class BreakerStatistics:
             counts = self._counts[claim.lane, claim.kind]
             counts.add_result(failed or any(_unusable(call) for call in calls))
             if limit.breaker:
-                counts.runs += 1
-                counts.failures += failed
+                again = failed and claim.retry
+                counts.retries_failed += again
+                counts.runs += not again
+                counts.failures += failed and not again
                 counts.probes_passed += claim.probe and not failed
                 counts.probes_failed += claim.probe and failed
                 counts.retry_after = max(counts.retry_after, *(min(call.retry_after, MAX_DELAY) for call in calls))
@@ -189,8 +199,10 @@ def judge(breaker: Breaker, counts: RunCounts, now: datetime) -> None:
         return
     age = max(0.0, (now - breaker.counted_at).total_seconds())
     weight = 0.5 ** (age / HALF_LIFE)
-    breaker.runs = breaker.runs * weight + counts.runs
-    breaker.failures = breaker.failures * weight + counts.failures
+    since = None if counts.succeeded else breaker.failing_since
+    retries = counts.retries_failed if since and now - since >= timedelta(seconds=ALL_FAIL_FOR) else 0
+    breaker.runs = breaker.runs * weight + counts.runs + retries
+    breaker.failures = breaker.failures * weight + counts.failures + retries
     breaker.counted_at = now
     if breaker.runs >= MIN_CALLS and breaker.failures >= FAILURE_RATIO * breaker.runs:
         breaker.opened_at = now
@@ -214,9 +226,10 @@ def held_back() -> frozenset[tuple[Lane, str]]:
     return frozenset((Lane(lane), kind) for lane, kind in open_ones)
 
 
-def take_probe(lane: Lane, kind: str) -> bool:
-    """Return whether a probe may run now; if so, no worker may run another for `PROBE_EVERY` seconds."""
-    return bool(rows(sql.TAKE_PROBE, lane=lane, kind=kind, every=PROBE_EVERY))
+def take_probe(lane: Lane, kind: str) -> int | None:
+    """Return the job to run as a probe now; no worker may run another for `PROBE_EVERY` seconds. None: not yet."""
+    found = rows(sql.TAKE_PROBE, lane=lane, kind=kind, every=PROBE_EVERY, among=AMONG)
+    return found[0][0] if found else None
 
 
 def is_open(lane: Lane, kind: str) -> bool:

@@ -46,6 +46,8 @@ class LaneClaim:
     """Number of jobs that its limit in flight allowed; fewer than requested: the lane is full."""
     next_in: float | None
     """Seconds until the lane's next claim: its next job is due, or tokens of its rate limit are free."""
+    crowded: bool
+    """True if it had more due jobs than the claim could take."""
 
 
 def claim_lanes(counts: Mapping[Lane, int], of_kinds: Collection[Kind]) -> list[LaneClaim]:
@@ -60,18 +62,37 @@ def claim_lanes(counts: Mapping[Lane, int], of_kinds: Collection[Kind]) -> list[
     }
     if not requests:
         return []
+    # Most lanes have few due jobs: the other statement costs more to plan.
+    by_turns = {lane for lane, kind in requests if requests[lane, kind]["probe"] is not None} | (_crowded & set(limits))
+    found = _claim(sql.CLAIM, [one for one in requests.values() if one["lane"] not in by_turns], limits)
+    by_turns |= {one.lane for one in found if one.crowded}
+    again = _claim(sql.CLAIM_BY_TURNS, [one for one in requests.values() if one["lane"] in by_turns], limits)
+    _crowded.difference_update(one.lane for one in again if not one.crowded)
+    _crowded.update(one.lane for one in again if one.crowded)
+    return [one for one in found if not one.crowded] + again
+
+
+_crowded: set[Lane] = set()
+"""Lanes that had more due jobs at their last claim by this process than it could take."""
+
+
+def _claim(statement: str, requests: Sequence[dict[str, Any]], limits: Mapping[Lane, Limit]) -> list[LaneClaim]:
+    """Claim these lanes and kinds by one of the two statements."""
+    if not requests:
+        return []
     sent_at = clock.elapsed()
     # One string, one round trip, one implicit transaction; each statement has a snapshot of its own, so that the claim
     # sees what the previous holder of the lock has committed.
     claimed = rows(
-        sql.LOCK_LANES + ";" + sql.CLAIM,
-        lanes=list({lane for lane, _ in requests}),
-        want=json.dumps(list(requests.values())),
+        sql.LOCK_LANES + ";" + statement,
+        lanes=list({one["lane"] for one in requests}),
+        want=json.dumps(requests),
         ahead=LOOK_AHEAD,
     )
     lag = clock.elapsed() - sent_at
+    by_kind = {(one["lane"], one["kind"]): one for one in requests}
     return [
-        _lane_claim(Lane(lane), of_lane, requests, limits[Lane(lane)], lag)
+        _lane_claim(Lane(lane), of_lane, by_kind, limits[Lane(lane)], lag)
         for lane, of_lane in _grouped((row[7], row) for row in claimed).items()
     ]
 
@@ -83,13 +104,14 @@ def _requests(lane: Lane, n: int, of_kinds: Collection[Kind], limit: Limit) -> I
     """
     held_back = breaker.held_back() if limit.breaker else frozenset()
     for kind in of_kinds:
-        probe = (lane, kind.name) in held_back
-        if not probe or breaker.take_probe(lane, kind.name):
+        is_open = (lane, kind.name) in held_back
+        probe = breaker.take_probe(lane, kind.name) if is_open else None
+        if probe is not None or not is_open:
             yield {
                 "lane": lane,
                 "kind": kind.name,
                 "lease": kind.lease + (0.0 if limit.per_second is None else LOOK_AHEAD),
-                "n": 1 if probe else n,
+                "n": 1 if is_open else n,
                 "in_flight": limit.in_flight,
                 "probe": probe,
                 "calls": kind.calls,
@@ -103,14 +125,14 @@ def _lane_claim(
     """Build one lane's claims from CLAIM's rows. Under a rate limit they start one after another, evenly spaced."""
     room, next_in, free_in = found[0][:3]
     claims = []
-    for claim in (_claim_from(row[3:]) for row in found if row[3] is not None):
+    for claim in (_claim_from(row[3:-1]) for row in found if row[3] is not None):
         request = requests[lane, claim.kind]
         start_in = 0.0
         if limit.per_second is not None:
             start_in, free_in = free_in, free_in + request["calls"] / limit.per_second
             next_in = min(next_in or LOOK_AHEAD, LOOK_AHEAD / 2)
-        claims.append(replace(claim, probe=request["probe"], limit=limit, start_in=start_in, lag=lag))
-    return LaneClaim(lane, tuple(claims), room, next_in)
+        claims.append(replace(claim, probe=request["probe"] is not None, limit=limit, start_in=start_in, lag=lag))
+    return LaneClaim(lane, tuple(claims), room, next_in, crowded=found[0][-1])
 
 
 def _claim_from(row: Sequence[Any]) -> Claim:

@@ -44,6 +44,9 @@ class Job(models.Model):
         max_length=64, blank=True, default="", help_text="Unique among a transaction's jobs of a kind"
     )
     lane = models.CharField(max_length=24, help_text="Concurrency key: a provider (p7) or a client's endpoint (c12)")
+    share = models.BigIntegerField(
+        default=0, db_default=0, help_text="Fairness key: the shares of a lane, such as clients, take turns"
+    )
     state = models.CharField(max_length=10, choices=JobState.choices, default=JobState.WAITING, db_default="waiting")
     run_at = models.DateTimeField(db_default=Now())
     claim_count = models.IntegerField(default=0, db_default=0, help_text="Claims so far")
@@ -75,6 +78,10 @@ class Job(models.Model):
             # For the claim and the dispatcher: due jobs of a lane and kind in their order. By kind, because a claim
             # must not read past the thousands of one kind that an open circuit breaker holds back.
             models.Index("lane", "kind", "run_at", name="job_due_by_kind", condition=Q(state=JobState.WAITING)),
+            # For claims by turns and probes: the shares with waiting jobs in a lane, and the due jobs of each.
+            models.Index(
+                "lane", "kind", "share", "run_at", name="job_due_by_share", condition=Q(state=JobState.WAITING)
+            ),
             # For the operators' lists, which read the index without the rows. Running jobs are in `job_running`, so
             # that a claim writes nothing here.
             models.Index(
@@ -124,6 +131,8 @@ class Breaker(models.Model):
     counted_at = models.DateTimeField(db_default=Now())
     opened_at = models.DateTimeField(null=True, blank=True, help_text="Empty while the breaker is closed")
     probe_at = models.DateTimeField(null=True, blank=True, help_text="Earliest start of the next probe")
+    turn = models.BigIntegerField(default=0, db_default=0, help_text="Share of the last probe")
+    probed = models.UUIDField(null=True, blank=True, help_text="Transaction of the last probe")
     failing_since = models.DateTimeField(
         null=True, blank=True, help_text="Time of the first failed run since the last successful one"
     )
@@ -149,6 +158,16 @@ class RateLimit(models.Model):
 
     def __str__(self) -> str:
         return self.lane
+
+
+class Turn(models.Model):
+    """The share that was served last in a lane with more due jobs than places; the next claim begins after it."""
+
+    lane = models.CharField(max_length=24, primary_key=True)
+    share = models.BigIntegerField()
+
+    def __str__(self) -> str:
+        return f"{self.lane}: {self.share}"
 
 
 class WorkerProcess(models.Model):

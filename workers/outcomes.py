@@ -33,6 +33,8 @@ class Claim:
     """UTC. The previous run never settled and may have made calls until then; None if it settled."""
     claimed_at: datetime
     lease_until: datetime
+    retry: bool = False
+    """True if the job's last run ended with an error."""
     probe: bool = False
     """True if the lane's circuit breaker is open and this run tests whether the other side has recovered."""
     limit: Limit = STOPPED

@@ -17,16 +17,10 @@ SELECT pg_advisory_xact_lock(731, hashtext(lane))
 FROM (SELECT lane FROM unnest(%(lanes)s::text[]) AS lane ORDER BY hashtext(lane)) AS sorted
 """
 
-# waiting -> running for the oldest due jobs of each lane, up to the lane's limit in flight over all workers. Committed
-# before the work starts: a job that kills its worker has been counted. `want` has a row for each lane and kind.
-# In a lane with a rate limit, each job takes a token for each call that it may make (`calls`), and only tokens that
-# become free within `ahead` seconds are taken. `free_in`: seconds until the lane's next free token, before this claim.
-# Returns a row for each claimed job, or one row (job columns null) for a lane without any. `next_in`: seconds until its
-# next job is due.
-CLAIM = """
-WITH want AS (
+# ruff: noqa: S608  only these constants are put into the statements
+_WANTED = """want AS (
     SELECT * FROM jsonb_to_recordset(%(want)s)
-        AS w(lane text, kind text, lease float8, n int, in_flight int, probe boolean, calls int, per_second float8)
+        AS w(lane text, kind text, lease float8, n int, in_flight int, probe bigint, calls int, per_second float8)
 ), room AS (
     SELECT want.lane,
            least(max(want.n), min(want.in_flight) - (
@@ -42,59 +36,199 @@ WITH want AS (
            ) - clock_timestamp()))::float8 AS free_in
     FROM want
     GROUP BY want.lane
-), due AS (
-    SELECT picked.id, room.lane, room.n, row_number() OVER lane_order AS nth,
-           room.free_in + (sum(want.calls) OVER lane_order - want.calls) / want.per_second AS start_in,
-           room.free_in + sum(want.calls) OVER lane_order / want.per_second AS end_in
-    FROM room
-    JOIN want ON want.lane = room.lane
-    CROSS JOIN LATERAL (
-        SELECT j.id, j.run_at
-        FROM workers_job j
-        WHERE j.lane = want.lane AND j.kind = want.kind AND j.state = 'waiting' AND j.run_at <= statement_timestamp()
-          -- One job of a kind and transaction at a time: a running notification of `pending` must not arrive after
-          -- that of the final status. (A scalar subquery, so that it stays one index probe for each job.)
-          AND (SELECT count(*) = 0 FROM workers_job s
-               WHERE s.lane = j.lane AND s.transaction_id = j.transaction_id AND s.kind = j.kind
-                 AND s.state = 'running')
-          AND (SELECT count(*) = 0 FROM workers_job s
-               WHERE s.transaction_id = j.transaction_id AND s.kind = j.kind AND s.id < j.id
-                 AND coalesce(s.state) = 'waiting' AND s.run_at <= statement_timestamp())
-        ORDER BY j.run_at
-        LIMIT greatest(least(room.n, want.n, ceil((%(ahead)s - room.free_in) * want.per_second)::bigint), 0)
-        FOR UPDATE OF j SKIP LOCKED
-    ) AS picked
-    WINDOW lane_order AS (PARTITION BY room.lane ORDER BY want.probe DESC, picked.run_at, picked.id
-                          ROWS UNBOUNDED PRECEDING)
-), claimed AS (
+), wanted AS (
+    SELECT want.*, room.n AS places, room.free_in, greatest(0, least(
+               room.n, want.n, ceil((%(ahead)s - room.free_in) * want.per_second / want.calls)
+           ))::int AS most
+    FROM want JOIN room ON room.lane = want.lane
+)"""
+"""The lanes and kinds to claim from; `most`: the jobs of this lane and kind that the claim may take."""
+
+_TAKEN = """claimed AS (
     UPDATE workers_job j
     SET state = 'running', claim_count = j.claim_count + 1, claim_token = gen_random_uuid(),
         updated_at = clock_timestamp(),
         lease_until = clock_timestamp()
                       + (SELECT lease FROM want WHERE want.lane = j.lane AND want.kind = j.kind) * interval '1 second'
-    WHERE j.id = ANY (ARRAY(SELECT id FROM due WHERE nth <= n AND (start_in IS NULL OR start_in < %(ahead)s)))
+    WHERE j.id = ANY (ARRAY(SELECT id FROM taken))
     RETURNING j.*
-), taken AS (
+), limited AS (
     INSERT INTO workers_ratelimit (lane, next_free_at)
     SELECT lane, clock_timestamp() + max(end_in) * interval '1 second'
-    FROM due
-    WHERE nth <= n AND start_in < %(ahead)s
+    FROM taken
+    WHERE start_in IS NOT NULL
     GROUP BY lane
     ON CONFLICT (lane) DO UPDATE SET next_free_at = excluded.next_free_at
-)
+)"""
+"""waiting -> running for the jobs `taken`, and their tokens."""
+
+_CLAIMED = """
 SELECT room.n, room.next_in, room.free_in,
        claimed.id, claimed.transaction_id, claimed.kind, claimed.key, room.lane, claimed.claim_token,
-       claimed.claim_count, claimed.tries, claimed.crashes, claimed.lost_at, claimed.updated_at, claimed.lease_until
+       claimed.claim_count, claimed.tries, claimed.crashes, claimed.lost_at, claimed.updated_at, claimed.lease_until,
+       claimed.last_error <> '', room.lane IN (SELECT lane FROM crowded)
 FROM room LEFT JOIN claimed ON claimed.lane = room.lane
 """
 
-# Take the probe of an open breaker: the worker that sets the time of the next probe runs this one.
-TAKE_PROBE = """
-UPDATE workers_breaker SET probe_at = clock_timestamp() + %(every)s * interval '1 second'
-WHERE lane = %(lane)s AND kind = %(kind)s AND opened_at IS NOT NULL AND probe_at <= clock_timestamp()
-  AND EXISTS (SELECT 1 FROM workers_job j WHERE j.lane = %(lane)s AND j.kind = %(kind)s AND j.state = 'waiting'
-              AND j.run_at <= statement_timestamp())
-RETURNING id
+_ALONE = """(SELECT count(*) = 0 FROM workers_job s
+               WHERE s.lane = j.lane AND s.transaction_id = j.transaction_id AND s.kind = j.kind
+                 AND s.state = 'running')
+          AND (SELECT count(*) = 0 FROM workers_job s
+               WHERE s.transaction_id = j.transaction_id AND s.kind = j.kind AND s.id < j.id
+                 AND coalesce(s.state) = 'waiting' AND s.run_at <= statement_timestamp())"""
+"""One job of a kind and transaction at a time: a running notification of `pending` must not arrive after that of the
+final status. (Scalar subqueries, so that each stays one index probe for each job.)"""
+
+# waiting -> running for the oldest due jobs of each lane, up to the lane's limit in flight over all workers. Committed
+# before the work starts: a job that kills its worker has been counted. `want` has a row for each lane and kind.
+# In a lane with a rate limit, each job takes a token for each call that it may make (`calls`), and only tokens that
+# become free within `ahead` seconds are taken. `free_in`: seconds until the lane's next free token, before this claim.
+# Returns a row for each claimed job, or one row (job columns null) for a lane without any. `next_in`: seconds until its
+# next job is due. The last column is true for a lane with more due jobs than the claim may take: it gives none, claim
+# from it with CLAIM_BY_TURNS.
+CLAIM = f"""
+WITH {_WANTED}, due AS (
+    SELECT picked.id, w.lane, w.most, w.places, row_number() OVER lane_order AS nth,
+           w.free_in + (sum(w.calls) OVER lane_order - w.calls) / w.per_second AS start_in,
+           w.free_in + sum(w.calls) OVER lane_order / w.per_second AS end_in
+    FROM wanted w
+    CROSS JOIN LATERAL (
+        SELECT j.id, j.run_at
+        FROM workers_job j
+        WHERE j.lane = w.lane AND j.kind = w.kind AND j.state = 'waiting' AND j.run_at <= statement_timestamp()
+          AND {_ALONE}
+        ORDER BY j.run_at
+        LIMIT CASE WHEN w.most > 0 THEN w.most + 1 ELSE 0 END
+        FOR UPDATE OF j SKIP LOCKED
+    ) AS picked
+    WINDOW lane_order AS (PARTITION BY w.lane ORDER BY picked.run_at, picked.id ROWS UNBOUNDED PRECEDING)
+), crowded AS (
+    SELECT lane FROM due GROUP BY lane HAVING count(*) > min(most)
+), taken AS (
+    SELECT * FROM due
+    WHERE lane NOT IN (SELECT lane FROM crowded) AND nth <= places AND (start_in IS NULL OR start_in < %(ahead)s)
+), {_TAKEN}
+{_CLAIMED}
+"""
+
+
+def _shares(lanes: str) -> str:
+    """Return a recursive query for the shares with waiting jobs in these lanes and kinds, and when the first is due.
+
+    A loose scan of `job_due_by_share`: one probe for each share, however many jobs wait there.
+    """
+    first = """
+        SELECT j.share, j.run_at FROM workers_job j
+        WHERE j.lane = w.lane AND j.kind = w.kind AND j.state = 'waiting'
+    """
+    return f"""
+    SELECT w.*, first.share, first.run_at
+    FROM ({lanes}) AS w CROSS JOIN LATERAL ({first} ORDER BY j.share, j.run_at LIMIT 1) AS first
+    UNION ALL
+    SELECT w.lane, w.kind, w.most, next.share, next.run_at
+    FROM shares w CROSS JOIN LATERAL ({first} AND j.share > w.share ORDER BY j.share, j.run_at LIMIT 1) AS next
+"""
+
+
+# As CLAIM, for lanes with more due jobs than the claim may take, and for probes: the shares of the lane take turns. The
+# place of a job is the number of its share's running jobs and older candidates, and the lowest places come first.
+# Between equal places, the shares after the last one served (`workers_turn`) come first. The candidates are twice an
+# equal part for each of the next shares, 20 more of them than the claim may take jobs, and the lane's oldest jobs for
+# the places that are left. `probe` is the job that an open circuit breaker lets through. The cost grows with the
+# claimed jobs and the shares that have waiting jobs, not with the due jobs.
+CLAIM_BY_TURNS = f"""
+WITH RECURSIVE {_WANTED}, shares AS (
+    {_shares("SELECT lane, kind, most FROM wanted WHERE most > 0 AND probe IS NULL")}
+), found AS (
+    SELECT w.lane, w.kind, job.id
+    FROM (
+        SELECT shares.*, ceil(2.0 * most / count(*) OVER (PARTITION BY lane, kind))::int AS quota,
+               row_number() OVER (PARTITION BY lane, kind ORDER BY shares.share <= turn.share, shares.share) AS nth
+        FROM shares LEFT JOIN workers_turn turn USING (lane)
+        WHERE run_at <= statement_timestamp()
+    ) AS w CROSS JOIN LATERAL (
+        SELECT j.id FROM workers_job j
+        WHERE j.lane = w.lane AND j.kind = w.kind AND j.share = w.share AND j.state = 'waiting'
+          AND j.run_at <= statement_timestamp()
+        ORDER BY j.run_at LIMIT w.quota
+    ) AS job
+    WHERE w.nth <= w.most + 20
+    UNION
+    SELECT w.lane, w.kind, job.id
+    FROM wanted w CROSS JOIN LATERAL (
+        SELECT j.id FROM workers_job j
+        WHERE j.lane = w.lane AND j.kind = w.kind AND j.state = 'waiting' AND j.run_at <= statement_timestamp()
+        ORDER BY j.run_at LIMIT CASE WHEN w.most > 0 AND w.probe IS NULL THEN w.most + 1 ELSE 0 END
+    ) AS job
+    UNION
+    SELECT lane, kind, probe FROM wanted WHERE most > 0 AND probe IS NOT NULL
+), crowded AS MATERIALIZED (
+    SELECT lane FROM found JOIN wanted USING (lane, kind)
+    WHERE probe IS NULL
+    GROUP BY lane HAVING count(*) > min(most)
+), locked AS MATERIALIZED (
+    SELECT j.id, j.lane, j.kind, j.share, j.run_at FROM workers_job j
+    WHERE j.id = ANY (ARRAY(SELECT id FROM found)) AND coalesce(j.state) = 'waiting'
+      AND j.run_at <= statement_timestamp() AND {_ALONE}
+    FOR UPDATE SKIP LOCKED
+), running AS (
+    SELECT lane, share, count(*) AS n FROM workers_job
+    WHERE lane = ANY (ARRAY(SELECT lane FROM crowded)) AND state = 'running'
+    GROUP BY lane, share
+), placed AS (
+    SELECT locked.*, coalesce(running.n, 0) + row_number() OVER (PARTITION BY lane, share ORDER BY run_at, id) AS place
+    FROM locked LEFT JOIN running USING (lane, share)
+), due AS (
+    SELECT placed.id, w.lane, placed.share, w.probe, w.places, row_number() OVER lane_order AS nth,
+           w.free_in + (sum(w.calls) OVER lane_order - w.calls) / w.per_second AS start_in,
+           w.free_in + sum(w.calls) OVER lane_order / w.per_second AS end_in
+    FROM placed JOIN wanted w USING (lane, kind) LEFT JOIN workers_turn turn USING (lane)
+    WINDOW lane_order AS (
+        PARTITION BY w.lane
+        ORDER BY w.probe, place, placed.share <= coalesce(turn.share, 0), placed.share, placed.run_at, placed.id
+        ROWS UNBOUNDED PRECEDING
+    )
+), taken AS (
+    SELECT * FROM due WHERE nth <= places AND (start_in IS NULL OR start_in < %(ahead)s)
+), {_TAKEN}, turned AS (
+    INSERT INTO workers_turn (lane, share)
+    SELECT DISTINCT ON (lane) lane, share FROM taken WHERE probe IS NULL ORDER BY lane, nth DESC
+    ON CONFLICT (lane) DO UPDATE SET share = excluded.share
+)
+{_CLAIMED}
+"""
+
+_PROBES = """
+        SELECT j.id, j.share, j.transaction_id, j.last_error, j.run_at FROM workers_job j
+        WHERE j.lane = w.lane AND j.kind = w.kind AND j.share = w.share AND j.state = 'waiting'
+          AND j.run_at <= statement_timestamp()
+"""
+
+# Take the probe of an open breaker: the worker that sets the time of the next probe runs this one. Returns the job.
+# The shares with due jobs take turns. Of a share's oldest and newest `among` due jobs, one of another transaction than
+# that of the last probe is preferred, then one whose last run did not fail: a few transactions that always fail must
+# not keep the breaker open.
+TAKE_PROBE = f"""
+WITH RECURSIVE breaker AS MATERIALIZED (
+    SELECT lane, kind, turn, probed FROM workers_breaker
+    WHERE lane = %(lane)s AND kind = %(kind)s AND opened_at IS NOT NULL AND probe_at <= clock_timestamp()
+), shares AS (
+    {_shares("SELECT lane, kind, 1 AS most FROM breaker")}
+), share AS (
+    SELECT lane, kind, share, probed FROM shares JOIN breaker USING (lane, kind)
+    WHERE run_at <= statement_timestamp()
+    ORDER BY share <= turn, share LIMIT 1
+), next AS (
+    SELECT job.* FROM share w CROSS JOIN LATERAL (
+        ({_PROBES} ORDER BY j.run_at LIMIT %(among)s) UNION ALL ({_PROBES} ORDER BY j.run_at DESC LIMIT %(among)s)
+    ) AS job
+    ORDER BY job.transaction_id IS NOT DISTINCT FROM w.probed, job.last_error <> '', job.run_at LIMIT 1
+)
+UPDATE workers_breaker b
+SET probe_at = clock_timestamp() + %(every)s * interval '1 second', turn = next.share, probed = next.transaction_id
+FROM next
+WHERE b.lane = %(lane)s AND b.kind = %(kind)s AND b.opened_at IS NOT NULL AND b.probe_at <= clock_timestamp()
+RETURNING next.id
 """
 
 # Take the next `span` seconds of a lane's rate limit for a job that is run by its id (see CLAIM for all others).
@@ -119,7 +253,7 @@ WHERE j.id = %(id)s AND j.state = 'waiting'
       WHERE s.lane = j.lane AND s.transaction_id = j.transaction_id AND s.kind = j.kind AND s.state = 'running'
   )
 RETURNING id, transaction_id, kind, key, lane, claim_token, claim_count, tries, crashes, lost_at, updated_at,
-          lease_until
+          lease_until, last_error <> ''
 """
 
 # The running jobs of a batch with the token of their claim. Locked until the settle commits, in the order of their ids,
@@ -192,7 +326,6 @@ WITH expired AS (
 SELECT id, kind, lane, crashes FROM lost
 """
 
-# ruff: noqa: S608  only this constant is put into the statements
 _LANES = """
 WITH RECURSIVE lanes AS (
     (SELECT lane, kind FROM workers_job WHERE state = 'waiting' ORDER BY lane, kind LIMIT 1)

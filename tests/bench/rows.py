@@ -40,8 +40,10 @@ WITH wanted AS MATERIALIZED (
     INSERT INTO transactions_event (transaction_id, at, kind, status, sequence, source, detail)
     SELECT id, created_at, 'status', 'pending', 1, 'api', '{}' FROM made
 ), created AS (
-    INSERT INTO workers_job (transaction_id, kind, key, lane, state, run_at, claim_count, created_at, updated_at)
-    SELECT id, 'create', '', 'p' || provider_id, 'done', created_at, 1, created_at, created_at + interval '2 s'
+    INSERT INTO workers_job
+        (transaction_id, kind, key, lane, share, state, run_at, claim_count, created_at, updated_at)
+    SELECT id, 'create', '', 'p' || provider_id, client_id, 'done', created_at, 1, created_at,
+           created_at + interval '2 s'
     FROM made
     RETURNING id, transaction_id, created_at
 ), calls AS (
@@ -51,12 +53,13 @@ WITH wanted AS MATERIALIZED (
            '{"id": "' || transaction_id || '", "status": "pending"}'
     FROM created
 )
-INSERT INTO workers_job (transaction_id, kind, key, lane, state, run_at, claim_count, tries, created_at, updated_at)
-SELECT id, 'track', '', 'p' || provider_id, 'waiting', now() + (1 + 23 * random()) * interval '1 hour', 14, 13,
-       created_at, now()
+INSERT INTO workers_job
+    (transaction_id, kind, key, lane, share, state, run_at, claim_count, tries, created_at, updated_at)
+SELECT id, 'track', '', 'p' || provider_id, client_id, 'waiting', now() + (1 + 23 * random()) * interval '1 hour',
+       14, 13, created_at, now()
 FROM made
 UNION ALL
-SELECT id, 'notify', 'seq:1', 'c' || client_id, 'done', created_at + interval '200 ms', 1, 0, created_at,
+SELECT id, 'notify', 'seq:1', 'c' || client_id, client_id, 'done', created_at + interval '200 ms', 1, 0, created_at,
        created_at + interval '300 ms'
 FROM made
 """

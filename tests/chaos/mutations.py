@@ -175,8 +175,8 @@ MUTATIONS = (
         (
             Edit(
                 "transactions/sql.py",
-                "clock_timestamp() FROM changed WHERE wins\n",
-                "clock_timestamp() FROM changed WHERE wins AND source <> 'poll'\n",
+                "clock_timestamp()\n    FROM changed WHERE wins\n",
+                "clock_timestamp()\n    FROM changed WHERE wins AND source <> 'poll'\n",
             ),
         ),
     ),

@@ -70,9 +70,9 @@ def new_job(*, lane: Lane = LANE, due_in: float = 0.0, of: UUID | None = None, *
     return Job.objects.get(pk=job.pk)
 
 
-def new_jobs(count: int, *, lane: Lane = LANE, due_in: float = 0.0) -> None:
-    run_at = Now() + timedelta(seconds=due_in)
-    Job.objects.bulk_create([Job(transaction_id=uuid4(), kind="track", lane=lane, run_at=run_at) for _ in range(count)])
+def new_jobs(count: int, *, lane: Lane = LANE, due_in: float = 0.0, **fields: Any) -> None:
+    fields = {"kind": "track", "lane": lane, "run_at": Now() + timedelta(seconds=due_in)} | fields
+    Job.objects.bulk_create([Job(transaction_id=uuid4(), **fields) for _ in range(count)])
 
 
 def states(lane: Lane = LANE) -> list[str]:

@@ -19,6 +19,13 @@ class Migration(migrations.Migration):
             ],
         ),
         migrations.CreateModel(
+            name='Turn',
+            fields=[
+                ('lane', models.CharField(max_length=24, primary_key=True, serialize=False)),
+                ('share', models.BigIntegerField()),
+            ],
+        ),
+        migrations.CreateModel(
             name='WorkerProcess',
             fields=[
                 ('id', models.UUIDField(primary_key=True, serialize=False)),
@@ -47,6 +54,8 @@ class Migration(migrations.Migration):
                 ('counted_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ('opened_at', models.DateTimeField(blank=True, help_text='Empty while the breaker is closed', null=True)),
                 ('probe_at', models.DateTimeField(blank=True, help_text='Earliest start of the next probe', null=True)),
+                ('turn', models.BigIntegerField(db_default=0, default=0, help_text='Share of the last probe')),
+                ('probed', models.UUIDField(blank=True, help_text='Transaction of the last probe', null=True)),
                 ('failing_since', models.DateTimeField(blank=True, help_text='Time of the first failed run since the last successful one', null=True)),
                 ('failed_runs', models.IntegerField(db_default=0, default=0, help_text='Failed runs since then')),
                 ('failed_at', models.DateTimeField(blank=True, help_text='Time of the last one of them', null=True)),
@@ -74,6 +83,7 @@ class Migration(migrations.Migration):
                 ('kind', models.CharField(choices=[('create', 'create'), ('track', 'track'), ('notify', 'notify')], max_length=16)),
                 ('key', models.CharField(blank=True, default='', help_text="Unique among a transaction's jobs of a kind", max_length=64)),
                 ('lane', models.CharField(help_text="Concurrency key: a provider (p7) or a client's endpoint (c12)", max_length=24)),
+                ('share', models.BigIntegerField(db_default=0, default=0, help_text='Fairness key: the shares of a lane, such as clients, take turns')),
                 ('state', models.CharField(choices=[('waiting', 'waiting'), ('running', 'running'), ('done', 'done'), ('failed', 'failed'), ('cancelled', 'cancelled')], db_default='waiting', default='waiting', max_length=10)),
                 ('run_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ('claim_count', models.IntegerField(db_default=0, default=0, help_text='Claims so far')),
@@ -89,7 +99,7 @@ class Migration(migrations.Migration):
             options={
                 'ordering': ['-id'],
                 'permissions': [('retry_job', 'Can retry a failed job')],
-                'indexes': [models.Index(models.F('lane'), models.F('kind'), models.F('run_at'), condition=models.Q(('state', 'waiting')), name='job_due_by_kind'), models.Index(condition=models.Q(('state', 'running'), _negated=True), fields=['state', 'id'], include=('kind', 'run_at', 'lane'), name='job_find')],
+                'indexes': [models.Index(models.F('lane'), models.F('kind'), models.F('run_at'), condition=models.Q(('state', 'waiting')), name='job_due_by_kind'), models.Index(models.F('lane'), models.F('kind'), models.F('share'), models.F('run_at'), condition=models.Q(('state', 'waiting')), name='job_due_by_share'), models.Index(condition=models.Q(('state', 'running'), _negated=True), fields=['state', 'id'], include=('kind', 'run_at', 'lane'), name='job_find')],
                 'constraints': [models.UniqueConstraint(fields=('transaction_id', 'kind', 'key'), name='job_once'), models.CheckConstraint(condition=models.Q(('kind__in', ['create', 'track', 'notify'])), name='job_kind'), models.CheckConstraint(condition=models.Q(('state__in', ['waiting', 'running', 'done', 'failed', 'cancelled'])), name='job_state'), models.UniqueConstraint(condition=models.Q(('state', 'running')), fields=('lane', 'transaction_id', 'kind'), name='job_running'), models.CheckConstraint(condition=models.Q(('state', 'running'), ('lease_until', None), _connector='XOR'), name='job_lease_iff_running')],
             },
         ),
