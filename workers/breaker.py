@@ -148,7 +148,7 @@ class BreakerStatistics:
 def _failed(call: Call) -> bool:
     """Return whether a call failed: no answer, a 5xx or a 429. A 404 or a refusal is a valid answer.
 
-    This is the definition; `sql.LATEST_CALLS` repeats it in SQL for the dashboard.
+    This is the definition; `statistics_sql.LATEST_CALLS` repeats it in SQL for the dashboard.
     """
     return call.http_status is None or call.http_status >= 500 or call.http_status == 429
 

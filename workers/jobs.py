@@ -14,7 +14,7 @@ import structlog
 from django.conf import settings
 from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, connection, transaction
 
-from workers import breaker, clock, kinds, sql
+from workers import breaker, clock, kinds, own_faults, sql
 from workers.announce import announce
 from workers.foundation.database import retry_once, rows
 from workers.kinds import Kind
@@ -208,8 +208,14 @@ async def run(claim: Claim, work: Any, http: Http) -> Result:
 
 
 def crash(claim: Claim, error: BaseException, *, begun: bool) -> Result:
-    """Return the result of a run that raised: a retry with growing delay, a failure after MAX_CRASHES in a row."""
+    """Return the result of a run that raised: a retry with growing delay, a failure after MAX_CRASHES in a row.
+
+    A limit of this host is no fault of the job: it runs again soon.
+    """
     why = f"its run raised {type(error).__name__}"
+    if limit := own_faults.limit_of(error):
+        own_faults.report(limit)
+        return NoResult(own_faults.PREFIX + why, after=own_faults.pause(), begun=begun)
     if claim.crashes + 1 >= settings.MAX_CRASHES:
         return Outcome(Failed(f"{why}, {claim.crashes + 1} times in a row"))
     after = backoff(claim.crashes + 1, base=1.0, cap=60.0)

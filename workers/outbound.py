@@ -23,7 +23,7 @@ import aiohttp
 from django.conf import settings
 from yarl import URL
 
-from workers import clock
+from workers import clock, own_faults
 from workers.foundation.compression import decompress
 from workers.foundation.hosts import same_host
 from workers.foundation.redaction import mask_secrets, mask_urls
@@ -127,7 +127,16 @@ class _StartedCall:
         """Return the exception of the call. Before there was a connection (DNS, TCP, TLS) nothing can have been sent;
         after that, all of it may have."""
         failure = NotSent if self.connected_at is None else OutcomeUnknown
-        return failure(_say(error), self.record(error=_say(error)))
+        said = _say(error)
+        if limit := self._limit_of(error):
+            own_faults.report(limit)
+            said = own_faults.PREFIX + said
+        return failure(said, self.record(error=said, made=not limit))
+
+    def _limit_of(self, error: BaseException) -> str:
+        """Return the limit of this host that is the cause. Without IPv6, each IPv6 address is EADDRNOTAVAIL."""
+        limit = own_faults.limit_of(error)
+        return "" if limit == "EADDRNOTAVAIL" and ":" in (URL(self.url).host or "") else limit
 
 
 class Http:
@@ -186,7 +195,9 @@ class Http:
                 ) as answer:
                     content, whole = await _read(answer, limit)
                 break
-            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            except (aiohttp.ClientError, TimeoutError, OSError, MemoryError, RuntimeError) as error:
+                if isinstance(error, RuntimeError) and not own_faults.limit_of(error):
+                    raise
                 within -= time.perf_counter() - started.clock
                 if new or within <= 0 or not (started.reused and _is_lost(error)):
                     raise started.failed(error) from error
@@ -219,7 +230,7 @@ async def _read(answer: aiohttp.ClientResponse, limit: BodyLimit) -> tuple[bytes
                 if len(content) > limit.most:
                     whole = False
                     break
-    except (aiohttp.ClientError, TimeoutError, OSError):
+    except (aiohttp.ClientError, TimeoutError, OSError, MemoryError):
         whole = False
     raw = bytes(content[: limit.most])
     encoding = answer.headers.get("Content-Encoding", "")

@@ -74,7 +74,8 @@ class Call:
     retry_after: float = 0.0
     """Retry-After of a 429 in seconds."""
     made: bool = True
-    """False if the service itself refused the call: it proves nothing about the other side."""
+    """False if the service itself refused the call or reached a limit of its host: it proves nothing about the other
+    side, and uses up no try."""
 
 
 @dataclass(frozen=True, slots=True)

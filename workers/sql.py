@@ -326,7 +326,7 @@ WITH expired AS (
 SELECT id, kind, lane, crashes FROM lost
 """
 
-_LANES = """
+LANES = """
 WITH RECURSIVE lanes AS (
     (SELECT lane, kind FROM workers_job WHERE state = 'waiting' ORDER BY lane, kind LIMIT 1)
     UNION ALL
@@ -343,7 +343,7 @@ WITH RECURSIVE lanes AS (
 # For each lane with a job due within `ahead` seconds: the seconds until its first one (0: overdue). A loose scan of
 # `job_due_by_kind`: one probe for each lane and kind, however many jobs wait there.
 DUE_LANES = f"""
-{_LANES}
+{LANES}
 SELECT first.lane, greatest(0, extract(epoch FROM min(first.run_at) - clock_timestamp()))::float8
 FROM lanes
 CROSS JOIN LATERAL (
@@ -353,73 +353,6 @@ CROSS JOIN LATERAL (
 ) AS first
 WHERE first.run_at <= statement_timestamp() + %(ahead)s * interval '1 second'
 GROUP BY first.lane
-"""
-
-# For operators: by kind, the number of due jobs, the age in seconds of the oldest due one, and the numbers of running
-# and failed jobs. Due and failed jobs are counted up to `most` (null: all; the cost grows with them). With a bound it
-# reads one index entry for each lane and each counted job, even if a million are due. The ORDER BY keeps it on the
-# index: otherwise the planner scans the table when many jobs are due, and expects to find this lane's early.
-COUNTS = f"""
-{_LANES}
-, newest AS MATERIALIZED (
-    SELECT kind FROM workers_job WHERE state = 'failed' ORDER BY id DESC LIMIT %(most)s
-)
-SELECT kinds.kind, (
-    SELECT count(*) FROM (
-        SELECT 1 FROM lanes CROSS JOIN LATERAL (
-            SELECT 1 FROM workers_job j
-            WHERE j.lane = lanes.lane AND j.kind = lanes.kind AND j.state = 'waiting'
-              AND j.run_at <= statement_timestamp()
-            ORDER BY j.run_at LIMIT %(most)s
-        ) AS job
-        WHERE lanes.kind = kinds.kind
-        LIMIT %(most)s
-    ) AS due
-), (
-    SELECT greatest(0, extract(epoch FROM statement_timestamp() - min(job.run_at)))::float8
-    FROM lanes CROSS JOIN LATERAL (
-        SELECT run_at FROM workers_job j
-        WHERE j.lane = lanes.lane AND j.kind = lanes.kind AND j.state = 'waiting'
-        ORDER BY run_at LIMIT 1
-    ) AS job
-    WHERE lanes.kind = kinds.kind
-), (SELECT count(*) FROM workers_job r WHERE r.state = 'running' AND r.kind = kinds.kind),
-   (SELECT count(*) FROM newest WHERE newest.kind = kinds.kind)
-FROM unnest(%(kinds)s::text[]) AS kinds(kind)
-"""
-
-# By lane, the number of its jobs that are due within `within` seconds, up to `most` (see COUNTS), and of its running
-# jobs.
-LANE_COUNTS = """
-SELECT lane, (
-    SELECT count(*) FROM (
-        SELECT 1 FROM unnest(%(kinds)s::text[]) AS its(kind) CROSS JOIN LATERAL (
-            SELECT 1 FROM workers_job j
-            WHERE j.lane = lanes.lane AND j.kind = its.kind AND j.state = 'waiting'
-              AND j.run_at <= statement_timestamp() + %(within)s * interval '1 second'
-            ORDER BY j.run_at LIMIT %(most)s
-        ) AS job
-        LIMIT %(most)s
-    ) AS due
-), (SELECT count(*) FROM workers_job r WHERE r.lane = lanes.lane AND r.state = 'running')
-FROM unnest(%(lanes)s::text[]) AS lanes(lane)
-"""
-
-# Of the latest `most` calls those that began within `within` seconds: by lane their number, the number of failed ones,
-# the median and 95th percentile of their duration, and the age of the oldest one, all in seconds. The circuit breaker
-# defines "failed" (`_failed` in `workers.breaker`): no response, 5xx or 429.
-LATEST_CALLS = """
-WITH latest AS MATERIALIZED (
-    SELECT job_id, started_at, duration_ms, http_status FROM workers_outboundcall ORDER BY id DESC LIMIT %(most)s
-)
-SELECT (SELECT lane FROM workers_job WHERE id = job_id), count(*),
-       count(*) FILTER (WHERE http_status IS NULL OR http_status >= 500 OR http_status = 429),
-       percentile_disc(0.5) WITHIN GROUP (ORDER BY duration_ms) / 1000::float8,
-       percentile_disc(0.95) WITHIN GROUP (ORDER BY duration_ms) / 1000::float8,
-       extract(epoch FROM statement_timestamp() - min(started_at))::float8
-FROM latest
-WHERE started_at > statement_timestamp() - %(within)s * interval '1 second' AND duration_ms IS NOT NULL
-GROUP BY 1
 """
 
 # Note a jump of the clock, in either direction: its time, by the clock after it. The lease of each running job begins

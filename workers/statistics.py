@@ -7,11 +7,13 @@ from datetime import timedelta
 from django.db.models import ExpressionWrapper, F, fields
 from django.db.models.functions import Now
 
-from workers import kinds, sql
+from workers import kinds
+from workers import statistics_sql as sql
 from workers.foundation.database import rows
 from workers.foundation.formatting import at_most
 from workers.lanes import Lane
 from workers.models import WorkerProcess
+from workers.own_faults import PREFIX
 
 MOST_IN_A_LANE = 100
 """Upper bound for the count of a lane's due jobs."""
@@ -86,7 +88,7 @@ def lanes(names: Iterable[Lane], *, within: float = 0.0) -> dict[Lane, tuple[int
 
 def latest_calls() -> dict[Lane, Calls]:
     """Return the results of the latest calls by lane."""
-    return {lane: Calls(*figures) for lane, *figures in rows(sql.LATEST_CALLS, most=LATEST, within=WITHIN)}
+    return {lane: Calls(*figures) for lane, *figures in rows(sql.LATEST_CALLS, most=LATEST, within=WITHIN, own=PREFIX)}
 
 
 def processes() -> list[Process]:

@@ -7,6 +7,7 @@ from providers.adapters.base import AccessDenied, CredentialsRefused, ProviderEr
 from transactions.observations import Observation
 from transactions.status import Review, Source, Submission
 from transactions.work import DeniedAccess, PauseProvider, Work
+from workers import own_faults
 from workers.outcomes import Again, backoff
 
 MAX_RETRY_AFTER = 3600.0
@@ -16,8 +17,10 @@ MAX_RETRY_AFTER = 3600.0
 def retry(error: ProviderError, attempt: int, *, cap: float = 60.0) -> Again:
     """Return when to call again after `error`: as the provider asks, else growing with `attempt` up to `cap` seconds.
 
-    Both delays are jittered.
+    Both delays are jittered. After a limit of this host: soon.
     """
+    if not error.call.made:
+        return Again(own_faults.pause(), why=str(error))
     if isinstance(error, Unsent):
         return Again(backoff(attempt, base=0.5, cap=cap), why=f"not sent: {error}")
     after = backoff(attempt, base=1.0, cap=cap)

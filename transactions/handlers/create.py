@@ -126,7 +126,7 @@ def _unknown(work: Work, error: Unclear, began_at: datetime, calls: list[Call]) 
     """Record that the create may take effect later. Polling continues, and the next run begins with a status check."""
     began_at += timedelta(milliseconds=error.call.connect_ms)  # nothing was sent before that
     observation = Observation(Source.CREATE, submission=Submission.UNKNOWN, began_at=began_at, usable=False)
-    again = Again(work.provider.create_retry_delay, work.claim.tries + 1, f"unknown: {error}")
+    again = Again(work.provider.create_retry_delay, work.claim.tries + error.call.made, f"unknown: {error}")
     return Outcome(again, observation, _poll_soon(work), (*calls, error.call))
 
 

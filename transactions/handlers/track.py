@@ -39,7 +39,8 @@ async def track(work: Work, http: Http) -> Outcome:
         waits = _overdue(work) or Observation(Source.POLL)
         return Outcome(Again(PARK, why="waits for the create"), waits, (PollSoon(work.provider.second_poll),))
     outcome = await _poll(work, http)
-    return replace(outcome, next=Done()) if _over(work) else outcome
+    made = all(call.made for call in outcome.calls)
+    return replace(outcome, next=Done()) if made and _over(work) else outcome
 
 
 def _over(work: Work) -> bool:
@@ -64,9 +65,10 @@ async def _poll(work: Work, http: Http) -> Outcome:
         return Outcome(_before_missing(work, asked_at, again), _absent(work, asked_at), calls=(error.call,))
     except ProviderError as error:
         again = retry(error, polls, cap=MAX_BACKOFF)
-        after = max(again.after, _next(work, polls).after)
+        if error.call.made:
+            again = Again(max(again.after, _next(work, polls).after), polls, again.why)
         observation = _or_overdue(work, failed_call(error, Source.POLL, work))
-        return Outcome(Again(after, polls, again.why), observation, pause(error, work), (error.call,))
+        return Outcome(again, observation, pause(error, work), (error.call,))
     observation = at_provider(Source.POLL, seen.status, seen.unmapped, seen.reason)
     if seen.status in FINAL:
         return Outcome(Done(), observation, calls=(seen.call,))

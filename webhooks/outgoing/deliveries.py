@@ -58,7 +58,7 @@ def save_results(settled: Sequence[Settled]) -> Sequence[Wake]:
     reports: dict[int, EndpointReport] = defaultdict(EndpointReport)
     for claim, outcome in settled:
         result = outcome.result if isinstance(outcome.result, DeliveryResult) else DeliveryResult()
-        if outcome.calls or result.gone:
+        if result.gone or any(call.made for call in outcome.calls):
             report = reports[claim.lane.owner_id]
             report.confirmed |= result.confirmed > 0
             report.gone |= result.gone

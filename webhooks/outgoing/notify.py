@@ -12,6 +12,7 @@ from standardwebhooks import Webhook as Signer
 from clients.models import UNSIGNED
 from transactions.snapshot import TransactionSnapshot
 from webhooks.outgoing.deliveries import Delivery, DeliveryResult
+from workers import own_faults
 from workers.foundation.template import fill
 from workers.foundation.text import rfc3339
 from workers.outbound import EXCERPT_ONLY, CallFailed, Http
@@ -51,6 +52,8 @@ async def notify(delivery: Delivery, http: Http) -> Outcome:
 
 
 def _retry(delivery: Delivery, why: str, call: Call, asked: float = 0.0) -> Outcome:
+    if not call.made:
+        return Outcome(Again(own_faults.pause(), why=why), calls=(call,))
     tries = delivery.claim.tries
     if tries >= len(DELAYS):
         return Outcome(Failed(f"given up after {tries + 1} tries: {why}"), calls=(call,))
