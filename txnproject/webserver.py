@@ -14,9 +14,11 @@ from granian.http import HTTP1Settings
 
 from txnproject.environment import KEEP_ALIVE, KEEP_ALIVE_BOUNDS, Environment
 from txnproject.logs import logging_config
+from workers.foundation.descriptors import raise_limit
 
 MAX_CONNECTIONS = 900
-"""Open connections, idle ones included; further ones wait in the backlog. Below the usual limit of 1024 open files."""
+"""Open connections, idle ones included; further ones wait in the backlog. Below the usual limit of 1024 open
+files, in case it cannot be raised."""
 HEADER_BYTES = 64 * 1024
 """Bytes of a request line with headers; granian reads in steps, so slightly more can pass."""
 GRACE = 5
@@ -38,6 +40,7 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=environment.text("PORT") or "8000", help="default: PORT, or 8000")
     parser.add_argument("application", nargs="?", default="txnproject.asgi:application", help="default: the service")
     given = parser.parse_args()
+    raise_limit()
     try:
         Granian(
             given.application,

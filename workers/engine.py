@@ -11,9 +11,10 @@ import concurrent.futures
 import contextlib
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
+from math import ceil
 from typing import Any
 
 import structlog
@@ -24,6 +25,7 @@ from workers import clock, jobs
 from workers.announce import announce
 from workers.breaker import BreakerStatistics
 from workers.coalesce import Coalescer
+from workers.foundation import descriptors
 from workers.foundation.database import is_lost
 from workers.jobs import LaneClaim, Result
 from workers.kinds import Kind
@@ -35,6 +37,10 @@ log = structlog.get_logger(__name__)
 
 BATCH = 250
 """Limit on the jobs that one claim takes from one lane: enough to amortise its cost, few enough for other lanes."""
+OWNERS_PART = 0.75
+"""Part of the capacity that the lanes of one owner (all endpoints, all providers) may hold together. One lane holds no
+more places than remain free: if its other side hangs, it holds half of them, two such lanes hold a third each. Many
+such lanes would together leave too few places for the lanes of the other owner."""
 STARTING = 10.0
 """Timeout in seconds for the start of the event loop."""
 SOON = 2.0
@@ -48,14 +54,16 @@ class Engine:
 
     def __init__(self, kinds: Sequence[Kind]) -> None:
         self._kinds = {kind.name: kind for kind in kinds}
-        self._capacity = settings.WORKER_CAPACITY
+        self.capacity = min(settings.WORKER_CAPACITY, descriptors.runs_within(descriptors.raise_limit()))
         self._loop = asyncio.new_event_loop()
         self._claims: Coalescer[Lane] = Coalescer(self._claim, name="claim")
         self._settles: Coalescer[tuple[Claim, Result]] = Coalescer(self._settle, name="settle")
         self._lock = threading.Lock()
         self._requested: dict[Lane, Future[int]] = {}  # lanes whose next claim has not begun, and its number of jobs
         self._timers: dict[Lane, float] = {}
-        self._held: set[Lane] = set()  # lanes with more due jobs than their limit or our capacity allowed
+        self._held: dict[
+            Lane, None
+        ] = {}  # in their order: lanes with more due jobs than their limit or our capacity allowed
         self._running: Counter[Lane] = Counter()
         self.statistics = BreakerStatistics()
         self._unanswered = 0
@@ -157,8 +165,8 @@ class Engine:
         claims = [claim for lane_claim in found for claim in lane_claim.claims]
         with self._lock:
             self._running.update(claim.lane for claim in claims)
-            if full := self._running.total() >= self._capacity:
-                self._held.update(later)
+            if full := self._running.total() >= self.capacity:
+                self._held.update(dict.fromkeys(later))
         if claims:
             self._prepare(claims)
         if not full:  # some lanes gave fewer jobs than their share
@@ -169,25 +177,28 @@ class Engine:
         return {lane_claim.lane: len(lane_claim.claims) for lane_claim in found}
 
     def _plan(self, lanes: list[Lane]) -> tuple[dict[Lane, int], list[Lane]]:
-        """Return how many jobs to claim from each lane now, and the lanes to claim from later. Hold the others."""
+        """Return how many jobs to claim from each lane now, and the lanes to claim from later. Hold the full lanes."""
         with self._lock:
-            room = 0 if self._stopping else max(0, self._capacity - self._running.total())
-            now, later = lanes[:room], lanes[room:]
-            want = self._shares(now, room)
-            self._held.update(lane for lane in now if lane not in want)
-            if not want:
-                self._held.update(later)
-        return want, later
+            room = 0 if self._stopping else max(0, self.capacity - self._running.total())
+            left = self._left()
+            most = {lane: min((room - self._running[lane] + 1) // 2, left[lane.owner]) for lane in lanes}
+            unfilled = sorted((lane for lane in lanes if most[lane] > 0), key=self._running.__getitem__)
+            self._held.update(dict.fromkeys(lane for lane in lanes if most[lane] <= 0))
+        share = min(BATCH, max(1, room // max(1, len(unfilled))))
+        want: dict[Lane, int] = {}
+        for lane in unfilled[:room]:
+            if (n := min(share, most[lane], left[lane.owner])) > 0:
+                want[lane] = n
+                left[lane.owner] -= n
+        return want, [lane for lane in unfilled if lane not in want]
 
-    def _shares(self, lanes: Sequence[Lane], room: int) -> dict[Lane, int]:
-        """Return how many jobs to claim from each lane, so that none holds more places than remain free.
-
-        A lane whose provider or endpoint hangs thus gets at most half of the places, two such lanes a third each, and
-        other lanes always find free ones, however high the lanes' limits are.
-        """
-        share = min(BATCH, max(1, room // max(1, len(lanes))))
-        shares = {lane: min(share, (room - self._running[lane] + 1) // 2) for lane in lanes}
-        return {lane: n for lane, n in shares.items() if n > 0}
+    def _left(self) -> dict[str, int]:
+        """Return how many more jobs the lanes of each owner may run."""
+        most = ceil(OWNERS_PART * self.capacity)
+        running: Counter[str] = Counter()
+        for lane, n in self._running.items():
+            running[lane.owner] += n
+        return defaultdict(lambda: most, {owner: most - n for owner, n in running.items()})
 
     def _prepare(self, claims: list[Claim]) -> None:
         """Load the handlers' snapshots and launch the runs; hand the jobs back if the database is away."""
@@ -212,7 +223,7 @@ class Engine:
         """After a claim of up to `n` jobs: claim again if there may be more, hold a full lane, set the lane's timer."""
         if found.room < n:
             with self._lock:
-                self._held.add(found.lane)
+                self._held[found.lane] = None
         elif len(found.claims) == n:
             self._request(found.lane)
         if found.next_in is not None and found.next_in <= SOON:
@@ -269,8 +280,8 @@ class Engine:
         finally:
             with self._lock:
                 self._running -= Counter(claim.lane for claim, _ in results)
-                held, self._held = self._held, set()
-            for lane in held:
+                held, self._held = sorted(self._held, key=self._running.__getitem__), {}
+            for lane in held:  # lanes whose runs hang after the others
                 self._request(lane)
         self.wake_all(wakes)
 

@@ -9,6 +9,7 @@ from django.db import connections
 
 from workers import engine, kinds
 from workers.dispatcher import Dispatcher
+from workers.foundation import descriptors
 from workers.periodic import PeriodicTasks, PeriodicThread
 
 log = structlog.get_logger(__name__)
@@ -33,7 +34,11 @@ class EngineLifecycle(dramatiq.Middleware):
         self._threads = [tasks, Dispatcher(engine.running, queues=names)]
         for thread in self._threads:
             thread.start()
-        log.info("The worker has started", action="worker_up", worker={"kinds": names})
+        worker = {"kinds": names, "capacity": engine.running.capacity, "open_files": descriptors.raise_limit()}
+        log.info("The worker has started", action="worker_up", worker=worker)
+        if engine.running.capacity < settings.WORKER_CAPACITY:
+            message = "The limit on open files allows less than WORKER_CAPACITY: raise it (ulimit -Hn)"
+            log.warning(message, action="capacity_capped", worker=worker)
 
     def before_worker_shutdown(self, broker: dramatiq.Broker, worker: Any) -> None:
         """Stop them; the engine last."""

@@ -11,6 +11,8 @@ CLOSED = tuple(map(ipaddress.ip_network, ("168.63.129.16/32", "192.0.0.0/24", "1
 """Azure's internal service at a public address, and networks that older Pythons take for public."""
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
 """IPv4 behind a translator (RFC 6052)."""
+ADDRESSES = 2
+"""Addresses of IPv4 and of IPv6 that a call tries. Each that does not answer holds an open file meanwhile."""
 UNICAST = ipaddress.ip_network("2000::/3")
 """The IPv6 addresses that are assigned on the internet."""
 
@@ -23,15 +25,17 @@ class Forbidden(OSError):
 
 
 class GuardedResolver(aiohttp.ThreadedResolver):
-    """Resolver that refuses names with a private address among theirs."""
+    """Resolver that refuses names with a private address among theirs, and returns `ADDRESSES` of each family."""
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
         found = await super().resolve(host, port, family)
+        kept: dict[int, list[ResolveResult]] = {}
         for address in found:
             refuse_private(address["host"])
-        return found
+            kept.setdefault(address["family"], []).append(address)
+        return [address for addresses in kept.values() for address in addresses[:ADDRESSES]]
 
 
 def public_socket(target: aiohttp.AddrInfoType) -> socket.socket:
