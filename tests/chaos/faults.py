@@ -1,10 +1,13 @@
 """All kinds of faults, with their start and their end. The main thread runs them, as it starts all processes."""
 
+import contextlib
 import os
+import resource
 import signal
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -31,6 +34,8 @@ FROZEN = 25.0
 HOUR = 3600.0
 HELD = 8.0
 """Seconds for which no create is sent after a loss of commits: the settle window of the stack and `NOTICED_WITHIN`."""
+FEW_FILES = 16
+"""Limit on open files that is less than a worker has open."""
 RESTART = 1.0
 """Seconds until a killed process is restarted."""
 
@@ -139,6 +144,20 @@ def _freeze(scene: Scene, slot: Slot) -> None:
     os.killpg(scene.worker(slot).pid, signal.SIGSTOP)
 
 
+def _limit_open_files(soft: int) -> Act:
+    """Return an act that sets the soft limit on open files of a worker's processes, at most to the hard limit."""
+
+    def limit(scene: Scene, slot: Slot) -> None:
+        group = scene.worker(slot).pid
+        for process in (int(found.name) for found in Path("/proc").iterdir() if found.name.isdigit()):
+            with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+                if os.getpgid(process) == group:
+                    hard = resource.prlimit(process, resource.RLIMIT_NOFILE)[1]
+                    resource.prlimit(process, resource.RLIMIT_NOFILE, (min(soft, hard), hard))
+
+    return limit
+
+
 def _crash_database(scene: Scene, slot: Slot) -> None:
     scene.kills.append(time.time())  # a claim may be committed without an answer; its lease must then expire
     scene.postgres.crash()
@@ -205,6 +224,12 @@ FAULTS: dict[str, Fault] = {
         Span(FROZEN, HEAVY),
         _freeze,
         lambda scene, slot: os.killpg(scene.worker(slot).pid, signal.SIGCONT),
+    ),
+    "few-descriptors": Fault(
+        "one of two workers cannot open further files",
+        Span(OUTAGE, HEAVY),
+        _limit_open_files(FEW_FILES),
+        _limit_open_files(1_048_576),
     ),
     "web-killed": Fault(
         "kill -9 of the web server",
