@@ -287,4 +287,7 @@ FAULTS: dict[str, Fault] = {
         Span(0, LIGHT),
         lambda scene, slot: webhooks.forge(scene, Random(slot.draw)),
     ),
+    "strangers-flood": Fault(
+        "20 strangers send webhooks without pause", Span(0, LIGHT), lambda scene, slot: webhooks.flood(scene)
+    ),
 }

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import hmac
 import time
+from concurrent.futures import ThreadPoolExecutor
 from random import Random
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import requests
 
@@ -14,6 +16,9 @@ if TYPE_CHECKING:
     from tests.chaos.faults import Scene
 
 OF_EACH = 10
+FLOOD = 5.0
+"""Duration of a flood in seconds."""
+STRANGERS = 20
 PATIENCE = 20.0
 """Seconds for which a webhook is retried after 503."""
 
@@ -35,6 +40,26 @@ def forge(scene: Scene, chance: Random) -> None:
             scene.forged.add(id_)
     for (id_,) in _some(scene, chance, PENDING):
         _expect(scene, 401, id_, _body(id_, "completed"), token="0" * 64)
+
+
+def flood(scene: Scene) -> None:
+    """Send webhooks of strangers over `STRANGERS` connections for `FLOOD` seconds; each must be refused."""
+    until = time.monotonic() + FLOOD
+    url = f"{scene.stack.url}/webhooks/{scene.stack.state['provider']}/{UUID(int=0)}/{'0' * 64}"
+
+    def send() -> None:
+        with requests.Session() as session:
+            while time.monotonic() < until:
+                try:
+                    answered = session.post(url, data=_body("unknown", "completed"), timeout=30).status_code
+                except requests.ConnectionError:  # the service closes the connections of strangers when it is crowded
+                    continue
+                if answered not in (401, 503):
+                    scene.complaints.append(f"a webhook of a stranger was answered {answered}, not 401")
+
+    with ThreadPoolExecutor(STRANGERS) as threads:
+        for sent in [threads.submit(send) for _ in range(STRANGERS)]:
+            sent.result()
 
 
 def token(key: str, slug: str, id_: str) -> str:
