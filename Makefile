@@ -54,7 +54,7 @@ worker: $(DEMO)  ## Start only a worker, in the foreground
 test: $(ALL)  ## Run all tests and list the slowest (a part of them: make test ARGS=tests/devstack)
 	@exec $(BIN)/python -m pytest $(ARGS)
 
-test-fast: $(ALL)  ## Run about 1,200 tests in a minute: without those marked slow (browser, chaos, e2e, admin, staff, races …)
+test-fast: $(ALL)  ## Run about 2,300 tests in a minute: without those marked slow (browser, chaos, e2e, admin, staff, races …)
 	@exec $(BIN)/python -m pytest -m "not slow" $(ARGS)
 
 # Uses Debian's Chromium because Playwright's own builds are not available everywhere; the fonts make pages look as usual.
