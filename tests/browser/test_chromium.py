@@ -1,6 +1,5 @@
 """Browser tests on a machine without a browser."""
 
-import re
 
 import pytest
 
@@ -32,4 +31,4 @@ def test_browser_tests_fail_if_a_browser_is_required(nothing_installed, monkeypa
 def test_ci_requires_a_browser():
     steps = (CHECKOUT / ".ci/run").read_text()
 
-    assert re.search(rf"step browser\nexport {chromium.REQUIRED}=1.*\nstep test", steps)
+    assert steps.index("step browser") < steps.index(f"export {chromium.REQUIRED}=1") < steps.index("step test")

@@ -101,7 +101,7 @@ def test_transactions_complete_while_the_broker_refuses_writes(stack: Stack, val
             for command in ("REPLICAOF NO ONE", "CONFIG SET maxmemory 0", "CONFIG SET min-replicas-to-write 0"):
                 server.execute_command(*command.split())
 
-    assert requests.get(f"{stack.url}/readyz", timeout=5).ok
+    assert wait_for(lambda: requests.get(f"{stack.url}/readyz", timeout=5).ok)
     assert post(stack, f"{name}-back", "webhook").status_code == 202
     assert wait_for(lambda: told(stack, f"{name}-back")) in FINAL
 

@@ -177,6 +177,6 @@ def test_the_log_names_the_route_of_a_failed_request(stack, answered):
     lines = [json.loads(line) for line in (stack.logs / "web.log").read_text().splitlines() if line.startswith("{")]
     said = {str(line["event"]) for line in lines} | {str(line.get("route")) for line in lines}
 
-    assert "/webhooks/<slug:provider>/<uuid:id>/<str:token>" in said
+    assert "/webhooks/<slug:provider>" in said  # of equal failures, one line with its traceback is written a minute
     assert "Service Unavailable: /readyz" in said
     assert any("psycopg2.errors.UndefinedTable" in line.get("exception", "") for line in lines)
