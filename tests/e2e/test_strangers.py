@@ -25,10 +25,11 @@ def test_a_web_process_that_stops_writes_its_counts(stack: Stack):
     for _ in range(20):
         assert requests.post(f"{stack.url}/webhooks/{stack.state['provider']}", b"{}", timeout=30).status_code == 401
     stack.web.stop()
-
-    assert counted(stack) == before + 20
+    written = counted(stack)
     stack.web.start()
     wait_for(lambda: answers(f"{stack.url}/healthz"))
+
+    assert written >= before + 20  # more, if those of an earlier test were not written yet
 
 
 def test_requests_that_hold_all_other_threads_do_not_delay_a_client(stack: Stack):
