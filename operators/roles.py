@@ -13,8 +13,8 @@ _VIEWER = """
     providers.view_provider
     transactions.view_event transactions.view_transaction
     webhooks.view_refusalcount webhooks.view_webhook
-    workers.view_breaker workers.view_job workers.view_outboundcall workers.view_ratelimit workers.view_turn
-    workers.view_workerprocess
+    workers.view_breaker workers.view_clock workers.view_job workers.view_outboundcall workers.view_ratelimit
+    workers.view_turn workers.view_workerprocess
 """
 _OPERATOR = """
     clients.disable_endpoint clients.enable_endpoint
