@@ -1,6 +1,5 @@
 """Browser tests on a machine without a browser."""
 
-
 import pytest
 
 from devstack.paths import CHECKOUT
