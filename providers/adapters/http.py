@@ -45,15 +45,17 @@ class HttpAdapter:
         answer = await _call(provider, http, order.id, "POST", path, within, body)
         match answer.status:
             case status if 200 <= status < 300:
-                if _is_of_another_kind(answer):
+                content = _json(answer)
+                if _is_of_another_kind(answer, content):
                     raise Unclear(f"the create was answered {status} with a body that is no JSON", answer.call)
-                return _copy(provider, order.id, answer, *reading_of(provider, _word(provider, answer)))
+                reading = reading_of(provider, at_path(content, provider.status_field))
+                return _copy(provider, order.id, answer, content, *reading)
             case 402:
-                return _copy(provider, order.id, answer, Status.DECLINED)
+                return _copy(provider, order.id, answer, _json(answer), Status.DECLINED)
             case 409:
                 raise Exists("it exists already", answer.call)
             case 400 | 404 | 422:
-                reason = _reason(provider, order.id, answer)
+                reason = reason_of(_json(answer), _hidden(provider, order.id))
                 raise Refused(reason or f"the provider answered {answer.status}", answer.call)
         # 5xx and statuses outside of the table: the transaction may exist, and a later status check finds out.
         raise Unclear(f"the create was answered {answer.status}", answer.call)
@@ -62,11 +64,12 @@ class HttpAdapter:
         answer = await _call(provider, http, id, "GET", provider.status_path, READ_TIMEOUT)
         match answer.status:
             case status if 200 <= status < 300:
-                word = _word(provider, answer)
+                content = _json(answer)
+                word = word_of(at_path(content, provider.status_field))
                 if (known := status_of(provider, word)) is None:
                     word = hide(word, _hidden(provider, id))
                     raise Unusable(_without_status(provider, answer, word), answer.call, word)
-                return _copy(provider, id, answer, known)
+                return _copy(provider, id, answer, content, known)
             case 404:
                 raise Absent("the status check did not find it", answer.call)
             case 301 | 308:
@@ -114,24 +117,23 @@ def _hidden(provider: Provider, id: UUID) -> set[str]:
     return {word for word in words if len(word) >= SHORTEST_SECRET} | set(url_tokens(provider.slug, id))
 
 
-def _is_of_another_kind(answer: Response) -> bool:
+def _is_of_another_kind(answer: Response, content: Any) -> bool:
     """Return whether the body is no JSON, such as a proxy's HTML page: the provider itself may not have answered.
 
     An empty body is none of another kind. Of a body that broke off or cannot be decoded, the content type decides.
     """
     if not answer.whole:
         return "html" in answer.headers.get("Content-Type", "").lower() or answer.body.lstrip()[:1] == b"<"
-    return bool(answer.body.removeprefix(BOM_UTF8).strip()) and _json(answer) is NotJson
+    return bool(answer.body.removeprefix(BOM_UTF8).strip()) and content is NotJson
 
 
-def _copy(provider: Provider, id: UUID, answer: Response, status: Status, unmapped: str = "") -> Copy:
-    reason = _reason(provider, id, answer) if status in (Status.DECLINED, Status.FAILED) else ""
-    return Copy(status, answer.call, hide(unmapped, _hidden(provider, id)), reason)
-
-
-def _word(provider: Provider, answer: Response) -> str:
-    """Return the provider's name of the status; empty if the answer has none."""
-    return word_of(at_path(_json(answer), provider.status_field))
+def _copy(provider: Provider, id: UUID, answer: Response, content: Any, status: Status, unmapped: str = "") -> Copy:
+    """Build the copy of an answer with this content; an unmapped word and a reason are given with masked secrets."""
+    if not unmapped and status not in (Status.DECLINED, Status.FAILED):
+        return Copy(status, answer.call)
+    hidden = _hidden(provider, id)
+    reason = "" if unmapped else reason_of(content, hidden)
+    return Copy(status, answer.call, hide(unmapped, hidden), reason)
 
 
 def _json(answer: Response) -> Any:
@@ -140,11 +142,6 @@ def _json(answer: Response) -> Any:
         return parse_json(answer.body, answer.headers.get("Content-Type", ""))
     except NotJson:
         return NotJson
-
-
-def _reason(provider: Provider, id: UUID, answer: Response) -> str:
-    """Return the provider's reason for the client; empty if the body gives none."""
-    return reason_of(_json(answer), _hidden(provider, id))
 
 
 def _without_status(provider: Provider, answer: Response, word: str) -> str:

@@ -112,7 +112,7 @@ MUTATIONS = (
         "page-is-created",
         "An HTML page with status 200 counts as a created transaction.",
         ("provider-500",),
-        (Edit("providers/adapters/http.py", "if _is_of_another_kind(answer):", "if False:"),),
+        (Edit("providers/adapters/http.py", "if _is_of_another_kind(answer, content):", "if False:"),),
     ),
     Mutation(
         "any-2xx-is-present",
