@@ -53,7 +53,6 @@ _threads = ThreadPoolExecutor(OTHER_THREADS, thread_name_prefix="web")
 _probe_threads = ThreadPoolExecutor(2, thread_name_prefix="probe")
 """Threads for `/readyz`: those of requests may all wait for a database that does not respond."""
 _connections = Connections()
-_connections.watch()
 
 
 class Unread(io.BytesIO):
@@ -94,12 +93,15 @@ async def application(scope: Message, receive: Receive, send: Send) -> None:
 
 
 async def _live(receive: Receive, send: Send) -> None:
-    """Write the counts of refused webhooks in the background, from the start of this process to its end."""
-    thread = refusals.writer()
+    """Run the background threads from the start of this process to its end: they write the counts of refused webhooks,
+    and close idle connections."""
+    threads = (refusals.writer(), _connections.sweeper())
     while (await receive())["type"] != "lifespan.shutdown":
-        thread.start()
+        for thread in threads:
+            thread.start()
         await send({"type": "lifespan.startup.complete"})
-    await _in_thread(_threads, thread.stop)
+    for thread in threads:
+        await _in_thread(_threads, thread.stop)
     await send({"type": "lifespan.shutdown.complete"})
 
 

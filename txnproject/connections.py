@@ -8,9 +8,10 @@ shuts down its socket. granian does not show its sockets, so it is found among t
 import contextlib
 import os
 import socket
-import threading
 import time
 from collections import Counter
+
+from workers.periodic import PeriodicThread
 
 CROWDED = 750
 """Connections from which on a response closes its connection, and idle ones are closed. The rest of
@@ -53,15 +54,9 @@ class Connections:
         """Return whether a response should close this connection, which had no valid credentials so far."""
         return self.crowded and peer not in self._known
 
-    def watch(self) -> None:
-        """Sweep regularly, in a thread."""
-
-        def run() -> None:
-            while True:
-                time.sleep(INTERVAL)
-                self.sweep()
-
-        threading.Thread(target=run, name="connections", daemon=True).start()
+    def sweeper(self) -> PeriodicThread:
+        """Return a thread that sweeps regularly."""
+        return PeriodicThread("connections", self.sweep, every=INTERVAL)
 
     def sweep(self) -> None:
         """Close as many idle connections as exceed CROWDED: strangers first, then by their idle time."""

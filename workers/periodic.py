@@ -56,13 +56,14 @@ class Walk:
 
 
 class PeriodicThread:
-    """A thread that runs `step` every `INTERVAL` seconds, or at once while there is more to do.
+    """A thread that runs `step` every `every` seconds, or at once while there is more to do.
 
     With `last`, it runs the step once more when it is stopped.
     """
 
-    def __init__(self, name: str, step: Step, *, last: bool = False) -> None:
+    def __init__(self, name: str, step: Step, *, every: float = INTERVAL, last: bool = False) -> None:
         self._step = step
+        self._every = every
         self._last = last
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -78,7 +79,7 @@ class PeriodicThread:
     def _run(self) -> None:
         while not self._stopped.is_set():
             if not attempt(self._step, self._thread.name):
-                self._stopped.wait(INTERVAL)
+                self._stopped.wait(self._every)
         if self._last:
             attempt(self._step, self._thread.name)
 
