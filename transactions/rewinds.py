@@ -19,11 +19,9 @@ import structlog
 from django.conf import settings
 from django.db import connection
 from redis import Redis, RedisError
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from transactions import sql
-from workers.foundation.broker_url import is_redis, redis_client
+from workers.foundation.broker_url import impatient_client, is_redis
 from workers.foundation.database import rows
 
 log = structlog.get_logger(__name__)
@@ -86,10 +84,7 @@ high_water = HighWater()
 
 @lru_cache(maxsize=1)
 def _redis() -> "Redis | None":
-    if not is_redis(settings.BROKER_URL):
-        return None
-    patience = {"socket_timeout": TIMEOUT, "socket_connect_timeout": TIMEOUT, "retry": Retry(NoBackoff(), 0)}
-    return redis_client(settings.BROKER_URL, **patience)
+    return impatient_client(settings.BROKER_URL, TIMEOUT) if is_redis(settings.BROKER_URL) else None
 
 
 def _key() -> str:

@@ -13,10 +13,8 @@ from dramatiq.brokers.rabbitmq import RabbitmqBroker
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.errors import ConnectionClosed
 from pika.exceptions import AMQPError, ConnectionBlockedTimeout
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
-from workers.foundation.broker_url import is_amqp, redis_client
+from workers.foundation.broker_url import impatient_client, is_amqp
 
 LIMIT = 1.0
 """Timeout in seconds of each step of a check: the connection, its handshake, the write."""
@@ -98,8 +96,7 @@ def check_broker() -> dict[str, Any]:
     if not hasattr(dramatiq.get_broker(), "client"):
         return {"ok": True, "note": "only Redis and RabbitMQ are checked"}
     try:
-        patience = {"socket_timeout": LIMIT, "socket_connect_timeout": LIMIT, "retry": Retry(NoBackoff(), 0)}
-        with redis_client(settings.BROKER_URL, **patience) as client:
+        with impatient_client(settings.BROKER_URL, LIMIT) as client:
             client.set(CHECK_KEY, "1", ex=60)
     except redis.RedisError as error:
         return {"ok": False, "error": _in_words(error)}

@@ -61,6 +61,14 @@ def redis_client(url: str, **options: Any) -> "redis.Redis":
     return redis.Redis.from_url(url, **options)
 
 
+def impatient_client(url: str, timeout: float) -> "redis.Redis":
+    """Return a client that tries each command once, with this timeout in seconds for the connection and the response.
+
+    Raises ValueError.
+    """
+    return redis_client(url, socket_timeout=timeout, socket_connect_timeout=timeout, retry=Retry(NoBackoff(), 0))
+
+
 def _by_sentinel(parts: SplitResult, options: dict[str, Any]) -> "redis.Redis":
     """Return a client of the primary that the sentinels name, at each new connection anew.
 
