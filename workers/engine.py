@@ -61,9 +61,8 @@ class Engine:
         self._lock = threading.Lock()
         self._requested: dict[Lane, Future[int]] = {}  # lanes whose next claim has not begun, and its number of jobs
         self._timers: dict[Lane, float] = {}
-        self._held: dict[
-            Lane, None
-        ] = {}  # in their order: lanes with more due jobs than their limit or our capacity allowed
+        self._held: dict[Lane, None] = {}
+        """Lanes with more due jobs than their limit or our capacity allowed, in their order."""
         self._running: Counter[Lane] = Counter()
         self.statistics = BreakerStatistics()
         self._unanswered = 0

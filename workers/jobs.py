@@ -57,16 +57,12 @@ def claim_lanes(counts: Mapping[Lane, int], of_kinds: Collection[Kind]) -> list[
     probe is due. Raises django.db's errors when the database is away.
     """
     limits = {lane: limit for lane in counts if (limit := _limit(lane)).in_flight > 0}
-    requests = {
-        (lane, one["kind"]): one for lane in limits for one in _requests(lane, counts[lane], of_kinds, limits[lane])
-    }
-    if not requests:
-        return []
+    requests = [one for lane in limits for one in _requests(lane, counts[lane], of_kinds, limits[lane])]
     # Most lanes have few due jobs: the other statement costs more to plan.
-    by_turns = {lane for lane, kind in requests if requests[lane, kind]["probe"] is not None} | (_crowded & set(limits))
-    found = _claim(sql.CLAIM, [one for one in requests.values() if one["lane"] not in by_turns], limits)
+    by_turns = {one["lane"] for one in requests if one["probe"] is not None} | (_crowded & set(limits))
+    found = _claim(sql.CLAIM, [one for one in requests if one["lane"] not in by_turns], limits)
     by_turns |= {one.lane for one in found if one.crowded}
-    again = _claim(sql.CLAIM_BY_TURNS, [one for one in requests.values() if one["lane"] in by_turns], limits)
+    again = _claim(sql.CLAIM_BY_TURNS, [one for one in requests if one["lane"] in by_turns], limits)
     _crowded.difference_update(one.lane for one in again if not one.crowded)
     _crowded.update(one.lane for one in again if one.crowded)
     return [one for one in found if not one.crowded] + again

@@ -21,6 +21,7 @@ from webhooks.incoming.bodies import Malformed, parse
 from webhooks.models import Webhook
 from workers.announce import announce
 from workers.foundation.database import retry_once
+from workers.foundation.ids import as_uuid
 from workers.foundation.text import as_storable
 
 log = structlog.get_logger(__name__)
@@ -34,7 +35,7 @@ def receive(provider: Provider, sender: Sender, body: bytes, content_type: str =
     """
     data = parse(body, content_type)
     given_id, word = _id_in(provider, sender, data), word_of(at_path(data, provider.webhook_status_field))
-    id_ = sender.transaction_id or _uuid(given_id)
+    id_ = sender.transaction_id or as_uuid(given_id)
     webhook_id = as_storable(sender.webhook_id or _digest(sender.transaction_id, body), 255)
     row = {
         "provider": provider.id,
@@ -94,7 +95,7 @@ def _id_in(provider: Provider, sender: Sender, data: Any) -> str:
     """Return the id in a webhook's body; empty if there is none. Raises Malformed if the URL has another one."""
     value = at_path(data, provider.webhook_id_field)
     id_ = word_of(value) if not isinstance(value, bool) else ""
-    if id_ and sender.transaction_id not in (None, _uuid(id_)):
+    if id_ and sender.transaction_id not in (None, as_uuid(id_)):
         raise Malformed("The id in the body differs from the id in the URL.")
     return id_
 
@@ -102,10 +103,3 @@ def _id_in(provider: Provider, sender: Sender, data: Any) -> str:
 def _digest(id_: UUID | None, body: bytes) -> str:
     """Return the id of a webhook without one: equal for the same body and transaction."""
     return "sha256:" + hashlib.sha256(f"{id_}.".encode() + body).hexdigest()
-
-
-def _uuid(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None
